@@ -1,0 +1,179 @@
+"""Every error Tybalt raises on purpose, as one tree, with the code each has on the wire.
+
+    TybaltError
+    ├── McpError                     goes to the peer as a JSON-RPC error: code, message, data
+    │   ├── ParseError               -32700  the bytes are not JSON
+    │   ├── InvalidRequest           -32600  the JSON is not a request we may answer
+    │   ├── MethodNotFound           -32601  this revision, or this server, has no such method
+    │   ├── InvalidParams            -32602  the method exists, its parameters are wrong
+    │   │   └── ResourceNotFound     -32602  modern; -32002 legacy
+    │   ├── InternalError            -32603  our fault; the text is masked
+    │   ├── HeaderMismatch           -32020  modern
+    │   ├── MissingClientCapability  -32021  modern
+    │   └── UnsupportedRevision      -32022  modern
+    ├── ToolError                    the tool says no: a result with `isError`, written for the model
+    ├── RegistrationError            a handler that cannot be compiled, raised where it is declared
+    ├── TransportError               the wire itself
+    │   ├── TransportClosed          nothing more can be sent or received
+    │   └── MessageTooLarge          one message is larger than the receiver's limit
+    ├── ConnectionLost               the peer went away with our request unanswered
+    ├── RequestTimeout               the peer did not answer in time
+    ├── UnexpectedResult             the peer's answer is no result we understand
+    └── MisuseError                  the program broke a rule of this API (answered twice, wrong phase)
+
+Nothing in here does I/O or knows a transport. The same tree serves servers and clients: an `McpError` is what a
+handler raises to answer with a protocol error, and what a client catches when its peer did.
+"""
+
+from typing import Any, ClassVar, Literal
+
+Era = Literal["modern", "legacy"]
+
+
+class TybaltError(Exception):
+    """The root of every error raised on purpose."""
+
+
+class McpError(TybaltError):
+    """An error answer of the protocol: `code`, `message` and optional `data`, as JSON-RPC 2.0 section 5.1 has them.
+
+    Raise it in a handler to answer with exactly this error, in either era. A client raises it for an error the
+    server answered. `code` must be an integer; codes of your own belong outside -32768…-32000
+    (2026-07-28 basic/index, "Error Codes").
+    """
+
+    default_code: ClassVar[int] = -32603
+
+    def __init__(self, message: str, *, code: int | None = None, data: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = self.default_code if code is None else code
+        self.data = data
+
+    def code_in(self, era: Era) -> int:
+        """The code this error has on the wire in `era`; the same in both, but for `ResourceNotFound`."""
+        return self.code
+
+
+class ParseError(McpError):
+    """The bytes are not JSON (JSON-RPC 2.0 section 5.1)."""
+
+    default_code = -32700
+
+
+class InvalidRequest(McpError):
+    """JSON, but not a request that may be answered here and now."""
+
+    default_code = -32600
+
+
+class MethodNotFound(McpError):
+    """The method does not exist in this revision or on this server."""
+
+    default_code = -32601
+
+
+class InvalidParams(McpError):
+    """The method exists; its parameters are missing, of the wrong type, or name something unknown."""
+
+    default_code = -32602
+
+
+class ResourceNotFound(InvalidParams):
+    """No resource answers to this URI: -32602 in modern, -32002 in legacy (2026-07-28 server/resources, "Error Handling")."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__("Resource not found", data={"uri": uri})
+        self.uri = uri
+
+    def code_in(self, era: Era) -> int:
+        return self.code if era == "modern" else -32002
+
+
+class InternalError(McpError):
+    """A failure of ours; what the peer sees never names the cause."""
+
+    default_code = -32603
+
+
+class HeaderMismatch(McpError):
+    """A mirrored header and the body disagree (modern HTTP only)."""
+
+    default_code = -32020
+
+
+class MissingClientCapability(McpError):
+    """The request needs a capability the client did not declare; `data.requiredCapabilities` lists it (modern)."""
+
+    default_code = -32021
+
+    def __init__(self, required: dict[str, Any]) -> None:
+        names = ", ".join(sorted(required))
+        super().__init__(f"Missing required client capability: {names}", data={"requiredCapabilities": required})
+
+
+class UnsupportedRevision(McpError):
+    """The request names a protocol revision this server does not serve; `data` lists those it does (modern)."""
+
+    default_code = -32022
+
+    def __init__(self, requested: str, supported: list[str]) -> None:
+        super().__init__("Unsupported protocol version", data={"supported": supported, "requested": requested})
+
+
+class ToolError(TybaltError):
+    """The tool says no: answered as a result with `isError: true`, its text meant for the model.
+
+    The text is sent as it is and never masked, so it must not hold secrets
+    (2026-07-28 server/tools, "Error Handling").
+    """
+
+
+class RegistrationError(TybaltError, TypeError):
+    """A handler that cannot be compiled: the text names the function, the parameter and the remedy."""
+
+
+class TransportError(TybaltError):
+    """The wire itself failed."""
+
+
+class TransportClosed(TransportError):
+    """The transport is closed: nothing more can be sent or received on it."""
+
+
+class MessageTooLarge(TransportError):
+    """One message is larger than its receiver allows."""
+
+
+class ConnectionLost(TybaltError):
+    """The peer went away while our request was unanswered; whether it ran is unknown."""
+
+
+class RequestTimeout(TybaltError, TimeoutError):
+    """The peer did not answer within the time allowed; it was told that the request is cancelled."""
+
+
+class UnexpectedResult(TybaltError):
+    """The peer answered, but with something that is no valid result of the request."""
+
+
+class MisuseError(TybaltError, RuntimeError):
+    """The program broke a rule of this API; the text says which, and what to do instead."""
+
+
+def describe(error: BaseException) -> str:
+    """The error's text followed by that of everything that caused it, joined with ": ".
+
+    Walks `__cause__`, or `__context__` where it is not suppressed. Each error is told once, an empty text by its
+    class name, and a cause whose text its parent already ends with is not repeated. At most 16 causes are followed.
+    """
+    parts: list[str] = []
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen and len(parts) < 16:
+        seen.add(id(current))
+        text = str(current) or type(current).__name__
+        if not parts or not parts[-1].endswith(text):
+            parts.append(text)
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+    return ": ".join(parts)
