@@ -1,0 +1,191 @@
+"""The client's side of one connection: requests out, answers and notifications in, both eras, no I/O.
+
+    message = connection.request("tools/list", {})           # bytes to send; the id is chosen here, counting up
+    event = connection.receive(line)                         # what came, as a fact
+
+It builds what a revision wants around a request (the modern `_meta` envelope, or nothing), remembers which ids wait for
+an answer, and sorts what comes in. It does not wait, time out, retry or decide the era: `tybalt.client` does. Server
+requests of legacy servers are answered here as far as no feature of the client is needed.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from tybalt.errors import McpError
+from tybalt.protocol.answers import encode
+from tybalt.protocol.codec import UNREADABLE
+from tybalt.types.adaptation import adapt
+from tybalt.types.capabilities import ClientCapabilities
+from tybalt.types.implementation import Implementation
+from tybalt.types.revisions import LATEST_LEGACY, MODERN
+
+RequestId = int | str
+
+
+class Answered(Struct, frozen=True):
+    """The server answered `id` with `result`, an encoded JSON object."""
+
+    id: RequestId
+    result: Raw
+
+
+class Failed(Struct, frozen=True):
+    """The server answered `id` with an error; `None` where it could not tell which request it refused."""
+
+    id: RequestId | None
+    error: McpError
+
+
+class Notified(Struct, frozen=True):
+    """The server sent a notification."""
+
+    method: str
+    params: Raw
+
+
+class Asked(Struct, frozen=True):
+    """A legacy server sent a request; `reply` is the answer to send."""
+
+    method: str
+    reply: bytes
+
+
+class Unreadable(Struct, frozen=True):
+    """The server sent something that is no message; `reason` says why. It is to be ignored."""
+
+    reason: str
+
+
+Event = Answered | Failed | Notified | Asked | Unreadable | None
+"""What came; `None` for an answer nobody waits for, such as one that crossed a cancel."""
+
+
+class _Error(Struct):
+    code: int
+    message: str = ""
+    data: Any = None
+
+
+_ABSENT: Final = Raw(b"")
+"""Stands for a missing result: msgspec has no union of Raw and None."""
+
+
+class _Incoming(Struct):
+    id: int | str | None = None
+    method: str | None = None
+    params: Raw = Raw(b"{}")
+    result: Raw = _ABSENT
+    error: _Error | None = None
+
+
+_decode = msgspec.json.Decoder(_Incoming).decode
+_PING: Final = "ping"
+
+
+class ClientConnection:
+    """The protocol state of one connection from a client: revision, envelope, who waits.
+
+    `revision` decides the shape of every request: a modern one carries `_meta` with revision, identity and
+    capabilities, a legacy one does not. It starts modern; `adopt` changes it.
+    """
+
+    def __init__(self, info: Implementation, capabilities: ClientCapabilities | None = None) -> None:
+        self.info = info
+        self.capabilities = capabilities or ClientCapabilities()
+        self.waiting: set[RequestId] = set()
+        self._next_id = 0
+        self.adopt(MODERN[-1])
+
+    def adopt(self, revision: str) -> None:
+        """Speak `revision` from now on."""
+        self.revision = revision
+        self.is_modern = revision in MODERN
+        self._envelope: dict[str, Any] = {}
+        if self.is_modern:
+            self._envelope = {
+                "io.modelcontextprotocol/protocolVersion": revision,
+                "io.modelcontextprotocol/clientInfo": adapt(self.info, revision),
+                "io.modelcontextprotocol/clientCapabilities": adapt(self.capabilities, revision),
+            }
+
+    def request(self, method: str, params: Mapping[str, Any] | None = None) -> tuple[int, bytes]:
+        """A request in the current revision: its id and the bytes to send. The id waits for an answer from now on.
+
+        `params` are JSON-able; a `_meta` in them is kept, the protocol's own keys win.
+        """
+        self._next_id += 1
+        identifier = self._next_id
+        self.waiting.add(identifier)
+        body = dict(params or {})
+        meta = {**(body.pop("_meta", None) or {}), **self._envelope}
+        if meta:
+            body["_meta"] = meta
+        message: dict[str, Any] = {"jsonrpc": "2.0", "id": identifier, "method": method}
+        if body or self.is_modern:
+            message["params"] = body
+        return identifier, encode(message)
+
+    @property
+    def next_id(self) -> int:
+        """The id the next request will have."""
+        return self._next_id + 1
+
+    def initialize_params(self) -> dict[str, Any]:
+        """The params of the request that opens a legacy conversation, asking for the newest legacy revision."""
+        return {
+            "protocolVersion": LATEST_LEGACY,
+            "capabilities": adapt(self.capabilities, LATEST_LEGACY),
+            "clientInfo": adapt(self.info, LATEST_LEGACY),
+        }
+
+    def notification(self, method: str, params: Mapping[str, Any] | None = None) -> bytes:
+        """A notification as bytes to send."""
+        message: dict[str, Any] = {"jsonrpc": "2.0", "method": method}
+        if params:
+            message["params"] = dict(params)
+        return encode(message)
+
+    def cancel(self, request_id: RequestId, reason: str | None = None) -> bytes:
+        """Stop waiting for an answer; the bytes tell the server. A late answer is ignored."""
+        self.waiting.discard(request_id)
+        params = {"requestId": request_id} | ({"reason": reason} if reason else {})
+        return self.notification("notifications/cancelled", params)
+
+    def receive(self, message: bytes) -> Event:
+        """What one message means. Never raises for anything a server can send."""
+        try:
+            incoming = _decode(message)
+        except UNREADABLE as error:
+            return Unreadable(f"{type(error).__name__}: {error}")
+        if incoming.method is not None:
+            return self._receive_call(incoming)
+        identifier = incoming.id
+        if incoming.error is not None:
+            error = incoming.error
+            failure = McpError(error.message, code=error.code, data=error.data)
+            if identifier is None:
+                return Failed(None, failure)
+            return Failed(identifier, failure) if self._settle(identifier) else None
+        if not bytes(incoming.result) or identifier is None:
+            return Unreadable("neither a result with an id, nor an error, nor a method")
+        return Answered(identifier, incoming.result) if self._settle(identifier) else None
+
+    def _receive_call(self, incoming: _Incoming) -> Event:
+        assert incoming.method is not None
+        if incoming.id is None:
+            return Notified(incoming.method, incoming.params)
+        body: dict[str, Any] = {"jsonrpc": "2.0", "id": incoming.id}
+        if incoming.method == _PING:
+            body["result"] = {}
+        else:
+            body["error"] = {"code": -32601, "message": f"Method not found: {incoming.method}"}
+        return Asked(incoming.method, encode(body))
+
+    def _settle(self, identifier: RequestId) -> bool:
+        if identifier not in self.waiting:
+            return False
+        self.waiting.discard(identifier)
+        return True

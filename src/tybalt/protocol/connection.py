@@ -1,0 +1,514 @@
+"""The server's side of one connection: messages in, actions out, both eras, no I/O.
+
+    for message in frames.feed(chunk):
+        action = connection.receive(message)        # bytes, a request, None, or a value of `actions`
+        ...
+    out = connection.respond(request, outcome)
+
+What it does: reads each message, answers by itself what needs no handler (handshake, discovery, ping, log level,
+subscriptions, every protocol error), and hands the rest up as request Structs. What it does not: run handlers, keep
+time, mint ids, frame messages, or know how many of it there are. `Server` is built on it; so is anything driven by
+hand. Requests of both eras may come on one connection: a modern request carries all it needs, a legacy one relies on
+the handshake (2026-07-28 basic/versioning, "Backward Compatibility").
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from tybalt.errors import (
+    InternalError,
+    InvalidParams,
+    InvalidRequest,
+    McpError,
+    MethodNotFound,
+    ToolError,
+    UnsupportedRevision,
+    describe,
+)
+from tybalt.outcomes import Cancelled, Err, Ok, Panicked
+from tybalt.protocol.actions import Batch, CancelRequest
+from tybalt.protocol.answers import Answers, RequestId
+from tybalt.protocol.codec import (
+    LEGACY_BY_METHOD,
+    LEGACY_REQUESTS,
+    MODERN_BY_METHOD,
+    MODERN_REQUESTS,
+    UNREADABLE,
+    Envelope,
+    Unanswerable,
+    decode_legacy,
+    decode_modern,
+    is_batch,
+    method_of,
+    not_utf8,
+    read_batch,
+    read_envelope,
+    read_params,
+    read_request,
+)
+from tybalt.protocol.handshake import Phase, next_phase
+from tybalt.protocol.prescan import PRESCAN_FROM, prescan
+from tybalt.protocol.profile import Profile
+from tybalt.protocol.responder import Responder
+from tybalt.protocol.subscriptions import MAX_URIS, ListName, Subscriptions
+from tybalt.types.cancellation import CancelledNotification
+from tybalt.types.capabilities import ClientCapabilities
+from tybalt.types.content import TextContent
+from tybalt.types.discover import DiscoverRequest
+from tybalt.types.implementation import Implementation
+from tybalt.types.initialize import InitializedNotification, InitializeRequest, PingRequest
+from tybalt.types.logging import LOGGING_LEVELS, LoggingLevel, SetLevelRequest
+from tybalt.types.progress import ProgressNotification
+from tybalt.types.resources import SubscribeRequest, UnsubscribeRequest
+from tybalt.types.revisions import exists
+from tybalt.types.roots import RootsListChangedNotification
+from tybalt.types.subscriptions import SubscriptionsListenRequest
+from tybalt.types.tools import CallToolRequest, CallToolResult
+
+Action = Any
+"""`bytes`, a request Struct, `None`, `CancelRequest`, `Batch` or `Close`. Test `type(action) is bytes` first."""
+
+MAX_BATCH: Final = 100
+"""Messages one 2025-03-26 batch may hold."""
+
+_META_PREFIX: Final = "io.modelcontextprotocol/"
+_VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
+_MODERN: Final = "2026-07-28"
+
+_FEATURES: Final = {
+    "tools/list": "tools",
+    "tools/call": "tools",
+    "resources/list": "resources",
+    "resources/templates/list": "resources",
+    "resources/read": "resources",
+    "resources/subscribe": "resources",
+    "resources/unsubscribe": "resources",
+    "prompts/list": "prompts",
+    "prompts/get": "prompts",
+    "completion/complete": "completions",
+    "logging/setLevel": "logging",
+}
+"""The server capability each method belongs to: without it the method does not exist (-32601)."""
+
+
+class Client(Struct, frozen=True):
+    """Who a legacy client said it is, in `initialize`: self-reported, for display and logs only."""
+
+    info: Implementation
+    capabilities: ClientCapabilities
+
+
+class ServerConnection:
+    """The protocol state of one connection to a server: phase, revision, log level, subscriptions, who is in flight.
+
+    `receive` never raises for anything a peer can send. Not thread-safe: one thread drives a connection.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self.phase: Phase = "new"
+        self.revision: str | None = None
+        """The negotiated legacy revision, or `None` before a handshake."""
+        self.client: Client | None = None
+        """The legacy client, or `None` before a handshake; modern requests name theirs in `params.meta`."""
+        self.log_level: LoggingLevel = "info"
+        """The least severe level a legacy client gets; it sets it with `logging/setLevel`."""
+        self._in_flight: dict[RequestId, list[Responder]] = {}
+        self._subscriptions = Subscriptions()
+        self._watched: set[str] = set()
+        self.profile = profile
+
+    # -- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def profile(self) -> Profile:
+        """What the server says of itself; assign another when what it offers has changed."""
+        return self._profile
+
+    @profile.setter
+    def profile(self, profile: Profile) -> None:
+        self._profile = profile
+        self._modern = profile.answers(_MODERN)
+        legacy_first = self.revision is not None or not profile.modern
+        self._decode = decode_legacy if legacy_first else decode_modern
+        self._own = self._own_requests()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the legacy handshake is complete. Modern requests need none."""
+        return self.phase == "ready"
+
+    @property
+    def in_flight(self) -> int:
+        """How many accepted requests are unanswered."""
+        return sum(map(len, self._in_flight.values()))
+
+    def era_of(self, request: Any) -> str:
+        """`modern` or `legacy`: the era a received request belongs to."""
+        return "legacy" if isinstance(request, LEGACY_REQUESTS) else "modern"
+
+    def revision_of(self, request: Any) -> str:
+        """The protocol revision a received request is served in."""
+        return self.answers_for(request).revision
+
+    def answers_for(self, request: Any) -> Answers:
+        """The answer pieces of the revision a received request is served in."""
+        return self._legacy if isinstance(request, LEGACY_REQUESTS) else self._modern
+
+    def client_of(self, request: Any) -> tuple[Implementation | None, ClientCapabilities]:
+        """Who sent a request and what that client can do: from its `_meta` in modern, from the handshake in legacy."""
+        if isinstance(request, LEGACY_REQUESTS):
+            return (self.client.info, self.client.capabilities) if self.client else (None, ClientCapabilities())
+        meta = request.params.meta
+        return meta.client_info, meta.client_capabilities
+
+    # -- messages in ------------------------------------------------------------------------------------------------
+
+    def receive(self, message: bytes) -> Action:
+        """What to do about one message: see `Action`.
+
+        A request that comes back must be answered with `respond` at once, or handed to `accept` first. Bytes are a
+        whole message to send. Any bytes are accepted, of any length the framing let through.
+        """
+        if len(message) > PRESCAN_FROM and (excess := prescan(message)) is not None:
+            return self._error(None, InvalidRequest(excess))
+        try:
+            request = self._decode(message)
+        except UNREADABLE:
+            return self._receive_slowly(message)
+        if not message.isascii() and (refusal := not_utf8(message)) is not None:
+            return self._error(request.id if hasattr(request, "id") else None, refusal)
+        own = self._own.get(type(request))
+        return request if own is None else own(request)
+
+    def receive_oversized(self, size: int, limit: int) -> bytes:
+        """The answer to a message whose framing gave up on it after `size` bytes."""
+        return self._error(None, InvalidRequest(f"the message is over {limit} bytes ({size} and counting); send less"))
+
+    def accept(self, request: Any) -> Responder:
+        """Keep a request that cannot be answered at once, so that a cancel can find it.
+
+        After calling this, you must answer through the responder, or cancel it. The same id may be in flight more
+        than once: each is answered (security: a reused id must not silence an earlier request).
+        """
+        responder = Responder(self, request)
+        self._in_flight.setdefault(request.id, []).append(responder)
+        return responder
+
+    def forget(self, responder: Responder) -> None:
+        """Drop a responder from the requests in flight; responders call it themselves."""
+        waiting = self._in_flight.get(responder.request.id)
+        if waiting is not None and responder in waiting:
+            waiting.remove(responder)
+            if not waiting:
+                del self._in_flight[responder.request.id]
+
+    def _receive_slowly(self, message: bytes) -> Action:
+        try:
+            if (refusal := not_utf8(message)) is not None:
+                raise Unanswerable(refusal)
+            if is_batch(message):
+                return self._receive_batch(message)
+            envelope = read_envelope(message)
+            if envelope.kind == "request":
+                return self._receive_request(envelope, message)
+            return self._receive_notification(envelope, message)
+        except Unanswerable as refusal:
+            return self._error(refusal.id, refusal.error)
+
+    def _receive_request(self, envelope: Envelope, message: bytes) -> Action:
+        """A request the fast path could not read: find its era, then the one thing wrong with it."""
+        assert envelope.id is not None
+        try:
+            if envelope.method.startswith("notifications/"):
+                raise MethodNotFound(f"Method not found: {envelope.method} is a notification, so it must have no id")
+            params = read_params(envelope.params)
+            if self._looks_modern(envelope, params):
+                request = self._read_modern(envelope, params, message)
+            else:
+                request = self._read_legacy(envelope, message)
+        except McpError as error:
+            return self._error(envelope.id, error, modern=self._claims_modern(envelope))
+        own = self._own.get(type(request))
+        return request if own is None else own(request)
+
+    def _looks_modern(self, envelope: Envelope, params: dict[str, Any]) -> bool:
+        """Whether a request means to be modern: it carries a protocol field in `_meta`, or the method exists only there.
+
+        A server that serves one era only takes every request as of that era.
+        """
+        if not (self._profile.modern and self._profile.legacy):
+            return bool(self._profile.modern)
+        if _meta_keys(params):
+            return True
+        return envelope.method in MODERN_BY_METHOD and envelope.method not in LEGACY_BY_METHOD and self.phase == "new"
+
+    def _claims_modern(self, envelope: Envelope) -> bool:
+        try:
+            return self._looks_modern(envelope, read_params(envelope.params))
+        except McpError:
+            return False
+
+    def _read_modern(self, envelope: Envelope, params: dict[str, Any], message: bytes) -> Any:
+        requested = _requested_revision(params)
+        if requested is not None and requested not in self._profile.modern:
+            raise UnsupportedRevision(requested, list(self._profile.modern))
+        kind = MODERN_BY_METHOD.get(envelope.method)
+        if kind is None:
+            raise self._no_such_method(envelope.method)
+        return read_request(message, kind)
+
+    def _read_legacy(self, envelope: Envelope, message: bytes) -> Any:
+        kind = LEGACY_BY_METHOD.get(envelope.method)
+        if self.phase == "new" and envelope.method not in ("initialize", "ping"):
+            raise InvalidRequest(self._before_initialize(envelope.method))
+        if kind is None or not exists(envelope.method, self._legacy.revision):
+            raise self._no_such_method(envelope.method)
+        return read_request(message, kind)
+
+    def _before_initialize(self, method: str) -> str:
+        text = f"`{method}` before `initialize`: send `initialize` first"
+        if self._profile.modern:
+            text += f', or name the revision in `params._meta["{_VERSION_KEY}"]` ({", ".join(self._profile.modern)})'
+        return text
+
+    def _no_such_method(self, method: str) -> McpError:
+        if method == "initialize" and self._profile.modern:
+            supported = list(self._profile.modern)
+            text = f"Method not found: initialize. This server speaks {', '.join(supported)}, which has no handshake"
+            return MethodNotFound(text, data={"supported": supported})
+        return MethodNotFound(f"Method not found: {method}")
+
+    def _receive_notification(self, envelope: Envelope, message: bytes) -> Action:
+        """Unknown, malformed or foreign-era notifications and responses nobody asked for are ignored, as the spec says."""
+        if envelope.kind != "notification" or envelope.method not in ("notifications/initialized", "notifications/cancelled"):
+            return None
+        try:
+            decode = decode_legacy if self._decode is decode_modern else decode_modern
+            notification = decode(message)
+        except UNREADABLE:
+            return None
+        return self._own[type(notification)](notification)
+
+    def _receive_batch(self, message: bytes) -> Action:
+        if self.revision != "2025-03-26":
+            raise Unanswerable(InvalidRequest("a JSON array: only revision 2025-03-26 has batches; send one message each"))
+        items = read_batch(message)
+        if not 0 < len(items) <= MAX_BATCH:
+            raise Unanswerable(InvalidRequest(f"a batch holds 1 to {MAX_BATCH} messages, got {len(items)}"))
+        actions = ((item, self._receive_item(item)) for item in items)
+        return Batch(tuple(pair for pair in actions if pair[1] is not None))
+
+    def _receive_item(self, item: bytes) -> Action:
+        if is_batch(item):
+            return self._error(None, InvalidRequest("a batch inside a batch"))
+        return self.receive(item)
+
+    # -- what the core answers by itself ----------------------------------------------------------------------------
+
+    def _own_requests(self) -> dict[type[Struct], Callable[[Any], Action]]:
+        own: dict[type[Struct], Callable[[Any], Action]] = {
+            DiscoverRequest: self._discover,
+            SubscriptionsListenRequest: self._listen,
+            CancelledNotification: self._cancelled,
+            InitializeRequest: self._initialize,
+            PingRequest: self._pong,
+            SetLevelRequest: self._set_level,
+            SubscribeRequest: self._subscribe,
+            UnsubscribeRequest: self._unsubscribe,
+            InitializedNotification: self._initialized,
+            ProgressNotification: _ignore,
+            RootsListChangedNotification: _ignore,
+        }
+        self._legacy = self._profile.answers(self.revision or self._profile.legacy[-1] if self._profile.legacy else _MODERN)
+        for kind in MODERN_REQUESTS:
+            if not self._offers(method_of(kind), _MODERN):
+                own[kind] = self._absent
+        for kind in LEGACY_REQUESTS:
+            if not self._offers(method_of(kind), self._legacy.revision):
+                own[kind] = self._absent
+            elif self.phase == "new" and kind not in (InitializeRequest, PingRequest):
+                own[kind] = self._too_early
+        return own
+
+    def _offers(self, method: str, revision: str) -> bool:
+        if revision not in self._profile.revisions or not exists(method, revision):
+            return False
+        feature = _FEATURES.get(method)
+        return feature is None or getattr(self._profile.capabilities, feature) is not None
+
+    def _absent(self, request: Any) -> bytes:
+        return self.respond(request, self._no_such_method(method_of(type(request))))
+
+    def _too_early(self, request: Any) -> bytes:
+        return self.respond(request, InvalidRequest(self._before_initialize(method_of(type(request)))))
+
+    def _discover(self, request: DiscoverRequest) -> bytes:
+        return self._modern.result(request.id, self._profile.discover_result())
+
+    def _listen(self, request: SubscriptionsListenRequest) -> bytes:
+        try:
+            wanted = request.params.notifications
+            return self._subscriptions.open(request.id, wanted, self._profile.capabilities, self._modern)
+        except McpError as error:
+            return self._modern.error(request.id, error)
+
+    def _initialize(self, request: Any) -> bytes:
+        phase = next_phase(self.phase, "initialize")
+        if phase is None:
+            text = f"already initialized with {self.revision}; a connection is initialized once"
+            return self.respond(request, InvalidRequest(text))
+        self.phase = phase
+        self.revision = self._profile.negotiate(request.params.protocol_version)
+        self.client = Client(request.params.client_info, request.params.capabilities)
+        self.profile = self._profile
+        return self._legacy.result(request.id, self._profile.initialize_result(self.revision))
+
+    def _initialized(self, notification: Any) -> None:
+        self.phase = next_phase(self.phase, "initialized") or self.phase
+
+    def _pong(self, request: Any) -> bytes:
+        return self._legacy.result(request.id, None)
+
+    def _set_level(self, request: Any) -> bytes:
+        self.log_level = request.params.level
+        return self._legacy.result(request.id, None)
+
+    def _subscribe(self, request: Any) -> bytes:
+        if not (self._profile.capabilities.resources or {}).get("subscribe"):
+            return self._absent(request)
+        if len(self._watched) >= MAX_URIS and request.params.uri not in self._watched:
+            text = f"a connection may watch {MAX_URIS} resources; unsubscribe from one first"
+            return self.respond(request, InvalidParams(text))
+        self._watched.add(request.params.uri)
+        return self._legacy.result(request.id, None)
+
+    def _unsubscribe(self, request: Any) -> bytes:
+        self._watched.discard(request.params.uri)
+        return self._legacy.result(request.id, None)
+
+    def _cancelled(self, notification: CancelledNotification) -> Action:
+        """Requests stop and stay silent, subscriptions end silently, an unknown id is ignored."""
+        request_id = notification.params.request_id
+        if request_id is None or self._subscriptions.cancel(request_id):
+            return None
+        waiting = self._in_flight.get(request_id)
+        if not waiting:
+            return None
+        responders = tuple(waiting)
+        for responder in responders:
+            responder.cancel()
+        return CancelRequest(responders, notification.params.reason)
+
+    # -- messages out -----------------------------------------------------------------------------------------------
+
+    def respond(self, request: Any, outcome: Any) -> bytes:
+        """The answer to a request as bytes to send, once per request: for a value, an `Outcome` or an exception.
+
+        A value is a result Struct in the newest shape, a dict, encoded JSON, or `None` for an empty result; a `str`
+        answers `tools/call` with that text. An `McpError` becomes that error. A `ToolError` becomes a result with
+        `isError` for `tools/call`, else -32603 with its text. Any other exception is masked. Use `accept` where the
+        single use must be checked.
+        """
+        answers = self.answers_for(request)
+        if isinstance(outcome, Ok):
+            outcome = outcome.value
+        elif isinstance(outcome, Err | Panicked):
+            outcome = outcome.error
+        elif isinstance(outcome, Cancelled):
+            outcome = McpError(f"the server stopped this request: {outcome.reason or 'no reason given'}", code=503)
+        if isinstance(outcome, BaseException):
+            return self._respond_failure(request, outcome, answers)
+        if isinstance(outcome, str) and isinstance(request, CallToolRequest):
+            outcome = CallToolResult(content=[TextContent(text=outcome)])
+        return answers.result(request.id, outcome)
+
+    def progress(
+        self, request: Any, progress: float, total: float | None = None, message: str | None = None
+    ) -> bytes | None:
+        """A progress notification for a request in flight, or `None` where its client gave no token.
+
+        The caller sees to it that `progress` increases and that nothing is sent after the answer; a `Responder` does.
+        """
+        meta = request.params.meta if request.params is not None else None
+        if meta is None or meta.progress_token is None:
+            return None
+        answers = self.answers_for(request)
+        params: dict[str, Any] = {"progressToken": meta.progress_token, "progress": progress}
+        if total is not None:
+            params["total"] = total
+        if message is not None and answers.revision > "2024-11-05":
+            params["message"] = message
+        return answers.notification("notifications/progress", params)
+
+    def log(self, request: Any, level: LoggingLevel, data: Any, logger: str | None = None) -> bytes | None:
+        """A log message that belongs to a request, or `None` where the client does not want this level.
+
+        Modern: only if the request itself asks with `logLevel` (2026-07-28 server/utilities/logging). Legacy: from
+        `logging/setLevel`, `info` until it is set. `None` too when the server does not declare `logging`.
+        """
+        if isinstance(request, LEGACY_REQUESTS):
+            wanted = self.log_level if self._profile.capabilities.logging is not None else None
+        else:
+            wanted = request.params.meta.log_level
+        if wanted is None or LOGGING_LEVELS.index(level) < LOGGING_LEVELS.index(wanted):
+            return None
+        params = {"level": level, "data": data} | ({"logger": logger} if logger else {})
+        return self.answers_for(request).notification("notifications/message", params)
+
+    def list_changed(self, name: ListName) -> list[bytes]:
+        """The notifications that tell this connection that a list has changed: all that want it, in both eras."""
+        messages = self._subscriptions.list_changed(name, self._modern)
+        if self.is_ready and (getattr(self._profile.capabilities, name) or {}).get("listChanged"):
+            messages.append(self._legacy.notification(f"notifications/{name}/list_changed"))
+        return messages
+
+    def resource_updated(self, uri: str) -> list[bytes]:
+        """The notifications that tell this connection that a resource has changed: to whoever watches it."""
+        messages = self._subscriptions.resource_updated(uri, self._modern)
+        if self.is_ready and uri in self._watched:
+            messages.append(self._legacy.notification("notifications/resources/updated", {"uri": uri}))
+        return messages
+
+    def end_subscriptions(self) -> list[bytes]:
+        """End every modern subscription gracefully; send these before closing."""
+        return self._subscriptions.end(self._modern)
+
+    def _respond_failure(self, request: Any, error: BaseException, answers: Answers) -> bytes:
+        if isinstance(error, McpError):
+            return answers.error(request.id, error)
+        if not isinstance(error, ToolError):
+            return answers.error(request.id, InternalError("Internal error"))
+        if isinstance(request, CallToolRequest):
+            result = CallToolResult(content=[TextContent(text=describe(error))], is_error=True)
+            return answers.result(request.id, result)
+        return answers.error(request.id, InternalError(describe(error)))
+
+    def _error(self, request_id: RequestId | None, error: McpError, *, modern: bool | None = None) -> bytes:
+        answers = self._modern if modern or (modern is None and self.revision is None and self._profile.modern) else self._legacy
+        return answers.error(request_id, error)
+
+
+def _ignore(_: Any) -> None:
+    return None
+
+
+def _meta_keys(params: dict[str, Any]) -> bool:
+    """Whether `params._meta` holds any of the protocol's own per-request fields."""
+    try:
+        meta = msgspec.json.decode(params["_meta"], type=dict[str, msgspec.Raw])
+    except (KeyError, *UNREADABLE):
+        return False
+    return any(key.startswith(_META_PREFIX) for key in meta)
+
+
+def _requested_revision(params: dict[str, Any]) -> str | None:
+    """The revision named in `params._meta`, if it is a string at all; what else is wrong there is told by the decoder."""
+    try:
+        meta = msgspec.json.decode(params["_meta"], type=dict[str, msgspec.Raw])
+        return msgspec.json.decode(meta[_VERSION_KEY], type=str)
+    except (KeyError, *UNREADABLE):
+        return None
+
