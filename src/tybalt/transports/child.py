@@ -1,0 +1,158 @@
+"""A child process with an exit one can await and a group one can end.
+
+On POSIX it leads a session of its own, so that whatever it starts can be found and ended with it; on Windows only the
+child itself can. Knows nothing of messages: `process` sits above.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from threading import Thread
+from typing import IO, Any
+
+_LOOK_AGAIN = 0.01
+
+
+class Child:
+    """A running child process. `exited` is called in the loop once it has ended and been reaped.
+
+    Raises what `subprocess.Popen` raises when the command cannot be started.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str | None,
+        stdin: int,
+        stdout: int,
+        stderr: "int | IO[Any] | None",
+        exited: Callable[[], None],
+    ) -> None:
+        self._process = subprocess.Popen(
+            command, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, **_OWN_GROUP
+        )
+        self.pid = self._process.pid
+        self._loop = loop
+        self._told = exited
+        self._over = asyncio.Event()
+        self._group_ended = False
+        self._pidfd = _pidfd(self.pid)
+        if self._pidfd is None:
+            Thread(target=self._wait_in_thread, name="tybalt-wait", daemon=True).start()
+        else:
+            loop.add_reader(self._pidfd, self._exited)
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; its exit status; or minus the number of the signal that ended it."""
+        return self._process.returncode
+
+    async def wait(self) -> None:
+        """Return when the child has ended and been reaped."""
+        await self._over.wait()
+
+    async def end(self, grace: float) -> None:
+        """Wait for the child to end by itself, then ask it and all it started to (SIGTERM), then kill them (SIGKILL).
+
+        Each step is given `grace` seconds. Cancelled, it kills at once. Call it after closing the child's stdin.
+        """
+        try:
+            if await self._ends_within(grace) and not self._group_lives():
+                return
+            self._signal_group(signal.SIGTERM)
+            if await self._ends_within(grace) and await self._group_ends_within(grace):
+                return
+            self._signal_group(_KILL)
+            await self._ends_within(grace)
+        except BaseException:
+            self._kill_now()
+            raise
+
+    async def _ends_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _group_ends_within(self, seconds: float) -> bool:
+        # Grandchildren are nobody's to wait for: one can only look whether they are still there.
+        deadline = self._loop.time() + seconds
+        while self._group_lives():
+            if self._loop.time() >= deadline:
+                return False
+            await asyncio.sleep(_LOOK_AGAIN)
+        return True
+
+    def _exited(self) -> None:
+        self._process.poll()
+        if self._over.is_set() or self._process.returncode is None:
+            return
+        if self._pidfd is not None:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+        # Looked at now, so that the number, free for another process from here on, is never signalled later.
+        self._group_lives()
+        self._over.set()
+        self._told()
+
+    def _wait_in_thread(self) -> None:
+        self._process.wait()
+        # Where the loop is closed by now, nobody waits to be told; the child is reaped all the same.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._exited)
+
+    def _kill_now(self) -> None:
+        self._signal_group(_KILL)
+        try:
+            self._process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            return
+        self._exited()
+
+    def _signal_group(self, number: int) -> None:
+        if os.name != "posix":
+            self._process.send_signal(number)
+        elif self._group_lives():
+            try:
+                os.killpg(self.pid, number)
+            except (ProcessLookupError, PermissionError):
+                self._group_ended = True
+
+    def _group_lives(self) -> bool:
+        if os.name != "posix" or self._group_ended:
+            return False
+        try:
+            os.killpg(self.pid, 0)
+        except (ProcessLookupError, PermissionError):
+            # macOS answers "not permitted" for a group in which only the dead are left.
+            self._group_ended = self.returncode is not None
+            return not self._group_ended
+        return True
+
+
+def _pidfd(pid: int) -> int | None:
+    """A descriptor that becomes readable when the process ends, where the system has them."""
+    if sys.platform == "linux":
+        try:
+            return os.pidfd_open(pid)
+        except (AttributeError, OSError):
+            # An old kernel, an old C library, or a sandbox that forbids it.
+            return None
+    return None
+
+
+_KILL: int = getattr(signal, "SIGKILL", signal.SIGTERM)
+_OWN_GROUP: dict[str, Any] = (
+    {"start_new_session": True}
+    if os.name == "posix"
+    else {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+)

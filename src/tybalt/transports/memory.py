@@ -1,0 +1,116 @@
+"""Two ends in one process: messages pass as the bytes objects they are.
+
+For tests, and for a client and a server that share an event loop. Nothing is framed, copied or parsed, and nothing
+crosses a thread. The contract is that of `transport`; backpressure is counted in messages.
+"""
+
+from asyncio import Future, get_running_loop
+
+from tybalt.errors import MisuseError, TransportClosed
+from tybalt.transports.transport import Oversized, SendPermit
+from tybalt.transports.turns import Turns
+
+
+def memory_pair(capacity: int = 64) -> "tuple[MemoryTransport, MemoryTransport]":
+    """Two connected ends; in each direction `capacity` messages may be on their way before `reserve` waits.
+
+    A permit holds the place of one message until it is used, released or forgotten; a send of several may pass the
+    capacity by the rest of them. Both ends belong to one event loop.
+    """
+    if capacity < 1:
+        raise MisuseError(f"a memory pair needs a capacity of at least 1 message, not {capacity}")
+    one, other = MemoryTransport(capacity), MemoryTransport(capacity)
+    one._peer, other._peer = other, one  # pyright: ignore[reportPrivateUsage]
+    return one, other
+
+
+class MemoryTransport:
+    """One end of a `memory_pair`. Closing it is the end of the stream at the other, after what was sent before."""
+
+    __slots__ = ("_capacity", "_closed", "_inbox", "_peer", "_permits", "_receiver", "_turns")
+
+    _peer: "MemoryTransport"
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._inbox: list[bytes | Oversized] = []
+        self._receiver: Future[None] | None = None
+        self._permits = 0
+        self._turns = Turns(self._may_send)
+        self._closed = False
+
+    async def receive(self) -> list[bytes | Oversized]:
+        """Every message that has arrived; [] when either end has closed. See `Transport.receive`."""
+        if self._receiver is not None:
+            raise MisuseError("another receive() is waiting on this transport; have one task receive and hand out")
+        while not self._inbox:
+            if self._closed or self._peer._closed:
+                return []
+            self._receiver = get_running_loop().create_future()
+            try:
+                await self._receiver
+            finally:
+                self._receiver = None
+        messages, self._inbox = self._inbox, []
+        self._peer._turns.wake()
+        return messages
+
+    async def reserve(self) -> SendPermit:
+        """Wait for a free place at the other end. See `Transport.reserve`."""
+        if self._turns.line or not self._may_send():
+            await self._turns.wait()
+        return self._permit()
+
+    def reserve_nowait(self) -> SendPermit | None:
+        """A permit, or None while the other end is full or others wait. See `Transport.reserve_nowait`."""
+        return None if self._turns.line or not self._may_send() else self._permit()
+
+    async def aclose(self) -> None:
+        """Close this end: the peer still receives what was sent. What was not yet received here is dropped."""
+        if self._closed:
+            return
+        self._closed = True
+        self._inbox = []
+        for end in (self, self._peer):
+            end._wake_receiver()
+            end._turns.wake()
+
+    def commit(self, messages: tuple[bytes, ...]) -> None:
+        """For `SendPermit`: put the messages in the peer's inbox."""
+        self._permits -= 1
+        if self._closed or self._peer._closed:
+            raise self._closed_error()
+        self._peer._inbox += messages
+        self._peer._wake_receiver()
+        self._turns.wake()
+
+    def give_back(self) -> None:
+        """For `SendPermit`: free the place it held."""
+        self._permits -= 1
+        self._turns.wake()
+
+    def _may_send(self) -> bool:
+        peer = self._peer
+        return len(peer._inbox) + self._permits < self._capacity or self._closed or peer._closed
+
+    def _permit(self) -> SendPermit:
+        if self._closed or self._peer._closed:
+            raise self._closed_error()
+        self._permits += 1
+        return _MemoryPermit(self)
+
+    def _wake_receiver(self) -> None:
+        receiver = self._receiver
+        if receiver is not None and not receiver.done():
+            receiver.set_result(None)
+
+    def _closed_error(self) -> TransportClosed:
+        return TransportClosed(f"cannot send: {'this end' if self._closed else 'the other end'} of the pair is closed")
+
+
+class _MemoryPermit(SendPermit):
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        # A permit that is dropped unused must not keep its place for ever.
+        self.release()
