@@ -1,0 +1,199 @@
+"""Adopting an annotation: the same type in the words msgspec understands, or a refusal that says what to do.
+
+msgspec silently ignores constraints that are not its own, and refuses some unions. So the metadata of pydantic and
+annotated-types is translated to `msgspec.Meta`; what has no translation, and what msgspec refuses, goes to pydantic as
+a whole, where pydantic is installed. A constraint is never dropped: what neither can check is a `RegistrationError`.
+Below it are `metadata.py`, `survey.py`, `schema.py`, which knows what msgspec accepts, and `custom_types.py`.
+"""
+
+from collections import abc
+from collections.abc import Callable
+from types import NoneType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import msgspec
+
+from tybalt.errors import RegistrationError
+from tybalt.server import pydantic_models
+from tybalt.server.custom_types import adapted, alternatives
+from tybalt.server.metadata import Metadata, Uncheckable, for_pydantic, read_metadata
+from tybalt.server.pydantic_models import Adapter, Direction, Unsupported
+from tybalt.server.schema import refusal
+from tybalt.server.survey import is_union, survey
+
+
+class Site(msgspec.Struct, frozen=True):
+    """Where an annotation stands, as an error text begins, and which way its values go.
+
+    `aliases` are the `type` statements being looked into, so that one that contains itself is noticed.
+    """
+
+    where: str
+    direction: Direction = "input"
+    aliases: tuple[Any, ...] = ()
+
+    def refuse(self, text: str) -> RegistrationError:
+        """The error to raise for an annotation at this place."""
+        return RegistrationError(f"{self.where}: {text}")
+
+
+def adopt(annotation: Any, site: Site) -> Any:
+    """A type that msgspec decodes and `schema.py` describes, meaning what `annotation` means.
+
+    Raises `RegistrationError` for what has no JSON form, with the remedy.
+    """
+    if any(annotation is plain for plain in _PLAIN):
+        return annotation
+    candidate = _translated(annotation, site)
+    reason = refusal(candidate, site.direction)
+    if reason is None:
+        return candidate
+    if site.direction == "output" and is_union(annotation):
+        return alternatives(adopt(arm, site) for arm in get_args(annotation))
+    return _by_pydantic(annotation, site, reason)
+
+
+def metadata_of(annotation: Any, site: Site) -> Metadata:
+    """What stands in the outermost `Annotated` of an annotation; empty when it is none."""
+    try:
+        return read_metadata(annotation.__metadata__ if get_origin(annotation) is Annotated else ())
+    except Uncheckable as error:
+        raise site.refuse(f"{error}. Use msgspec.Meta") from error
+
+
+def shown(annotation: Any) -> str:
+    """An annotation as its author would write it."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        return annotation.__qualname__
+    return str(annotation).replace("typing.", "").replace("NoneType", "None")
+
+
+_PLAIN = (int, str, float, bool, Any, None, NoneType, list, dict, bytes)
+_CONTAINERS: tuple[Any, ...] = (
+    *(list, dict, set, frozenset, tuple),
+    *(abc.Sequence, abc.MutableSequence, abc.Collection, abc.Set, abc.MutableSet, abc.Mapping, abc.MutableMapping),
+)
+_CALLABLE: Any = abc.Callable
+_STREAMS: tuple[Any, ...] = (abc.Iterator, abc.Generator, abc.AsyncIterable, abc.AsyncIterator, abc.AsyncGenerator)
+
+
+class _SelfContaining(Exception):
+    """A `type` statement refers to itself: msgspec has no such type, pydantic has."""
+
+
+def _translated(annotation: Any, site: Site) -> Any:
+    origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
+    if origin is Annotated:
+        return _annotated(annotation, site)
+    if is_union(annotation):
+        return Union[tuple(adopt(each, site) for each in arguments)]  # noqa: UP007 - its members are known only now
+    if origin is Literal:
+        return Annotated[annotation, msgspec.Meta(extra_json_schema={"enum": list(arguments)})]
+    if hasattr(annotation, "__supertype__"):
+        return adopt(annotation.__supertype__, site)
+    if hasattr(origin, "__value__"):
+        return adopt(origin.__value__[arguments], site) if arguments else _alias(annotation, site)
+    if origin is abc.Iterable or (origin in _STREAMS and site.direction == "output"):
+        return list[adopt(arguments[0], site)] if arguments else list
+    if origin in _CONTAINERS and arguments:
+        return _rebuilt(annotation, lambda each: adopt(each, site))
+    return Any if annotation is object else _class(annotation, site)
+
+
+def _annotated(annotation: Any, site: Site) -> Any:
+    metadata = metadata_of(annotation, site)
+    if metadata.only_pydantic is not None:
+        return _by_pydantic(annotation, site, f"only pydantic can check {metadata.only_pydantic}")
+    inner = annotation.__origin__
+    try:
+        metas = metadata.metas()
+    except (TypeError, ValueError) as error:
+        return _by_pydantic(annotation, site, str(error))
+    if metadata.constraints and (bare := _without_none(inner)) is not None:
+        limit, notes = metas[0], metas[1:]
+        return _with(Union[Annotated[adopt(bare, site), limit], None], notes)  # noqa: UP007
+    return _with(adopt(inner, site), metas)
+
+
+def _with(kind: Any, metas: list[msgspec.Meta]) -> Any:
+    for meta in metas:
+        kind = Annotated[kind, meta]
+    return kind
+
+
+def _without_none(annotation: Any) -> Any:
+    """`X` for `X | None`, to which msgspec would not apply a constraint; None for anything else."""
+    arms = [each for each in get_args(annotation) if each is not NoneType] if is_union(annotation) else []
+    return arms[0] if len(arms) == 1 else None
+
+
+def _alias(annotation: Any, site: Site) -> Any:
+    if any(annotation is each for each in site.aliases):
+        raise _SelfContaining
+    inside = Site(site.where, site.direction, (*site.aliases, annotation))
+    try:
+        return adopt(annotation.__value__, inside)
+    except _SelfContaining:
+        if site.aliases:
+            raise
+        return _by_pydantic(annotation, site, "it is a type alias that contains itself")
+
+
+def _class(annotation: Any, site: Site) -> Any:
+    if pydantic_models.knows(annotation) and not pydantic_models.is_model(annotation):
+        return _by_pydantic(annotation, site, "only pydantic can read it")
+    for finding in survey(annotation):
+        if finding.reader == "pydantic":
+            return _by_pydantic(annotation, site, f"only pydantic can check {finding.text}")
+    return annotation
+
+
+def _by_pydantic(annotation: Any, site: Site, reason: str) -> Any:
+    """The annotation as a type pydantic decodes, because msgspec cannot: `reason`."""
+    complaint = f"the annotation {shown(annotation)} cannot be used: {reason}"
+    for finding in survey(annotation):
+        if finding.reader == "msgspec":
+            raise site.refuse(f"{complaint}, but pydantic does not check {finding.text}. Use one of the two")
+    if not pydantic_models.installed():
+        raise site.refuse(f"{complaint}. {_remedy(annotation)}, or install pydantic")
+    try:
+        adapter = Adapter(_in_pydantic_words(annotation))
+        adapter.schema(site.direction)
+    except (Unsupported, Uncheckable) as error:
+        raise site.refuse(f"{complaint} (pydantic: {error}). {_remedy(annotation)}") from error
+    return adapted(adapter)
+
+
+def _in_pydantic_words(annotation: Any) -> Any:
+    """The annotation with every `msgspec.Meta` outside a class written as a pydantic `Field`."""
+    if get_origin(annotation) is Annotated:
+        kind = _in_pydantic_words(annotation.__origin__)
+        for item in for_pydantic(annotation.__metadata__):
+            kind = Annotated[kind, item]
+        return kind
+    if hasattr(annotation, "__supertype__"):
+        return _in_pydantic_words(annotation.__supertype__)
+    if is_union(annotation):
+        return Union[tuple(map(_in_pydantic_words, get_args(annotation)))]  # noqa: UP007
+    if get_origin(annotation) in _CONTAINERS and get_args(annotation):
+        return _rebuilt(annotation, _in_pydantic_words)
+    return annotation
+
+
+def _rebuilt(annotation: Any, change: Callable[[Any], Any]) -> Any:
+    """A generic with each of its arguments changed."""
+    origin: Any = get_origin(annotation)
+    return origin[tuple(each if each is ... else change(each) for each in get_args(annotation))]
+
+
+def _remedy(annotation: Any) -> str:
+    arms = get_args(annotation) if is_union(annotation) else ()
+    if sum(1 for arm in arms if isinstance(arm, type) and issubclass(arm, msgspec.Struct)) > 1:
+        return "Give each Struct a tag: `class A(msgspec.Struct, tag=True)`"
+    if arms:
+        return "Keep one of its members"
+    if _CALLABLE in (annotation, get_origin(annotation)) or annotation is type:
+        return "A function or a class cannot travel as JSON; take it out of the signature"
+    if isinstance(annotation, type):
+        return "Use a builtin type, a dataclass, a TypedDict, an attrs class, a msgspec.Struct or a pydantic model"
+    return "Use msgspec.Meta, or a type JSON can carry"

@@ -1,0 +1,272 @@
+"""Everything a server offers: tools, resources, resource templates, prompts; their order, their views, their changes.
+
+The catalogue compiles what is added, keeps the answers to list requests as bytes until something changes, and tells
+whoever watches when it does. It serves no request: `session` looks up here and runs there.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal, Protocol
+from weakref import WeakSet
+
+
+from tybalt.errors import InvalidParams, RegistrationError, ResourceNotFound
+from tybalt.protocol.answers import Answers, encode
+from tybalt.protocol.codec import UNREADABLE
+from tybalt.protocol.cursors import page
+from tybalt.protocol.subscriptions import ListName
+from tybalt.server.declaration import Declaration
+from tybalt.server.prompt import Prompt
+from tybalt.server.resource import Resource, ResourceTemplate
+from tybalt.server.tool import Call, Tool, compile_call
+from tybalt.types.capabilities import ServerCapabilities
+from tybalt.types.implementation import Implementation
+from tybalt.types.adaptation import adapt
+from tybalt.types.revisions import REVISIONS, era_of
+
+Kind = Literal["tool", "resource", "template", "prompt"]
+OnDuplicate = Literal["error", "warn", "replace", "ignore"]
+
+LIST_KEYS: Final[dict[Kind, str]] = {
+    "tool": "tools",
+    "resource": "resources",
+    "template": "resourceTemplates",
+    "prompt": "prompts",
+}
+_LIST_NAMES: Final[dict[Kind, ListName]] = {
+    "tool": "tools",
+    "resource": "resources",
+    "template": "resources",
+    "prompt": "prompts",
+}
+
+
+class Watcher(Protocol):
+    """Who is told when the catalogue changes."""
+
+    def catalogue_changed(self, name: ListName) -> None:
+        """The list called `name` is another one now."""
+        ...
+
+
+class Entry:
+    """A declaration in one catalogue: under which key, in which order, and whether clients may see it."""
+
+    __slots__ = ("declaration", "enabled", "key", "sequence")
+
+    def __init__(self, declaration: Any, key: str, sequence: int) -> None:
+        self.declaration = declaration
+        self.key = key
+        self.sequence = sequence
+        self.enabled = True
+
+
+class Catalogue:
+    """What one server offers.
+
+    `page_size` is how many entries one list answer holds, `None` for all. `on_duplicate` says what happens when a key
+    is taken: an error (default), a warning and the first stays, the new one replaces it, or it is ignored. `ttl_ms` and
+    `cache_scope` are the hints on list answers.
+    """
+
+    def __init__(
+        self,
+        implementation: Implementation,
+        *,
+        page_size: int | None = None,
+        on_duplicate: OnDuplicate = "error",
+        ttl_ms: int = 0,
+        cache_scope: str = "public",
+    ) -> None:
+        self._entries: dict[Kind, dict[str, Entry]] = {"tool": {}, "resource": {}, "template": {}, "prompt": {}}
+        self._ever: set[Kind] = set()
+        self._page_size = page_size
+        self._on_duplicate = on_duplicate
+        self._hints = {"ttlMs": ttl_ms, "cacheScope": cache_scope}
+        self._answers = {revision: Answers(revision, implementation) for revision in REVISIONS}
+        self._calls: dict[str, dict[str, Call]] = {}
+        self._pages: dict[tuple[Kind, str], dict[str | None, bytes | None]] = {}
+        self._sequence = 0
+        self._watchers: WeakSet[Watcher] = WeakSet()
+
+    # -- changing it ------------------------------------------------------------------------------------------------
+
+    def add(self, declaration: Declaration[..., Any]) -> Entry:
+        """Add a declaration and compile it; what happens to a duplicate is `on_duplicate`'s choice."""
+        kind, key = kind_and_key(declaration)
+        present = self._entries[kind].get(key)
+        if present is not None and not self._may_replace(kind, key):
+            return present
+        self._sequence += 1
+        entry = Entry(declaration, key, present.sequence if present else self._sequence)
+        self._entries[kind][key] = entry
+        self._ever.add(kind)
+        self._changed(kind)
+        return entry
+
+    def remove(self, entry: Entry) -> None:
+        """Take an entry out; nothing happens if it is out already."""
+        kind, key = kind_and_key(entry.declaration)
+        if self._entries[kind].get(key) is entry:
+            del self._entries[kind][key]
+            self._changed(kind)
+
+    def set_enabled(self, entry: Entry, enabled: bool) -> None:
+        """Show an entry to clients, or hide it as if it were not there."""
+        if entry.enabled is not enabled:
+            entry.enabled = enabled
+            self._changed(kind_and_key(entry.declaration)[0])
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher` of changes for as long as it lives."""
+        self._watchers.add(watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Tell `watcher` no more."""
+        self._watchers.discard(watcher)
+
+    def watching(self) -> tuple[Watcher, ...]:
+        """Who is told of changes now."""
+        return tuple(self._watchers)
+
+    def _may_replace(self, kind: Kind, key: str) -> bool:
+        text = f"a {kind} called {key!r} is there already"
+        match self._on_duplicate:
+            case "error":
+                raise RegistrationError(f"{text}. Give one of them another name, or pass on_duplicate= to the server")
+            case "warn":
+                warnings.warn(f"{text}; the first one stays", stacklevel=4)
+                return False
+            case "replace":
+                return True
+            case "ignore":
+                return False
+
+    def _changed(self, kind: Kind) -> None:
+        for revision, calls in self._calls.items():
+            if kind == "tool":
+                self._fill(calls, revision)
+        for key in [key for key in self._pages if key[0] == kind]:
+            del self._pages[key]
+        for watcher in tuple(self._watchers):
+            watcher.catalogue_changed(_LIST_NAMES[kind])
+
+    # -- reading it -------------------------------------------------------------------------------------------------
+
+    def get(self, kind: Kind, key: str) -> Any:
+        """The enabled declaration under this key, or `None`."""
+        entry = self._entries[kind].get(key)
+        return entry.declaration if entry is not None and entry.enabled else None
+
+    def entry(self, kind: Kind, key: str) -> Entry | None:
+        """The entry under this key, enabled or not, or `None`."""
+        return self._entries[kind].get(key)
+
+    def declarations(self, kind: Kind) -> Iterator[Any]:
+        """The enabled declarations of a kind, in the order they were added."""
+        entries = sorted(self._entries[kind].values(), key=lambda entry: entry.sequence)
+        return (entry.declaration for entry in entries if entry.enabled)
+
+    def calls(self, revision: str) -> dict[str, Call]:
+        """The compiled tools of a revision by name: a live dict, kept up to date when tools change."""
+        if (calls := self._calls.get(revision)) is None:
+            calls = self._calls[revision] = {}
+            self._fill(calls, revision)
+        return calls
+
+    def answers(self, revision: str) -> Answers:
+        """The answer pieces of a revision."""
+        return self._answers[revision]
+
+    def page(self, kind: Kind, revision: str, cursor: str | None) -> bytes:
+        """One page of a list as the JSON of a result, encoded once until the list changes.
+
+        Raises `InvalidParams` for a cursor that is not ours.
+        """
+        pages = self._pages.setdefault((kind, revision), {None: None})
+        if (found := pages.get(cursor)) is None:
+            found, following = self._encode_page(kind, revision, cursor)
+            if cursor in pages:  # Cursors that clients make up are answered, but not kept.
+                pages[cursor] = found
+                pages.setdefault(following, None)
+        return found
+
+    def find_resource(self, uri: str) -> tuple[Any, dict[str, Any]] | None:
+        """The resource that answers to a URI and the template variables in it: exact first, then most literal first."""
+        if (resource := self.get("resource", uri)) is not None:
+            return resource, {}
+        templates = sorted(self.declarations("template"), key=lambda template: template.template.sort_key)
+        for template in templates:
+            if (variables := template.template.match(uri)) is not None:
+                return template, variables
+        return None
+
+    def resource_call(self, uri: str) -> tuple[Any, Any]:
+        """The resource that answers to a URI, and the arguments to read it with.
+
+        Raises `ResourceNotFound`, also for variables that do not convert or that try to leave their path: such a
+        resource does not exist.
+        """
+        found = self.find_resource(uri)
+        if found is None:
+            raise ResourceNotFound(uri)
+        resource, variables = found
+        try:
+            return resource, resource.arguments(variables)
+        except UNREADABLE:
+            raise ResourceNotFound(uri) from None
+
+    def prompt_call(self, name: str, arguments: Mapping[str, str]) -> tuple[Any, Any]:
+        """The prompt called `name`, and its arguments converted. Raises `InvalidParams`, saying which and why."""
+        prompt = self.get("prompt", name)
+        if prompt is None:
+            raise InvalidParams(f"Unknown prompt: {name}")
+        try:
+            return prompt, prompt.parameters.from_strings(arguments)
+        except UNREADABLE as error:
+            raise InvalidParams(f"Invalid arguments for prompt {name}: {error}") from None
+
+    def capabilities(self, *, completions: bool) -> ServerCapabilities:
+        """What the server can do, from what was ever in it: a list that became empty is still a list."""
+        changes = {"listChanged": True}
+        return ServerCapabilities(
+            tools=changes if "tool" in self._ever else None,
+            resources={"subscribe": True, **changes} if self._ever & {"resource", "template"} else None,
+            prompts=changes if "prompt" in self._ever else None,
+            completions={} if completions else None,
+            logging={},
+        )
+
+    def _fill(self, calls: dict[str, Call], revision: str) -> None:
+        calls.clear()
+        for tool in self.declarations("tool"):
+            calls[tool.name] = compile_call(tool, self._answers[revision])
+
+    def _encode_page(self, kind: Kind, revision: str, cursor: str | None) -> tuple[bytes, str | None]:
+        """One page, and the cursor of the next."""
+        declarations = list(self.declarations(kind))
+        keys = [kind_and_key(declaration)[1] for declaration in declarations]
+        name = LIST_KEYS[kind]
+        chosen, following = page(keys, cursor, self._page_size or max(len(keys), 1), name)
+        items = [adapt(declarations[index].definition, revision) for index in chosen]
+        result: dict[str, Any] = {name: items}
+        if following is not None:
+            result["nextCursor"] = following
+        if era_of(revision) == "modern":
+            result |= self._hints
+        return encode(result), following
+
+
+def kind_and_key(declaration: Any) -> tuple[Kind, str]:
+    """What a declaration is, and what it is known by: a name, a URI, or a template."""
+    if isinstance(declaration, Tool):
+        return "tool", declaration.name
+    if isinstance(declaration, Prompt):
+        return "prompt", declaration.name
+    if isinstance(declaration, ResourceTemplate):
+        return "template", declaration.uri
+    if isinstance(declaration, Resource):
+        return "resource", declaration.uri
+    raise RegistrationError(
+        f"cannot add {declaration!r} to a server: expected what @tool, @resource or @prompt made, or a plain function"
+    )

@@ -1,0 +1,125 @@
+"""Completion: suggestions for one argument of a prompt, or one variable of a resource template.
+
+A completer is a function declared for one argument. Arguments whose type is a Literal, an enum or a bool complete by
+themselves. 2026-07-28 server/utilities/completion.
+"""
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any, Final, Generic, ParamSpec, TypeVar
+
+from tybalt.errors import InvalidParams, RegistrationError
+from tybalt.server.catalogue import Catalogue
+from tybalt.server.context import Context
+from tybalt.server.declaration import Declaration
+from tybalt.server.parameters import compile_parameters
+from tybalt.types.completion import CompleteRequestParams, CompleteResult, Completion, PromptReference
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MAX_VALUES: Final = 100
+"""Suggestions one answer may hold ("Completion Results")."""
+
+
+class Completer(Declaration[P, R], Generic[P, R]):
+    """A function that suggests values: it takes `value`, what was typed so far, and may take `arguments`, a dict of the
+    arguments that have a value already, and a `Context`. It returns strings, best first, or a `Completion`.
+    """
+
+    kind = "completion"
+    option_names = frozenset({"name"})
+
+    def __init__(self, function: Callable[P, R], *, argument: str) -> None:
+        super().__init__(function, {"name": argument})
+        self.parameters = compile_parameters(function, where=self.where, inject=(Context,))
+        names = self.parameters.names
+        if not names or len(names) > 2 or (len(names) == 2 and names[1] != "arguments"):
+            raise RegistrationError(
+                f"{self.where}: a completer takes the value typed so far and, if it wants them, `arguments`; "
+                f"this one takes {', '.join(names) or 'nothing'}"
+            )
+
+    def arguments(self, value: str, arguments: dict[str, str]) -> Any:
+        """What the function is called with."""
+        names = self.parameters.names
+        fields: dict[str, Any] = {names[0]: value} | ({"arguments": arguments} if len(names) == 2 else {})
+        return self.parameters.struct(**fields)
+
+    def result(self, value: Any) -> CompleteResult:
+        """The result for what the function returned; more than 100 values are cut, and counted."""
+        if isinstance(value, CompleteResult):
+            return value
+        if isinstance(value, Completion):
+            return CompleteResult(completion=value)
+        return _result([str(each) for each in value])
+
+
+class Completions:
+    """The completers of one server, over its catalogue."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._completers: dict[tuple[str, str], Completer[..., Any]] = {}
+
+    def __bool__(self) -> bool:
+        """Whether any argument can be completed."""
+        return bool(self._completers) or any(
+            _choices(declaration, name)
+            for kind in ("prompt", "template")
+            for declaration in self._catalogue.declarations(kind)
+            for name in declaration.parameters.names
+        )
+
+    def add(self, reference: str, argument: str, function: Callable[..., Any]) -> None:
+        """Declare a completer for `argument` of the prompt or URI template called `reference`."""
+        declaration = self._catalogue.get("prompt", reference) or self._catalogue.get("template", reference)
+        if declaration is None:
+            raise RegistrationError(
+                f"completion for {argument!r}: there is no prompt or resource template {reference!r}. "
+                "Declare it first, and name a template by its whole URI"
+            )
+        if argument not in declaration.parameters.names:
+            close = get_close_matches(argument, declaration.parameters.names, 1)
+            hint = f" Did you mean {close[0]!r}?" if close else f" It has {', '.join(declaration.parameters.names)}."
+            raise RegistrationError(f"completion: {declaration.where} has no argument {argument!r}.{hint}")
+        self._completers[reference, argument] = Completer(function, argument=argument)
+
+    def call(self, params: CompleteRequestParams) -> tuple[Any, Any]:
+        """The completer for a request and its arguments, or a finished result and `None`.
+
+        Raises `InvalidParams` for a prompt, template or argument that is not there.
+        """
+        reference = params.ref.name if isinstance(params.ref, PromptReference) else params.ref.uri
+        kind = "prompt" if isinstance(params.ref, PromptReference) else "template"
+        declaration = self._catalogue.get(kind, reference)
+        if declaration is None and kind == "template" and self._catalogue.get("resource", reference) is not None:
+            return _result([]), None
+        if declaration is None:
+            raise InvalidParams(f"Unknown {'prompt' if kind == 'prompt' else 'resource template'}: {reference}")
+        name, value = params.argument.name, params.argument.value
+        if name not in declaration.parameters.names:
+            raise InvalidParams(f"{kind} {reference!r} has no argument {name!r}")
+        completer = self._completers.get((reference, name))
+        if completer is None:
+            lowered = value.lower()
+            return _result([each for each in _choices(declaration, name) if each.lower().startswith(lowered)]), None
+        context = params.context.arguments if params.context is not None else None
+        return completer, completer.arguments(value, context or {})
+
+
+def _choices(declaration: Declaration[..., Any], name: str) -> list[str]:
+    """The values an argument's own type allows, where they are few and known."""
+    schema = declaration.parameters.schema
+    own = schema["properties"].get(name, {})
+    if "$ref" in own:
+        own = schema.get("$defs", {}).get(own["$ref"].rsplit("/", 1)[-1], own)
+    if own.get("type") == "boolean":
+        return ["true", "false"]
+    return [str(value) for value in own.get("enum", ())]
+
+
+def _result(values: Sequence[str]) -> CompleteResult:
+    more = len(values) > MAX_VALUES
+    completion = Completion(values=list(values[:MAX_VALUES]), total=len(values), has_more=more)
+    return CompleteResult(completion=completion)

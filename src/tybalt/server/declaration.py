@@ -1,0 +1,149 @@
+"""What tools, resources and prompts have in common: a function declared as something a client can use.
+
+A `Declaration` is made once, when the decorator runs; it holds the function, its compiled parameters and what is
+advertised of it. It belongs to no server yet. Calling it calls the function, so decorated code stays testable.
+"""
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from functools import partial
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from typing import Any, ClassVar, Generic, ParamSpec, Self, TypeVar
+
+from msgspec.structs import astuple
+
+from tybalt.errors import RegistrationError
+from tybalt.server.docstring import parse
+from tybalt.server.parameters import Parameters
+from tybalt.types.implementation import Icon
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+TAGS_KEY = "dev.tybalt/tags"
+VERSION_KEY = "dev.tybalt/version"
+"""Where tags and the component version are advertised: in `_meta`, for the specification has no place for them."""
+
+
+class Declaration(Generic[P, R]):
+    """A function declared as a tool, a resource or a prompt, with the options it was declared with.
+
+    `name` is what clients know it by (a resource's is for display). Raises `RegistrationError` for an option that does
+    not exist or cannot be.
+    """
+
+    kind: ClassVar[str]
+    option_names: ClassVar[frozenset[str]]
+    parameters: Parameters
+
+    def __init__(self, function: Callable[P, R], options: Mapping[str, Any]) -> None:
+        self.function = function
+        self.options = options
+        self.name: str = options.get("name") or declared_name(function)
+        self.tags = frozenset(options.get("tags", ()))
+        self.version: str | None = options.get("version")
+        self.timeout: float | None = options.get("timeout")
+        self.is_async = _is_async(function, self.where)
+        self.__doc__ = unwrap(function).__doc__
+        self.__wrapped__ = function
+        self._check_options()
+
+    def remade(self, function: Callable[..., Any] | None = None, **changes: Any) -> Self:
+        """The same declaration of another function, or with other options."""
+        return type(self)(function or self.function, **{**self.options, **changes})  # pyright: ignore[reportCallIssue]
+
+    @property
+    def where(self) -> str:
+        """The declaration in words, for error texts: what it is, and the function behind it."""
+        return f"{self.kind} {self.name!r} (function {qualified_name(self.function)})"
+
+    @property
+    def wants_context(self) -> bool:
+        """Whether a `Context` must be made for each call."""
+        return bool(self.parameters.injected)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function itself, past everything the framework does."""
+        return self.function(*args, **kwargs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Self:
+        """A declaration on a class, read from an instance, is the same declaration of the bound method."""
+        return self if instance is None else self.remade(self.function.__get__(instance))
+
+    def invoke(self, arguments: Any, context: Any) -> Any:
+        """Call the function with decoded arguments and, if it wants one, the context."""
+        if self.parameters.positional:
+            return self.function(*astuple(arguments))
+        args, kwargs = self.parameters.arguments(arguments)
+        for name in self.parameters.injected:
+            kwargs[name] = context
+        return self.function(*args, **kwargs)
+
+    @property
+    def description(self) -> str | None:
+        """The description option, or what the docstring says before its sections."""
+        if (given := self.options.get("description")) is not None:
+            return given
+        return parse(unwrap(self.function).__doc__).description or None
+
+    @property
+    def icons(self) -> list[Icon] | None:
+        """The icons, or `None`."""
+        return list(self.options.get("icons", ())) or None
+
+    @property
+    def advertised_meta(self) -> dict[str, Any] | None:
+        """`_meta` as it is advertised: the author's, with tags and version beside it; `None` when empty."""
+        advertised: dict[str, Any] = dict(self.options.get("meta") or {})
+        if self.tags:
+            advertised[TAGS_KEY] = sorted(self.tags)
+        if self.version is not None:
+            advertised[VERSION_KEY] = self.version
+        return advertised or None
+
+    def _check_options(self) -> None:
+        for name in self.options:
+            if name not in self.option_names:
+                close = get_close_matches(name, self.option_names, 1)
+                hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(sorted(self.option_names))}"
+                raise RegistrationError(f"{self.where}: there is no option {name!r}; {hint}")
+        if self.timeout is not None and not self.timeout > 0:
+            raise RegistrationError(f"{self.where}: timeout must be more than 0 seconds, got {self.timeout!r}")
+
+
+def unwrap(function: Callable[..., Any]) -> Any:
+    """The function that carries name and docstring: behind partials, and the `__call__` of a callable object."""
+    while isinstance(function, partial):
+        function = function.func
+    if not hasattr(function, "__name__"):
+        return type(function).__call__
+    return function
+
+
+def declared_name(function: Callable[..., Any]) -> str:
+    """The name a component gets from its function; raises `RegistrationError` for a lambda."""
+    while isinstance(function, partial):
+        function = function.func
+    name = getattr(function, "__name__", None) or type(function).__name__
+    if name == "<lambda>":
+        raise RegistrationError("a lambda has no name: pass name=…, or use a `def`")
+    return name
+
+
+def qualified_name(function: Callable[..., Any]) -> str:
+    """Module and qualified name of a function, for error texts."""
+    while isinstance(function, partial):
+        function = function.func
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _is_async(function: Callable[..., Any], where: str) -> bool:
+    inner: Any = function
+    while isinstance(inner, partial):
+        inner = inner.func
+    if not hasattr(inner, "__name__"):
+        inner = type(inner).__call__
+    if isgeneratorfunction(inner) or isasyncgenfunction(inner):
+        raise RegistrationError(f"{where}: a generator cannot be a handler yet. Collect what it yields and return a list")
+    return iscoroutinefunction(inner)

@@ -1,0 +1,58 @@
+"""The keyword options of `tool`, `resource` and `prompt`, written once for decorators, servers and constructors."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypedDict
+
+from msgspec import UnsetType
+
+from tybalt.types.annotations import Annotations
+from tybalt.types.implementation import Icon
+from tybalt.types.tools import ToolAnnotations
+
+CacheScope = Literal["public", "private"]
+
+
+class _Options(TypedDict, total=False):
+    name: str | None
+    """What clients know it by; the function's name by default."""
+    title: str | None
+    """A name for people."""
+    description: str | None
+    """What it is for; from the docstring by default."""
+    tags: Iterable[str]
+    """Advertised in `_meta["dev.tybalt/tags"]`."""
+    version: str | None
+    """The component's own version, advertised in `_meta["dev.tybalt/version"]`."""
+    icons: Iterable[Icon]
+    meta: Mapping[str, Any] | None
+    """More for `_meta`."""
+    timeout: float | None
+    """Seconds after which an async handler is stopped; a plain function cannot be, its overrun is logged."""
+
+
+class ToolOptions(_Options, total=False):
+    """Options of `tool`."""
+
+    annotations: ToolAnnotations | Mapping[str, Any] | None
+    """Hints such as `read_only_hint`, as a Struct or a mapping."""
+    output_schema: dict[str, Any] | None | UnsetType
+    """In place of the one from the return annotation; `None` for no structured content at all."""
+    strict: bool
+    """Refuse unknown arguments and convert nothing: "5" is no integer."""
+
+
+class PromptOptions(_Options, total=False):
+    """Options of `prompt`."""
+
+
+class ResourceOptions(_Options, total=False):
+    """Options of `resource`."""
+
+    annotations: Annotations | None
+    mime_type: str | None
+    size: int | None
+    """Bytes, where known; not for templates."""
+    ttl: float
+    """Seconds a client may keep what it read; 0, the default, is not at all."""
+    scope: CacheScope
+    """Whether it may share that between its users: `private` by default."""

@@ -1,0 +1,341 @@
+"""A handler's signature, compiled once: a decoder for its arguments, their schema, and what to say when they are wrong.
+
+Every visible parameter becomes a field of one msgspec Struct, so that a call decodes its arguments in a single pass
+without a Python frame. What the strict decoder refuses gets a second, lax look, argument by argument, because models
+send `"5"` for 5 and a JSON string for an object; strings from URI templates and prompts take the same road.
+`signature.py` and `annotations.py` read the function, `argument.py` one argument, and `explain.py` writes the failures.
+Above it are the declarations of tools, prompts and resources.
+
+2026-07-28 server/tools, "Tool" and "Error Handling".
+"""
+
+import copy
+from collections.abc import Callable, Mapping
+from functools import partial
+from inspect import Parameter
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+from msgspec.structs import astuple
+
+from tybalt.protocol.codec import UNREADABLE
+from tybalt.server import explain
+from tybalt.server.annotations import Site, adopt, metadata_of, shown
+from tybalt.server.argument import Argument, Constant
+from tybalt.server.custom_types import decode_strict
+from tybalt.server.docstring import Docstring, parse
+from tybalt.server.explain import Problem, explanation
+from tybalt.server.pydantic_models import is_field
+from tybalt.server.schema import Schema, Schemas, encoded_default
+from tybalt.server.signature import MISSING, read_docstring, read_parameters
+from tybalt.server.survey import is_union
+
+Raw = bytes | msgspec.Raw
+
+
+class Parameters:
+    """The compiled parameters of one handler.
+
+    `struct` has one field for each visible parameter, in order; `schema` is the input schema; `names` are the
+    parameters in Python and `wire_names` in JSON; `injected` says which parameters the framework fills, and with what.
+    `positional` is true when `fn(*astuple(arguments))` is a correct call. `docstring` is the handler's.
+
+    `decode` reads the arguments as JSON: a bound decoder, strict, raising what a msgspec decoder raises.
+    """
+
+    __slots__ = (
+        "_arguments",
+        "_keywords",
+        "_positionals",
+        "decode",
+        "docstring",
+        "injected",
+        "names",
+        "positional",
+        "schema",
+        "struct",
+        "wire_names",
+    )
+
+    decode: Callable[[Raw], Any]
+
+    def __init__(
+        self,
+        arguments: list[Argument],
+        *,
+        struct: type[msgspec.Struct],
+        schema: Schema,
+        injected: dict[str, type],
+        positionals: int,
+        docstring: Docstring,
+    ) -> None:
+        self.struct = struct
+        self.schema = schema
+        self.injected = injected
+        self.docstring = docstring
+        self.names = tuple(argument.python_name for argument in arguments)
+        self.wire_names = tuple(argument.name for argument in arguments)
+        self.positional = not injected and positionals == len(arguments)
+        self.decode = msgspec.json.Decoder(struct, dec_hook=decode_strict).decode
+        self._arguments = arguments
+        self._positionals = positionals
+        self._keywords = self.names[positionals:]
+
+    def decode_lax(self, raw: Raw) -> Any:
+        """The arguments as a model may have meant them; to be tried when `decode` has failed.
+
+        What each argument may be beyond its type is told by `Argument.read_lax`; a string that holds the whole object
+        as JSON is accepted too, and null for no arguments. Raises what `decode` raises.
+        """
+        strict = self.struct.__struct_config__.forbid_unknown_fields
+        return self._made(*self._read(_members(raw, lax=True), lax=True, strict=strict))
+
+    def from_strings(self, values: Mapping[str, str | list[str] | dict[str, str]]) -> Any:
+        """The arguments from strings: URI template variables, or prompt arguments, by their name on the wire.
+
+        A string stays one where the type has strings; otherwise it is read as `decode_lax` reads it, so `"5"`,
+        `"true"`, an ISO 8601 date, a UUID, base64 for bytes, and JSON for objects and arrays. Lists and dicts (exploded
+        variables) have their members converted alike. Raises `msgspec.ValidationError` that tells all that is wrong.
+        """
+        try:
+            members: dict[str, Raw] = {
+                argument.name: msgspec.json.encode(value)
+                for argument in self._arguments
+                if (value := values.get(argument.name, values.get(argument.python_name))) is not None
+            }
+        except UnicodeEncodeError as error:
+            raise msgspec.ValidationError("Invalid arguments: half of a surrogate pair is no Unicode text") from error
+        return self._made(*self._read(members, path="", lax=True))
+
+    def explain(self, raw: Raw, *, strict: bool) -> str:
+        """Everything that is wrong with arguments that were refused, for the model that sent them.
+
+        One line for each argument that is missing, of the wrong type or out of bounds, and for each unknown one where
+        `strict` is set; at most 20 lines, at most 200 characters of any value.
+        """
+        try:
+            _, problems = self._read(_members(raw, lax=not strict), lax=not strict, strict=strict)
+        except UNREADABLE as error:
+            problems = list(explain.failures(error, "$.arguments", _decoded(raw), {"type": "object"}, {}))
+        return explanation(problems) if problems else "The arguments are valid."
+
+    def arguments(self, struct: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Decoded arguments as `args` and `kwargs` of a call; injected parameters are the caller's to add."""
+        values = astuple(struct)
+        return values[: self._positionals], dict(zip(self._keywords, values[self._positionals :], strict=True))
+
+    def _made(self, values: dict[str, Any], problems: list[Problem]) -> Any:
+        if problems:
+            raise msgspec.ValidationError(explanation(problems))
+        return self.struct(**values)
+
+    def _read(
+        self, members: Mapping[str, Raw], *, path: str = "$.arguments.", lax: bool, strict: bool = False
+    ) -> tuple[dict[str, Any], list[Problem]]:
+        """Every argument read by itself: the values by field, and all that is wrong."""
+        values: dict[str, Any] = {}
+        problems: list[Problem] = []
+        strange = [name for name in members if name not in self.wire_names]
+        for argument in self._arguments:
+            schema = self.schema["properties"][argument.name]
+            raw = members.get(argument.name)
+            if raw is not None:
+                try:
+                    values[argument.field] = self._value(argument, raw, lax=lax)
+                except UNREADABLE as error:
+                    value = _decoded(argument.meant(raw, schema, self.schema) if lax else raw)
+                    problems.extend(explain.failures(error, path + argument.name, value, schema, self.schema))
+            elif argument.required:
+                problems.append(explain.missing(path + argument.name, argument.name, schema, self.schema, strange))
+        if strict:
+            problems.extend(explain.unknown(path, name, self.wire_names) for name in strange)
+        return values, problems
+
+    def _value(self, argument: Argument, raw: Raw, *, lax: bool) -> Any:
+        if not lax:
+            return argument.read(raw)
+        return argument.read_lax(raw, self.schema["properties"][argument.name], self.schema)
+
+
+def compile_parameters(
+    fn: Callable[..., Any],
+    *,
+    where: str,
+    inject: tuple[type, ...] = (),
+    strict: bool = False,
+    reserved: frozenset[str] = frozenset(),
+) -> Parameters:
+    """Compiles the signature of a handler.
+
+    `where` begins every error text, as in "tool 'add' (function app.add)". A parameter annotated with a class in
+    `inject`, also as `X | None`, is left to the framework. `strict` refuses unknown arguments and says so in the
+    schema; otherwise they are ignored. A parameter without annotation takes anything.
+
+    Descriptions come from `msgspec.Meta`, `pydantic.Field`, a string in `Annotated`, or else the docstring. A default
+    that is not valid for its annotation is refused, unless it is None or no JSON type can hold it (a sentinel): then it
+    is used and not advertised. Lists, dicts, sets and bytearrays are copied for every call.
+
+    Raises `RegistrationError` for whatever cannot be compiled, naming function, parameter and remedy.
+    """
+    doc = parse(read_docstring(fn, where))
+    parameters = read_parameters(fn, where)
+    injected = {each.name: kind for each in parameters if (kind := _injected(each, inject, where)) is not None}
+    visible = [each for each in parameters if each.name not in injected]
+    schemas = Schemas("input")
+    arguments: list[Argument] = []
+    properties: dict[str, Schema] = {}
+    for position, parameter in enumerate(visible):
+        argument, schema = _compiled(parameter, position, schemas, doc, f"{where}: parameter {parameter.name!r}")
+        _check_name(argument, properties, reserved, where)
+        arguments.append(argument)
+        properties[argument.name] = schema
+    return Parameters(
+        arguments,
+        struct=_struct(arguments, strict=strict),
+        schema=_root(arguments, properties, schemas, strict=strict),
+        injected=injected,
+        positionals=sum(1 for each in visible if each.kind in (_POSITIONS[:1] if injected else _POSITIONS)),
+        docstring=doc,
+    )
+
+
+_POSITIONS = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+_MUTABLE = (list, dict, set, bytearray)
+_PLAIN_DEFAULTS = (bool, int, float, str, bytes, list, tuple, dict, set, frozenset)
+_IMMUTABLE = (bool, int, float, str, bytes, NoneType)
+_FIELD: type[Any] = msgspec.field().__class__
+
+
+def _injected(parameter: Parameter, inject: tuple[type, ...], where: str) -> type | None:
+    """The class the framework fills this parameter with, or None. Raises for one it could not fill."""
+    annotation = parameter.annotation
+    if get_origin(annotation) is Annotated:
+        annotation = annotation.__origin__
+    arms = get_args(annotation) if is_union(annotation) else (annotation,)
+    kinds = [get_origin(arm) or arm for arm in arms if arm is not NoneType]
+    found = next((kind for kind in kinds if kind in inject), None)
+    if found is None:
+        return None
+    if len(kinds) > 1:
+        raise Site(f"{where}: parameter {parameter.name!r}").refuse(
+            f"{shown(annotation)} cannot be both injected and sent. Annotate it as {found.__name__}"
+        )
+    if parameter.kind is Parameter.POSITIONAL_ONLY:
+        raise Site(f"{where}: parameter {parameter.name!r}").refuse(
+            f"{found.__name__} is injected by name. Move the `/` so that it stands before this parameter"
+        )
+    return found
+
+
+def _compiled(
+    parameter: Parameter, position: int, schemas: Schemas, doc: Docstring, where: str
+) -> tuple[Argument, Schema]:
+    site = Site(where)
+    annotation = Any if parameter.annotation is MISSING else parameter.annotation
+    default, factory, name = parameter.default, msgspec.NODEFAULT, None
+    if is_field(default):
+        annotation, default = Annotated[annotation, default], MISSING
+    elif isinstance(default, _FIELD):
+        default, factory, name = default.default, default.default_factory, default.name
+    metadata = metadata_of(annotation, site)
+    if default is MISSING:
+        default, factory = metadata.default, metadata.default_factory
+    kind = adopt(annotation, site)
+    argument = Argument(
+        parameter.name,
+        field=f"argument_{position}" if parameter.name.startswith("__") else parameter.name,
+        name=name or metadata.alias or parameter.name,
+        kind=kind,
+        default=_maker(default, factory),
+    )
+    schema = schemas.describe(kind)
+    description = metadata.description or doc.parameters.get(parameter.name)
+    if description is not None:
+        schema = schema | {"description": description}
+    advertised = _advertised(default, argument, annotation, site)
+    return argument, schema if advertised is msgspec.NODEFAULT else schema | {"default": advertised}
+
+
+def _maker(default: Any, factory: Any) -> Callable[[], Any] | None:
+    """What makes the default for one call, or None where there is no default."""
+    if factory is not msgspec.NODEFAULT:
+        return factory
+    if default is msgspec.NODEFAULT:
+        return None
+    if isinstance(default, _MUTABLE):
+        return partial(copy.deepcopy, default)
+    return Constant(default)
+
+
+def _advertised(default: Any, argument: Argument, annotation: Any, site: Site) -> Any:
+    """The default for the schema, or `NODEFAULT`; raises for a plain value that the annotation would not accept."""
+    encoded = msgspec.NODEFAULT if default is msgspec.NODEFAULT else encoded_default(default)
+    if encoded is msgspec.NODEFAULT:
+        return encoded
+    try:
+        argument.read(msgspec.json.encode(encoded))
+    except UNREADABLE as error:
+        if type(default) in _PLAIN_DEFAULTS:
+            raise site.refuse(
+                f"the default {default!r} is not valid for its annotation {shown(annotation)}: {error}. "
+                "Change one of the two"
+            ) from error
+        return msgspec.NODEFAULT
+    return encoded
+
+
+def _check_name(argument: Argument, taken: Mapping[str, Any], reserved: frozenset[str], where: str) -> None:
+    site = Site(f"{where}: parameter {argument.python_name!r}")
+    for name in (argument.python_name, argument.name):
+        if name in reserved:
+            raise site.refuse(f"the name {name!r} is reserved. Choose another one")
+    if argument.name in taken:
+        raise site.refuse(f"another parameter is called {argument.name!r} on the wire already. Change the alias")
+
+
+def _struct(arguments: list[Argument], *, strict: bool) -> type[msgspec.Struct]:
+    """The Struct all arguments are decoded into; keyword-only, because then a default may stand before none."""
+    fields = [(argument.field, argument.kind, _struct_field(argument)) for argument in arguments]
+    return msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=strict, gc=False)
+
+
+def _struct_field(argument: Argument) -> Any:
+    make = argument.default
+    if make is None:
+        return msgspec.field(name=argument.name)
+    if isinstance(make, Constant) and type(make.value) in _IMMUTABLE:
+        return msgspec.field(name=argument.name, default=make.value)  # no call where none is needed
+    return msgspec.field(name=argument.name, default_factory=make)
+
+
+def _root(arguments: list[Argument], properties: dict[str, Schema], schemas: Schemas, *, strict: bool) -> Schema:
+    root: Schema = {"type": "object", "properties": properties}
+    required = [argument.name for argument in arguments if argument.required]
+    if required:
+        root["required"] = required
+    if strict:
+        root["additionalProperties"] = False
+    return schemas.rooted(root)
+
+
+def _members(raw: Raw, *, lax: bool) -> Mapping[str, Raw]:
+    """The arguments by name, undecoded."""
+    data = bytes(raw)
+    if lax and data == b"null":
+        return {}
+    if lax and data.startswith(b'"'):
+        inner = msgspec.json.decode(data, type=str).strip()
+        data = inner.encode() if inner.startswith("{") else data
+    return _decode_members(data)
+
+
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def _decoded(raw: Raw) -> Any:
+    """What came, for an error text; `explain.UNKNOWN` when it cannot be decoded."""
+    try:
+        return msgspec.json.decode(raw)
+    except UNREADABLE:
+        return explain.UNKNOWN

@@ -1,0 +1,133 @@
+"""Resources and resource templates: functions that produce what a client reads by URI.
+
+A URI without variables is one resource; a URI with them (RFC 6570) is a template, and its variables become the
+function's arguments, converted to the annotated types. Matching is `uri_template`'s business, conversion of what comes
+back that of `contents`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack
+
+from msgspec import ValidationError
+
+from tybalt.errors import RegistrationError
+from tybalt.server.contents import resource_contents
+from tybalt.server.context import Context
+from tybalt.server.declaration import Declaration
+from tybalt.server.options import CacheScope, ResourceOptions
+from tybalt.server.parameters import compile_parameters
+from tybalt.server.uri_template import UriTemplate
+from tybalt.types.resources import ReadResourceResult
+from tybalt.types.resources import Resource as ResourceDefinition
+from tybalt.types.resources import ResourceTemplate as ResourceTemplateDefinition
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Readable(Declaration[P, R], Generic[P, R]):
+    """What resources and templates share: a URI, caching hints, and the type of what is read."""
+
+    option_names = frozenset({*ResourceOptions.__annotations__, "uri"})
+
+    def __init__(self, function: Callable[P, R], /, *, uri: str, **options: Unpack[ResourceOptions]) -> None:
+        super().__init__(function, {"uri": uri, **options})
+        self.uri = uri
+        self.mime_type = options.get("mime_type")
+        self.scope: CacheScope = options.get("scope", "private")
+        self.ttl_ms = int(options.get("ttl", 0) * 1000)
+        if ":" not in uri:
+            raise RegistrationError(f"{self.where}: {uri!r} has no scheme, so it is no URI. Write one, as in 'data://{uri}'")
+        if self.ttl_ms < 0:
+            raise RegistrationError(f"{self.where}: ttl must be 0 or more seconds, got {options.get('ttl')!r}")
+        self.parameters = compile_parameters(function, where=self.where, inject=(Context,))
+
+    def result(self, uri: str, value: Any) -> ReadResourceResult:
+        """The result of reading `uri`, from what the function returned."""
+        if isinstance(value, ReadResourceResult):
+            return value
+        contents = resource_contents(value, uri=uri, mime_type=self.mime_type)
+        return ReadResourceResult(contents=contents, ttl_ms=self.ttl_ms, cache_scope=self.scope)
+
+
+class Resource(Readable[P, R], Generic[P, R]):
+    """A function declared as the resource `uri`; it takes no argument but a `Context`, and those with defaults."""
+
+    kind = "resource"
+
+    def __init__(self, function: Callable[P, R], /, *, uri: str, **options: Unpack[ResourceOptions]) -> None:
+        super().__init__(function, uri=uri, **options)
+        for name in self.parameters.schema.get("required", ()):
+            raise RegistrationError(
+                f"{self.where}: parameter {name!r} has no variable in {uri!r}. "
+                f"Put {{{name}}} into the URI, or take the parameter out"
+            )
+        self.definition = ResourceDefinition(
+            uri=uri,
+            name=self.name,
+            title=options.get("title"),
+            description=self.description,
+            mime_type=self.mime_type,
+            size=options.get("size"),
+            annotations=options.get("annotations"),
+            icons=self.icons,
+            meta=self.advertised_meta,
+        )
+
+    def arguments(self, variables: Mapping[str, Any]) -> Any:
+        """The function's arguments: its defaults."""
+        return self.parameters.from_strings({})
+
+
+class ResourceTemplate(Readable[P, R], Generic[P, R]):
+    """A function declared as a family of resources; every variable of the template is one of its parameters."""
+
+    kind = "resource template"
+
+    def __init__(self, function: Callable[P, R], /, *, uri: str, **options: Unpack[ResourceOptions]) -> None:
+        super().__init__(function, uri=uri, **options)
+        if "size" in options:
+            raise RegistrationError(f"{self.where}: a template has no size; leave it out")
+        self.template = UriTemplate(uri)
+        self._check_variables()
+        self.definition = ResourceTemplateDefinition(
+            uri_template=uri,
+            name=self.name,
+            title=options.get("title"),
+            description=self.description,
+            mime_type=self.mime_type,
+            annotations=options.get("annotations"),
+            icons=self.icons,
+            meta=self.advertised_meta,
+        )
+
+    def arguments(self, variables: Mapping[str, Any]) -> Any:
+        """The function's arguments from template variables.
+
+        Raises `msgspec.ValidationError` where they do not convert, or would reach out of their path
+        (2026-07-28 server/resources, "Security Considerations").
+        """
+        if (reason := self.template.unsafe(variables)) is not None:
+            raise ValidationError(reason)
+        return self.parameters.from_strings(variables)
+
+    def _check_variables(self) -> None:
+        variables = {variable.name for variable in self.template.variables}
+        for name in sorted(variables - set(self.parameters.names)):
+            raise RegistrationError(
+                f"{self.where}: the variable {{{name}}} of {self.uri!r} has no parameter. "
+                f"Add a parameter {name!r} to the function, or take the variable out of the URI"
+            )
+        for name in sorted(set(self.parameters.schema.get("required", ())) - variables):
+            raise RegistrationError(
+                f"{self.where}: parameter {name!r} has no variable in {self.uri!r} and no default. "
+                f"Put {{{name}}} into the URI, or give the parameter a default"
+            )
+
+
+def declare_resource(
+    function: Callable[P, R], uri: str, **options: Unpack[ResourceOptions]
+) -> Resource[P, R] | ResourceTemplate[P, R]:
+    """A resource for a plain URI, a template for one with variables."""
+    kind = ResourceTemplate if "{" in uri else Resource
+    return kind(function, uri=uri, **options)

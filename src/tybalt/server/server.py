@@ -1,0 +1,319 @@
+"""`Server`: a thin face over a catalogue, completions, a profile and a lifespan.
+
+It holds what is offered and what it is called; sessions serve it, transports carry them. One server may be served over
+any number of transports at once, in one process and on one event loop.
+"""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, ParamSpec, Self, TypeVar, Unpack, overload
+
+from tybalt.errors import MisuseError, RegistrationError
+from tybalt.protocol.profile import Profile
+from tybalt.protocol.subscriptions import ListName
+from tybalt.server.catalogue import Catalogue, Kind, OnDuplicate, kind_and_key
+from tybalt.server.completion import Completions
+from tybalt.server.declaration import Declaration
+from tybalt.server.decorators import declare
+from tybalt.server.decorators import prompt as declare_prompt
+from tybalt.server.decorators import resource as declare_resource
+from tybalt.server.decorators import tool as declare_tool
+from tybalt.server.display import render
+from tybalt.server.options import CacheScope, PromptOptions, ResourceOptions, ToolOptions
+from tybalt.server.prompt import Prompt
+from tybalt.server.registered import Registered
+from tybalt.server.serving import serve
+from tybalt.server.session import Output, Session
+from tybalt.server.tool import Tool
+from tybalt.transports.transport import Transport
+from tybalt.types.implementation import Icon, Implementation
+from tybalt.types.revisions import LEGACY, MODERN, REVISIONS
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Lifespan = Callable[["Server"], AbstractAsyncContextManager[Any]]
+Hook = Callable[[], Awaitable[None] | None]
+
+
+class Server:
+    """An MCP server.
+
+    `version` is the server's own. `tools`, `resources` and `prompts` take declarations or, for tools and prompts,
+    plain functions. `lifespan` is an async context manager made from the server; what it yields is `Context.lifespan`.
+    `page_size` bounds list answers (`None`: one page). `on_duplicate` says what happens when a name is taken. `eras`
+    chooses what is spoken: "modern", "legacy", or single revisions; all by default. `strict` refuses unknown arguments
+    and lax conversions in every tool. `ttl` (seconds) and `scope` are the caching hints of the lists. `grace` is how
+    many seconds running requests get at the end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        version: str = "0.0.0",
+        title: str | None = None,
+        description: str | None = None,
+        instructions: str | None = None,
+        website_url: str | None = None,
+        icons: Iterable[Icon] = (),
+        tools: Iterable[Tool[..., Any] | Callable[..., Any]] = (),
+        resources: Iterable[Declaration[..., Any]] = (),
+        prompts: Iterable[Prompt[..., Any] | Callable[..., Any]] = (),
+        lifespan: Lifespan | None = None,
+        page_size: int | None = None,
+        on_duplicate: OnDuplicate = "error",
+        eras: Iterable[str] = ("modern", "legacy"),
+        strict: bool = False,
+        ttl: float = 0,
+        scope: CacheScope = "public",
+        grace: float = 5.0,
+    ) -> None:
+        _check(name=name, page_size=page_size, on_duplicate=on_duplicate, ttl=ttl, grace=grace)
+        self.implementation = Implementation(
+            name=name,
+            version=version,
+            title=title,
+            description=description,
+            website_url=website_url,
+            icons=list(icons) or None,
+        )
+        self.instructions = instructions
+        self.grace = grace
+        self.lifespan_value: Any = None
+        self.catalogue = Catalogue(
+            self.implementation,
+            page_size=page_size,
+            on_duplicate=on_duplicate,
+            ttl_ms=int(ttl * 1000),
+            cache_scope=scope,
+        )
+        self.completions = Completions(self.catalogue)
+        self._strict = strict
+        self._revisions = _revisions(eras)
+        self._hints = (int(ttl * 1000), scope)
+        self._profile: Profile | None = None
+        self._lifespan = lifespan
+        self._startup: list[Hook] = []
+        self._shutdown: list[Hook] = []
+        self._running: AsyncExitStack | None = None
+        self._users = 0
+        self.catalogue.watch(self)
+        self.add(*(declare(Tool, each, {}) if not isinstance(each, Tool) else each for each in tools))
+        self.add(*resources)
+        self.add(*(declare(Prompt, each, {}) if not isinstance(each, Prompt) else each for each in prompts))
+
+    # -- declaring --------------------------------------------------------------------------------------------------
+
+    @overload
+    def tool(self, function: Callable[P, R], /, **options: Unpack[ToolOptions]) -> Registered[P, R]: ...
+    @overload
+    def tool(
+        self, name: str | None = None, /, **options: Unpack[ToolOptions]
+    ) -> Callable[[Callable[P, R]], Registered[P, R]]: ...
+    def tool(self, function: Any = None, /, **options: Any) -> Any:
+        """Offer a function as a tool: `@server.tool`, `@server.tool("name")` or `@server.tool(title=…, …)`.
+
+        Returns a handle that is called like the function. Raises `RegistrationError` for a function that cannot be
+        compiled or a name that is taken.
+        """
+        return self._offer(declare_tool, function, options)
+
+    @overload
+    def prompt(self, function: Callable[P, R], /, **options: Unpack[PromptOptions]) -> Registered[P, R]: ...
+    @overload
+    def prompt(
+        self, name: str | None = None, /, **options: Unpack[PromptOptions]
+    ) -> Callable[[Callable[P, R]], Registered[P, R]]: ...
+    def prompt(self, function: Any = None, /, **options: Any) -> Any:
+        """Offer a function as a prompt: `@server.prompt` or `@server.prompt(title=…, …)`. As `tool` otherwise."""
+        return self._offer(declare_prompt, function, options)
+
+    def resource(
+        self, uri: str, /, **options: Unpack[ResourceOptions]
+    ) -> Callable[[Callable[P, R]], Registered[P, R]]:
+        """Offer a function as the resource `uri`, or as a template where the URI has variables.
+
+        `@server.resource("users://{id}/profile")` gives each variable to the parameter of its name, converted to its
+        type. Raises `RegistrationError` where variables and parameters do not fit.
+        """
+        decorate = declare_resource(uri, **options)
+        return lambda function: self._register(decorate(function))
+
+    def completion(self, reference: Any, argument: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Suggest values for one argument of a prompt, or one variable of a resource template.
+
+        `reference` is a handle, a prompt's name, or a template's URI. The function takes what was typed so far, and
+        `arguments` if it wants those already filled in; it returns strings, best first.
+        """
+        key = kind_and_key(reference.declaration)[1] if isinstance(reference, Registered) else str(reference)
+
+        def decorate(function: Callable[P, R]) -> Callable[P, R]:
+            self.completions.add(key, argument, function)
+            self._renew()
+            return function
+
+        return decorate
+
+    def add(self, *declarations: Declaration[..., Any] | Callable[..., Any]) -> Self:
+        """Offer what `@tool`, `@resource` and `@prompt` declared; a plain function is a tool. Returns the server."""
+        for declaration in declarations:
+            if isinstance(declaration, Registered):
+                declaration = declaration.declaration
+            self._register(declaration if isinstance(declaration, Declaration) else Tool(declaration))
+        return self
+
+    def handle(self, kind: Kind, key: str) -> Registered[..., Any]:
+        """The handle on a tool, prompt, resource or template by its name or URI. Raises `MisuseError` if there is none."""
+        entry = self.catalogue.entry(kind, key)
+        if entry is None:
+            raise MisuseError(f"there is no {kind} {key!r} on server {self.implementation.name!r}")
+        return Registered(self.catalogue, entry, entry.declaration)
+
+    def on_startup(self, hook: Hook) -> Self:
+        """Run `hook`, plain or async, before the first connection is served. Returns the server."""
+        self._startup.append(hook)
+        return self
+
+    def on_shutdown(self, hook: Hook) -> Self:
+        """Run `hook`, plain or async, after the last connection has ended; the last added runs first."""
+        self._shutdown.append(hook)
+        return self
+
+    def resource_updated(self, uri: str) -> None:
+        """Tell the clients that watch `uri` that it has changed."""
+        for watcher in self.catalogue.watching():
+            if isinstance(watcher, Session):
+                watcher.resource_updated(uri)
+
+    # -- running ----------------------------------------------------------------------------------------------------
+
+    def run(self, transport: str = "stdio") -> None:
+        """Serve over stdio until the client closes the stream or the process is told to stop. Blocks."""
+        if transport != "stdio":
+            raise MisuseError(f"transport {transport!r} is not there; this version serves 'stdio', or `await server.serve(…)`")
+        from tybalt.server.process import run_stdio
+
+        run_stdio(self)
+
+    async def serve(self, transport: Transport, *, stop: asyncio.Event | None = None) -> None:
+        """Serve one connection over any transport until its stream ends or `stop` is set; then close it."""
+        async with self.running():
+            await serve(self, transport, grace=self.grace, stop=stop)
+
+    def session(self, output: Output) -> Session:
+        """One connection, driven by hand: feed it messages; what comes later goes to `output`.
+
+        The lifespan must be open (`running`). After use, call its `close`.
+        """
+        return Session(self, output)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Keep the lifespan open. Nested uses share it; the last one out closes it."""
+        if self._users == 0:
+            self._running = await self._start()
+        self._users += 1
+        try:
+            yield self
+        finally:
+            self._users -= 1
+            if self._users == 0 and self._running is not None:
+                stack, self._running = self._running, None
+                await stack.aclose()
+                self.lifespan_value = None
+
+    async def _start(self) -> AsyncExitStack:
+        async with AsyncExitStack() as stack:
+            if self._lifespan is not None:
+                self.lifespan_value = await stack.enter_async_context(self._lifespan(self))
+            for hook in self._shutdown:
+                stack.push_async_callback(_call, hook)
+            for hook in self._startup:
+                await _call(hook)
+            return stack.pop_all()
+        raise AssertionError("unreachable")
+
+    # -- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The server's name, as clients see it."""
+        return self.implementation.name
+
+    @property
+    def profile(self) -> Profile:
+        """What the server says of itself, as the protocol core wants it; another object after a change."""
+        if self._profile is None:
+            ttl_ms, scope = self._hints
+            self._profile = Profile(
+                self.implementation,
+                self.catalogue.capabilities(completions=bool(self.completions)),
+                instructions=self.instructions,
+                revisions=self._revisions,
+                ttl_ms=ttl_ms,
+                cache_scope=scope,
+            )
+        return self._profile
+
+    def catalogue_changed(self, name: ListName) -> None:
+        """The catalogue tells that it has changed."""
+        self._renew()
+
+    def __str__(self) -> str:
+        """The advertised surface as one document, meant for golden tests."""
+        return render(
+            name=self.implementation.name,
+            version=self.implementation.version,
+            instructions=self.instructions,
+            tools=[each.definition for each in self.catalogue.declarations("tool")],
+            resources=[each.definition for each in self.catalogue.declarations("resource")],
+            templates=[each.definition for each in self.catalogue.declarations("template")],
+            prompts=[each.definition for each in self.catalogue.declarations("prompt")],
+        )
+
+    def __repr__(self) -> str:
+        return f"<Server {self.implementation.name!r} {self.implementation.version}>"
+
+    def _offer(self, decorator: Callable[..., Any], function: Any, options: dict[str, Any]) -> Any:
+        made = decorator(function, **options)
+        if isinstance(made, Declaration):
+            return self._register(made)
+        return lambda later: self._register(made(later))
+
+    def _register(self, declaration: Any) -> Registered[..., Any]:
+        if self._strict and isinstance(declaration, Tool) and not declaration.strict:
+            declaration = declaration.remade(strict=True)
+        entry = self.catalogue.add(declaration)
+        return Registered(self.catalogue, entry, declaration)
+
+    def _renew(self) -> None:
+        self._profile = None
+
+
+def _revisions(eras: Iterable[str]) -> tuple[str, ...]:
+    chosen: list[str] = []
+    for era in [eras] if isinstance(eras, str) else eras:
+        if era not in ("modern", "legacy", *REVISIONS):
+            raise RegistrationError(f"eras: {era!r} is neither 'modern' nor 'legacy' nor one of {', '.join(REVISIONS)}")
+        chosen += {"modern": MODERN, "legacy": LEGACY}.get(era, (era,))
+    return tuple(chosen)
+
+
+def _check(*, name: str, page_size: int | None, on_duplicate: str, ttl: float, grace: float) -> None:
+    if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance] (Server(app) is a common slip)
+        raise RegistrationError(f"Server(name): expected a name of at least one character, got {name!r}")
+    if page_size is not None and page_size < 1:
+        raise RegistrationError(f"page_size must be 1 or more, or None for one page, got {page_size}")
+    if on_duplicate not in ("error", "warn", "replace", "ignore"):
+        raise RegistrationError(f"on_duplicate must be 'error', 'warn', 'replace' or 'ignore', got {on_duplicate!r}")
+    if ttl < 0 or grace < 0:
+        raise RegistrationError(f"ttl and grace are seconds, 0 or more; got ttl={ttl}, grace={grace}")
+
+
+async def _call(hook: Hook) -> None:
+    result = hook()
+    if inspect.isawaitable(result):
+        await result

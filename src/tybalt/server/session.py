@@ -1,0 +1,378 @@
+"""One connection being served: the protocol core in the middle, handlers on one side, an output on the other.
+
+A session is fed messages and gives back answers: at once where a handler finishes at once, else later through its
+output. It reads no transport (`serving` does) and knows no byte stream. Everything runs on one event loop.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from contextvars import ContextVar
+from functools import partial
+from sys import version_info
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from tybalt.errors import InternalError, InvalidParams, McpError, MisuseError, ToolError, describe
+from tybalt.outcomes import Cancelled
+from tybalt.protocol.actions import Batch, CancelRequest
+from tybalt.protocol.answers import encode
+from tybalt.protocol.codec import UNREADABLE
+from tybalt.protocol.connection import ServerConnection
+from tybalt.protocol.frames import Oversized
+from tybalt.protocol.responder import Responder
+from tybalt.protocol.subscriptions import ListName
+from tybalt.server.batch import BatchAnswers
+from tybalt.server.context import Context, Sent
+from tybalt.server.declaration import Declaration
+from tybalt.types import legacy
+from tybalt.types.completion import CompleteRequest
+from tybalt.types.content import TextContent
+from tybalt.types.prompts import GetPromptRequest, ListPromptsRequest
+from tybalt.types.resources import (
+    ListResourcesRequest,
+    ListResourceTemplatesRequest,
+    ReadResourceRequest,
+    ResourceContents,
+)
+from tybalt.types.tools import CallToolRequest, CallToolResult, ListToolsRequest
+
+if TYPE_CHECKING:
+    from tybalt.server.catalogue import Kind
+    from tybalt.server.server import Server
+
+logger = logging.getLogger("tybalt.server")
+
+MAX_NESTING: Final = 10
+"""How deep `Context.call_tool` and `Context.read_resource` may nest."""
+
+_nesting: ContextVar[int] = ContextVar("tybalt_nesting", default=0)
+
+Write = Callable[[int | str, Any], bytes]
+"""Turns a request id and what a handler returned into the answer."""
+
+
+class Output(Protocol):
+    """Where a session's own messages go."""
+
+    def write(self, *messages: bytes) -> None:
+        """Take whole messages, in order, without waiting."""
+        ...
+
+    @property
+    def blocked(self) -> bool:
+        """Whether messages are waiting because the peer does not read."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait until none is waiting."""
+        ...
+
+
+class Session:
+    """One connection to `server`. `feed` it messages; what it says by itself, or later, goes to `output`."""
+
+    def __init__(self, server: "Server", output: Output) -> None:
+        self.server = server
+        self.connection = ServerConnection(server.profile)
+        self._catalogue = server.catalogue
+        self._output = output
+        self._receive = self.connection.receive
+        self._calls = self._catalogue.calls("2026-07-28")
+        self._message = b""
+        self._running: dict[Responder, asyncio.Task[Any]] = {}
+        self._batch: BatchAnswers | None = None
+        self._dispatch = self._dispatch_table()
+        self._catalogue.watch(self)
+
+    # -- messages in ------------------------------------------------------------------------------------------------
+
+    def feed(self, message: bytes) -> bytes | None:
+        """Handle one message; the answer if there is one at once, else `None`. Never raises for what a peer sends."""
+        self._message = message
+        action = self._receive(message)
+        kind = type(action)
+        if kind is CallToolRequest:
+            call = self._calls.get(action.params.name)
+            return self._no_such_tool(action) if call is None else call(action, self)
+        if kind is bytes or action is None:
+            return action
+        return self._dispatch[kind](action)
+
+    def feed_oversized(self, oversized: Oversized) -> bytes:
+        """The answer to a message that was too large to keep."""
+        return self.connection.receive_oversized(oversized.size, oversized.limit)
+
+    # -- running a handler ------------------------------------------------------------------------------------------
+
+    def run(self, request: Any, declaration: Declaration[..., Any], arguments: Any, write: Write) -> bytes | None:
+        """Run a handler that may want a context or be async; the answer if it finishes at once."""
+        responder = context = None
+        if declaration.wants_context:
+            responder = self.connection.accept(request)
+            context = Context(self, responder, self._message)
+        started = monotonic() if declaration.timeout is not None else 0.0
+        try:
+            value = declaration.invoke(arguments, context)
+            if declaration.is_async:
+                return self._start(request, responder, value, write, declaration)
+            if declaration.timeout is not None:
+                _report_overrun(declaration, monotonic() - started)
+            answer = write(request.id, value)
+        except Exception as error:
+            answer = self.failed(request, error, declaration)
+        except BaseException:
+            if responder is not None:
+                responder.cancel()
+            raise
+        return answer if responder is None or responder.settle() else None
+
+    def failed(self, request: Any, error: BaseException, declaration: Declaration[..., Any]) -> bytes:
+        """The answer for a handler that raised: declared errors as they are, anything else masked under a reference id."""
+        if isinstance(error, McpError | ToolError):
+            return self.connection.respond(request, error)
+        reference = os.urandom(4).hex()
+        logger.error("%s failed (reference %s)", declaration.where, reference, exc_info=error)
+        text = f"Internal error in {declaration.kind} {declaration.name!r}; the server's log has it under {reference}"
+        masked = ToolError(text) if isinstance(request, CallToolRequest) else InternalError(text)
+        return self.connection.respond(request, masked)
+
+    def _start(
+        self,
+        request: Any,
+        responder: Responder | None,
+        coroutine: Coroutine[Any, Any, Any],
+        write: Write,
+        declaration: Declaration[..., Any],
+    ) -> bytes | None:
+        if declaration.timeout is not None:
+            coroutine = _bounded(coroutine, declaration.timeout, declaration)
+        task = _begin(coroutine)
+        if task.done():
+            answer = self._answer(request, task, write, declaration)
+            return answer if responder is None or responder.settle() else None
+        if responder is None:
+            responder = self.connection.accept(request)
+        self._running[responder] = task
+        batch = self._batch
+        if batch is not None:
+            batch.expect()
+        task.add_done_callback(partial(self._finished, responder, write, declaration, batch))
+        return None
+
+    def _finished(
+        self,
+        responder: Responder,
+        write: Write,
+        declaration: Declaration[..., Any],
+        batch: BatchAnswers | None,
+        task: asyncio.Task[Any],
+    ) -> None:
+        del self._running[responder]
+        answer = self._answer(responder.request, task, write, declaration) if not responder.cancelled else None
+        if responder.cancelled and not task.cancelled():
+            task.exception()  # Looked at, so that asyncio does not report it: nobody wants the outcome any more.
+        if not responder.settle():
+            answer = None
+        if batch is not None:
+            answer = batch.settle(answer)
+        if answer is not None:
+            self._output.write(answer)
+
+    def _answer(
+        self, request: Any, task: asyncio.Task[Any], write: Write, declaration: Declaration[..., Any]
+    ) -> bytes:
+        if task.cancelled():
+            return self.connection.respond(request, Cancelled("it was stopped while it ran"))
+        if (error := task.exception()) is not None:
+            return self.failed(request, error, declaration)
+        try:
+            return write(request.id, task.result())
+        except Exception as failure:
+            return self.failed(request, failure, declaration)
+
+    # -- the methods ------------------------------------------------------------------------------------------------
+
+    def _dispatch_table(self) -> dict[type, Callable[[Any], bytes | None]]:
+        by_method: list[tuple[tuple[type, ...], Callable[[Any], bytes | None]]] = [
+            ((CallToolRequest, legacy.CallToolRequest), self._call_tool),
+            ((ListToolsRequest, legacy.ListToolsRequest), partial(self._list, "tool")),
+            ((ListResourcesRequest, legacy.ListResourcesRequest), partial(self._list, "resource")),
+            ((ListResourceTemplatesRequest, legacy.ListResourceTemplatesRequest), partial(self._list, "template")),
+            ((ListPromptsRequest, legacy.ListPromptsRequest), partial(self._list, "prompt")),
+            ((ReadResourceRequest, legacy.ReadResourceRequest), self._read_resource),
+            ((GetPromptRequest, legacy.GetPromptRequest), self._get_prompt),
+            ((CompleteRequest, legacy.CompleteRequest), self._complete),
+            ((CancelRequest,), self._cancel),
+            ((Batch,), self._feed_batch),
+        ]
+        return {kind: handle for kinds, handle in by_method for kind in kinds}
+
+    def _list(self, kind: "Kind", request: Any) -> bytes:
+        answers = self.connection.answers_for(request)
+        cursor = request.params.cursor if request.params is not None else None
+        try:
+            return answers.result(request.id, self._catalogue.page(kind, answers.revision, cursor))
+        except McpError as error:
+            return answers.error(request.id, error)
+
+    def _call_tool(self, request: Any) -> bytes | None:
+        """`tools/call` in any revision; `feed` has a shorter way for modern ones."""
+        calls = self._catalogue.calls(self.connection.revision_of(request))
+        call = calls.get(request.params.name)
+        return self._no_such_tool(request) if call is None else call(request, self)
+
+    def _no_such_tool(self, request: Any) -> bytes:
+        return self.connection.respond(request, InvalidParams(f"Unknown tool: {request.params.name}"))
+
+    def _read_resource(self, request: Any) -> bytes | None:
+        try:
+            resource, arguments = self._catalogue.resource_call(request.params.uri)
+        except McpError as error:
+            return self.connection.respond(request, error)
+        answers = self.connection.answers_for(request)
+        uri = request.params.uri
+        return self.run(request, resource, arguments, lambda ident, value: answers.result(ident, resource.result(uri, value)))
+
+    def _get_prompt(self, request: Any) -> bytes | None:
+        try:
+            prompt, arguments = self._catalogue.prompt_call(request.params.name, request.params.arguments or {})
+        except McpError as error:
+            return self.connection.respond(request, error)
+        answers = self.connection.answers_for(request)
+        return self.run(request, prompt, arguments, lambda ident, value: answers.result(ident, prompt.result(value)))
+
+    def _complete(self, request: Any) -> bytes | None:
+        answers = self.connection.answers_for(request)
+        try:
+            completer, arguments = self.server.completions.call(request.params)
+        except McpError as error:
+            return self.connection.respond(request, error)
+        if not isinstance(completer, Declaration):
+            return answers.result(request.id, completer)
+        return self.run(request, completer, arguments, lambda ident, value: answers.result(ident, completer.result(value)))
+
+    def _cancel(self, action: CancelRequest) -> None:
+        for responder in action.responders:
+            if (task := self._running.get(responder)) is not None:
+                task.cancel()
+
+    def _feed_batch(self, batch: Batch) -> bytes | None:
+        """Run the elements concurrently; one array answers them all when the last is done (2025-03-26 basic)."""
+        self._batch = answers = BatchAnswers()
+        try:
+            for message, action in batch.items:
+                self._message = message
+                answer = action if type(action) is bytes else self._dispatch[type(action)](action)
+                answers.add(answer)
+        finally:
+            self._batch = None
+        return answers.close()
+
+    # -- for contexts -----------------------------------------------------------------------------------------------
+
+    def notify(self, message: bytes | None) -> Sent:
+        """Send a notification that may be lost: dropped while the output is blocked, so that nothing piles up."""
+        if message is not None and not self._output.blocked:
+            self._output.write(message)
+        return Sent(self)
+
+    async def drained(self) -> None:
+        """Wait until the output has room."""
+        await self._output.drained()
+
+    async def call_tool(
+        self, name: str, arguments: Mapping[str, Any], responder: Responder, message: bytes
+    ) -> CallToolResult:
+        """`Context.call_tool`."""
+        tool = self._catalogue.get("tool", name)
+        if tool is None:
+            raise InvalidParams(f"Unknown tool: {name}")
+        raw = encode(arguments)
+        try:
+            decoded = tool.parameters.decode(raw)
+        except UNREADABLE:
+            raise InvalidParams(tool.parameters.explain(raw, strict=tool.strict)) from None
+        try:
+            return tool.shape.result(await self._nested(tool, decoded, responder, message))
+        except ToolError as error:
+            return CallToolResult(content=[TextContent(text=describe(error))], is_error=True)
+
+    async def read_resource(self, uri: str, responder: Responder, message: bytes) -> list[ResourceContents]:
+        """`Context.read_resource`."""
+        resource, arguments = self._catalogue.resource_call(uri)
+        value = await self._nested(resource, arguments, responder, message)
+        return resource.result(uri, value).contents
+
+    async def _nested(
+        self, declaration: Declaration[..., Any], arguments: Any, responder: Responder, message: bytes
+    ) -> Any:
+        depth = _nesting.get() + 1
+        if depth > MAX_NESTING:
+            raise MisuseError(f"{declaration.where}: nested {depth} deep; a call may lead to at most {MAX_NESTING} others")
+        token = _nesting.set(depth)
+        try:
+            context = Context(self, responder, message) if declaration.wants_context else None
+            value = declaration.invoke(arguments, context)
+            return await value if declaration.is_async else value
+        finally:
+            _nesting.reset(token)
+
+    # -- changes and the end ----------------------------------------------------------------------------------------
+
+    def catalogue_changed(self, name: ListName) -> None:
+        """Tell the client that a list has changed, if it may know."""
+        self.connection.profile = self.server.profile
+        for message in self.connection.list_changed(name):
+            self._output.write(message)
+
+    def resource_updated(self, uri: str) -> None:
+        """Tell the client that a resource has changed, if it watches it."""
+        for message in self.connection.resource_updated(uri):
+            self._output.write(message)
+
+    def close(self) -> None:
+        """Stop watching the catalogue."""
+        self._catalogue.unwatch(self)
+
+    async def drain(self, grace: float) -> None:
+        """End subscriptions, let what runs finish for `grace` seconds, then stop it; each request gets its answer."""
+        self._output.write(*self.connection.end_subscriptions())
+        if self._running:
+            await asyncio.wait(tuple(self._running.values()), timeout=grace)
+        await self.abort()
+
+    async def abort(self) -> None:
+        """Cancel what runs and wait for it to be gone."""
+        tasks = tuple(self._running.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+def _begin(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """Start a task; where Python can (3.12), it runs up to its first wait before this returns."""
+    loop = asyncio.get_running_loop()
+    if version_info >= (3, 12):
+        return asyncio.Task(coroutine, loop=loop, eager_start=True)
+    return loop.create_task(coroutine)
+
+
+async def _bounded(coroutine: Coroutine[Any, Any, Any], seconds: float, declaration: Declaration[..., Any]) -> Any:
+    try:
+        async with asyncio.timeout(seconds) as scope:
+            return await coroutine
+    except TimeoutError:
+        if not scope.expired():
+            raise
+        text = f"{declaration.kind} {declaration.name!r} did not finish within its {seconds:g} s"
+        raise (ToolError(text) if declaration.kind == "tool" else McpError(text, code=408)) from None
+
+
+def _report_overrun(declaration: Declaration[..., Any], seconds: float) -> None:
+    if declaration.timeout is not None and seconds > declaration.timeout:
+        logger.warning("%s took %.3g s, more than its %g s", declaration.where, seconds, declaration.timeout)
+
+

@@ -1,0 +1,139 @@
+"""A tool: a function, what is advertised of it, and the plain call its signature is compiled to.
+
+`Tool` is the declaration; it can stand alone (`@tool`) and be added to any number of servers. `compile_call` turns it,
+for one revision, into a function from a request to its answer: one decoder, the call, one writer. Who waits for what
+does not finish at once is `session`'s business.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack
+
+from msgspec import UNSET, ValidationError
+from msgspec.structs import astuple
+
+from tybalt.errors import InvalidParams, RegistrationError
+from tybalt.protocol.answers import Answers
+from tybalt.protocol.codec import UNREADABLE, parse_error
+from tybalt.server.context import Context
+from tybalt.server.declaration import Declaration
+from tybalt.server.options import ToolOptions
+from tybalt.server.parameters import compile_parameters
+from tybalt.server.results import compile_result
+from tybalt.server.session import Session
+from tybalt.server.writer import compile_writer
+from tybalt.types.content import TextContent
+from tybalt.types.tools import CallToolRequest, CallToolResult, ToolAnnotations
+from tybalt.types.tools import Tool as ToolDefinition
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Call = Callable[[CallToolRequest, Session], bytes | None]
+"""A compiled tool: the answer as bytes, or `None` when it will come later, or never."""
+
+MAX_NAME = 128
+
+
+class Tool(Declaration[P, R], Generic[P, R]):
+    """A function declared as a tool. Calling it calls the function.
+
+    `definition` is what `tools/list` shows, in the newest shape; `parameters` and `shape` are the compiled signature.
+    Raises `RegistrationError` when the function cannot be compiled, naming function, parameter and remedy.
+    """
+
+    kind = "tool"
+    option_names = frozenset(ToolOptions.__annotations__)
+
+    def __init__(self, function: Callable[P, R], /, **options: Unpack[ToolOptions]) -> None:
+        super().__init__(function, options)
+        _check_name(self.name, self.where)
+        self.strict = options.get("strict", False)
+        self.parameters = compile_parameters(function, where=self.where, inject=(Context,), strict=self.strict)
+        self.shape = compile_result(function, where=self.where, output_schema=options.get("output_schema", UNSET))
+        self.definition = ToolDefinition(
+            name=self.name,
+            title=options.get("title"),
+            description=self.description,
+            input_schema=self.parameters.schema,
+            output_schema=self.shape.schema,
+            annotations=_as_annotations(options.get("annotations"), self.where),
+            icons=self.icons,
+            meta=self.advertised_meta,
+        )
+
+
+def compile_call(tool: Tool[..., Any], answers: Answers) -> Call:
+    """The tool as a plain function of request and session, for the revision of `answers`.
+
+    A tool pays only for what it uses: a plain function without a context never meets a task or a responder.
+    """
+    write = compile_writer(tool.shape, answers, where=tool.where)
+    decode = tool.parameters.decode
+    if tool.is_async or tool.wants_context or tool.timeout is not None or not tool.parameters.positional:
+
+        def general(request: CallToolRequest, session: Session) -> bytes | None:
+            try:
+                arguments = decode(request.params.arguments)
+            except UNREADABLE as error:
+                arguments = read_again(tool, request, answers, error)
+                if type(arguments) is bytes:
+                    return arguments
+            return session.run(request, tool, arguments, write)
+
+        return general
+    function = tool.function
+
+    def inline(request: CallToolRequest, session: Session) -> bytes | None:
+        """The hot path: decode, call, write. `write` is inside the `try`: what it cannot write is the tool's fault."""
+        try:
+            arguments = decode(request.params.arguments)
+        except UNREADABLE as error:
+            arguments = read_again(tool, request, answers, error)
+            if type(arguments) is bytes:
+                return arguments
+        try:
+            return write(request.id, function(*astuple(arguments)))
+        except Exception as error:
+            return session.failed(request, error, tool)
+
+    return inline
+
+
+def read_again(tool: Tool[..., Any], request: CallToolRequest, answers: Answers, error: Exception) -> Any:
+    """A second, lax look at arguments the strict decoder refused; the error answer as bytes when that fails too.
+
+    Models send "5" for 5 and a JSON string for an object. What is wrong is told to the model as a result from
+    2025-11-25 on, and as -32602 before (2025-11-25 server/tools, "Error Handling").
+    """
+    raw = request.params.arguments
+    if not isinstance(error, ValidationError):
+        return answers.error(request.id, parse_error(error))
+    if not tool.strict:
+        try:
+            return tool.parameters.decode_lax(raw)
+        except UNREADABLE:
+            pass
+    text = tool.parameters.explain(raw, strict=tool.strict)
+    if answers.revision < "2025-11-25":
+        return answers.error(request.id, InvalidParams(f"Invalid arguments for tool {tool.name}: {text}"))
+    return answers.result(request.id, CallToolResult(content=[TextContent(text=text)], is_error=True))
+
+
+def _check_name(name: str, where: str) -> None:
+    """Tool names keep to the specification's alphabet (2026-07-28 server/tools, "Tool Names")."""
+    allowed = name.isascii() and all(letter.isalnum() or letter in "_-." for letter in name)
+    if not (allowed and 1 <= len(name) <= MAX_NAME):
+        raise RegistrationError(
+            f"{where}: {name!r} cannot be a tool name. Use 1 to {MAX_NAME} of A-Z, a-z, 0-9, '_', '-' and '.'"
+        )
+
+
+def _as_annotations(annotations: ToolAnnotations | Mapping[str, Any] | None, where: str) -> ToolAnnotations | None:
+    """Tool annotations from a Struct, or from a mapping with the specification's camelCase or Python's names."""
+    if annotations is None or isinstance(annotations, ToolAnnotations):
+        return annotations
+    python_name = dict(zip(ToolAnnotations.__struct_encode_fields__, ToolAnnotations.__struct_fields__, strict=True))
+    try:
+        return ToolAnnotations(**{python_name.get(key, key): value for key, value in annotations.items()})
+    except TypeError as error:
+        raise RegistrationError(f"{where}: annotations: {error}. They may hold {', '.join(python_name)}") from None
