@@ -1,0 +1,3 @@
+"""The command line: `tybalt run | call | list`."""
+
+from tybalt.cli.main import main as main

@@ -1,0 +1,443 @@
+"""`Client`: one connection to a server, in whichever era the server speaks.
+
+    async with Client(server) as client:
+        print(await client.call("add", a=5, b=3))
+
+It asks the server for its era first and falls back to the handshake (2026-07-28 basic/transports/stdio, "Backward
+Compatibility"), matches answers to calls, and turns errors into exceptions. The protocol itself is
+`protocol.client`'s business, the way to the server `link`'s.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, Literal, Self, TypeVar
+
+import msgspec
+
+from tybalt.client.link import DirectLink, Link, Serves, TransportLink
+from tybalt.errors import (
+    ConnectionLost,
+    McpError,
+    MisuseError,
+    RequestTimeout,
+    ToolError,
+    UnexpectedResult,
+    UnsupportedRevision,
+)
+from tybalt.protocol.client import Answered, Asked, ClientConnection, Failed, Notified
+from tybalt.protocol.codec import UNREADABLE
+from tybalt.transports.transport import Transport
+from tybalt.types.capabilities import ServerCapabilities
+from tybalt.types.completion import CompleteResult, Completion
+from tybalt.types.content import TextContent
+from tybalt.types.discover import DiscoverResult
+from tybalt.types.implementation import Implementation
+from tybalt.types.initialize import InitializeResult
+from tybalt.types.logging import LoggingLevel
+from tybalt.types.meta import LOG_LEVEL, SERVER_INFO
+from tybalt.types.prompts import GetPromptResult, ListPromptsResult, Prompt
+from tybalt.types.resources import (
+    ListResourcesResult,
+    ListResourceTemplatesResult,
+    ReadResourceResult,
+    Resource,
+    ResourceContents,
+    ResourceTemplate,
+)
+from tybalt.types.revisions import LATEST_LEGACY, LEGACY, MODERN
+from tybalt.types.tools import CallToolResult, ListToolsResult, Tool
+
+T = TypeVar("T")
+
+Era = Literal["auto", "modern", "legacy"]
+OnProgress = Callable[[float, float | None, str | None], object]
+OnNotification = Callable[[str, Mapping[str, Any]], object]
+
+MAX_PAGES: Final = 1_000
+"""Pages of one list a client follows before it believes that the server never ends it."""
+
+_MODERN_ERRORS: Final = (-32020, -32021, -32022)
+
+
+class Client:
+    """A connection to one MCP server, open inside `async with`.
+
+    `target` is a `Server` of this process (requests are then direct calls), a connected `Transport`, or a command line
+    to launch as a subprocess over stdio. `era` is found out by default. `timeout` bounds every request in seconds
+    (`None`: no bound), each call can override it; a request that is given up, or whose task is cancelled, is cancelled
+    at the server too. `log_level` asks for the server's log messages; they and all other notifications go to
+    `on_notification(method, params)`.
+    """
+
+    def __init__(
+        self,
+        target: Serves | Transport | Sequence[str],
+        *,
+        era: Era = "auto",
+        info: Implementation | None = None,
+        timeout: float | None = 60.0,
+        probe_timeout: float = 3.0,
+        log_level: LoggingLevel | None = None,
+        on_notification: OnNotification | None = None,
+    ) -> None:
+        self._link = _link_to(target)
+        self._era: Era = era
+        self._timeout = timeout
+        self._probe_timeout = probe_timeout
+        self._log_level = log_level
+        self._on_notification = on_notification
+        self._connection = ClientConnection(info or Implementation(name="tybalt", version="0.1.0"))
+        self._waiting: dict[int, asyncio.Future[msgspec.Raw]] = {}
+        self._progress: dict[int, OnProgress] = {}
+        self._lost: BaseException | None = None
+        self._state: Literal["new", "open", "closed"] = "new"
+        self.server_info: Implementation | None = None
+        """The name and version the server gives itself."""
+        self.server_capabilities = ServerCapabilities()
+        self.instructions: str | None = None
+        self.background: set[asyncio.Task[None]] = set()
+
+    @property
+    def revision(self) -> str:
+        """The protocol revision spoken."""
+        return self._connection.revision
+
+    async def __aenter__(self) -> Self:
+        if self._state != "new":
+            raise MisuseError("a client connects once; make a new one")
+        self._state = "open"
+        try:
+            await self._link.open(self._receive, self._on_lost)
+            await self._connect()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection; requests still waiting raise `ConnectionLost`. Idempotent."""
+        self._state = "closed"
+        await self._link.aclose()
+        self._on_lost(ConnectionLost("the client was closed"))
+
+    # -- tools ------------------------------------------------------------------------------------------------------
+
+    async def list_tools(self) -> list[Tool]:
+        """Every tool, over as many pages as it takes."""
+        return [tool for page in await self._pages("tools/list", ListToolsResult) for tool in page.tools]
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | None = None,
+    ) -> CallToolResult:
+        """Call a tool and return its whole result, failures the tool declared included (`is_error`).
+
+        `arguments` are JSON-able, msgspec Structs and dataclasses included. Raises `McpError` for a protocol error.
+        """
+        params = {"name": name, "arguments": dict(arguments or {})}
+        raw = await self.request("tools/call", params, on_progress=on_progress, timeout=timeout)
+        return _decode(raw, CallToolResult)
+
+    async def call(self, name: str, /, **arguments: Any) -> Any:
+        """Call a tool and return just its value: structured content if there is some, else the text.
+
+        Raises `ToolError` with the tool's own text when it fails.
+        """
+        result = await self.call_tool(name, arguments)
+        if result.is_error:
+            raise ToolError(_text(result))
+        if result.structured_content is msgspec.UNSET:
+            return _text(result)
+        value = result.structured_content
+        wrapped = not self._connection.is_modern and isinstance(value, dict) and set(value) == {"result"}
+        return value["result"] if wrapped else value
+
+    # -- resources, prompts, completion -----------------------------------------------------------------------------
+
+    async def list_resources(self) -> list[Resource]:
+        """Every resource."""
+        return [each for page in await self._pages("resources/list", ListResourcesResult) for each in page.resources]
+
+    async def list_resource_templates(self) -> list[ResourceTemplate]:
+        """Every resource template."""
+        pages = await self._pages("resources/templates/list", ListResourceTemplatesResult)
+        return [each for page in pages for each in page.resource_templates]
+
+    async def read_resource(self, uri: str, *, timeout: float | None = None) -> list[ResourceContents]:
+        """Read a resource. Raises `McpError` (-32602, or -32002 from older servers) where there is none."""
+        raw = await self.request("resources/read", {"uri": uri}, timeout=timeout)
+        return _decode(raw, ReadResourceResult).contents
+
+    async def list_prompts(self) -> list[Prompt]:
+        """Every prompt."""
+        return [each for page in await self._pages("prompts/list", ListPromptsResult) for each in page.prompts]
+
+    async def get_prompt(
+        self, name: str, arguments: Mapping[str, str] | None = None, *, timeout: float | None = None
+    ) -> GetPromptResult:
+        """The messages of a prompt with its arguments filled in."""
+        params: dict[str, Any] = {"name": name} | ({"arguments": dict(arguments)} if arguments else {})
+        return _decode(await self.request("prompts/get", params, timeout=timeout), GetPromptResult)
+
+    async def complete(
+        self, reference: str, argument: str, value: str = "", *, arguments: Mapping[str, str] | None = None
+    ) -> Completion:
+        """Suggestions for one argument of a prompt, or one variable of a resource template (anything with a `:`)."""
+        ref = {"type": "ref/resource", "uri": reference} if ":" in reference else {"type": "ref/prompt", "name": reference}
+        params: dict[str, Any] = {"ref": ref, "argument": {"name": argument, "value": value}}
+        if arguments:
+            params["context"] = {"arguments": dict(arguments)}
+        return _decode(await self.request("completion/complete", params), CompleteResult).completion
+
+    # -- any request ------------------------------------------------------------------------------------------------
+
+    async def request(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | None = None,
+    ) -> msgspec.Raw:
+        """Send any request and return its result, undecoded.
+
+        Raises `McpError` for an error answer, `RequestTimeout`, and `ConnectionLost`.
+        """
+        if self._lost is not None:
+            raise ConnectionLost(str(self._lost)) from self._lost
+        connection = self._connection
+        if on_progress is not None or self._log_level is not None:
+            params = self._with_meta(params, progress=on_progress is not None)
+        identifier, message = connection.request(method, params)
+        if on_progress is not None:
+            self._progress[identifier] = on_progress
+        future: asyncio.Future[msgspec.Raw] | None = None
+        try:
+            try:
+                answer = self._link.send(message)
+            except BlockingIOError:
+                future = self._wait_for(identifier)
+                await self._link.send_later(message)
+                answer = None
+            if answer is not None:
+                return self._answer(connection.receive(answer))
+            return await self._wait(identifier, method, future, timeout)
+        finally:
+            self._waiting.pop(identifier, None)
+            self._progress.pop(identifier, None)
+
+    def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
+        """Send a notification; it is lost where the connection is."""
+        self._send(self._connection.notification(method, params))
+
+    def _wait_for(self, identifier: int) -> asyncio.Future[msgspec.Raw]:
+        future: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
+        self._waiting[identifier] = future
+        return future
+
+    async def _wait(
+        self, identifier: int, method: str, future: asyncio.Future[msgspec.Raw] | None, timeout: float | None
+    ) -> msgspec.Raw:
+        future = future or self._wait_for(identifier)
+        seconds = self._timeout if timeout is None else timeout
+        timer = None
+        if seconds is not None:
+            text = f"{method} was not answered within {seconds:g} s; the server was told to stop"
+            timer = asyncio.get_running_loop().call_later(seconds, _expire, future, text)
+        try:
+            return await future
+        except (asyncio.CancelledError, RequestTimeout) as error:
+            reason = "timeout" if isinstance(error, RequestTimeout) else "cancelled"
+            self._send(self._connection.cancel(identifier, reason))
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _send(self, message: bytes) -> None:
+        """Send what nobody waits for."""
+        try:
+            self._link.send(message)
+        except BlockingIOError:
+            task = asyncio.get_running_loop().create_task(self._send_quietly(message))
+            self.background.add(task)
+            task.add_done_callback(self.background.discard)
+        except (ConnectionLost, MisuseError):
+            pass
+
+    async def _send_quietly(self, message: bytes) -> None:
+        try:
+            await self._link.send_later(message)
+        except ConnectionLost:
+            pass
+
+    def _with_meta(self, params: Mapping[str, Any] | None, *, progress: bool) -> dict[str, Any]:
+        body = dict(params or {})
+        meta = dict(body.get("_meta") or {})
+        if progress:
+            meta["progressToken"] = self._connection.next_id
+        if self._log_level is not None and self._connection.is_modern:
+            meta[LOG_LEVEL] = self._log_level
+        return {**body, "_meta": meta}
+
+    async def _pages(self, method: str, kind: type[T]) -> list[T]:
+        pages: list[T] = []
+        cursor: str | None = None
+        while len(pages) < MAX_PAGES:
+            params = {} if cursor is None else {"cursor": cursor}
+            page: Any = _decode(await self.request(method, params), kind)
+            pages.append(page)
+            if page.next_cursor is None or page.next_cursor == cursor:
+                return pages
+            cursor = page.next_cursor
+        raise UnexpectedResult(f"{method} has not ended after {MAX_PAGES} pages; the server seems to go round in circles")
+
+    # -- what comes in ----------------------------------------------------------------------------------------------
+
+    def _receive(self, message: bytes) -> None:
+        event = self._connection.receive(message)
+        match event:
+            case Answered(id=identifier) | Failed(id=identifier):
+                future = self._waiting.get(identifier) if isinstance(identifier, int) else None
+                if future is not None and not future.done():
+                    self._settle(future, event)
+            case Notified(method=method, params=params):
+                self._notified(method, params)
+            case Asked(reply=reply):
+                self._send(reply)
+            case _:
+                pass
+
+    def _settle(self, future: asyncio.Future[msgspec.Raw], event: Any) -> None:
+        try:
+            future.set_result(self._answer(event))
+        except McpError as error:
+            future.set_exception(error)
+
+    def _answer(self, event: Any) -> msgspec.Raw:
+        if type(event) is Answered:
+            return event.result
+        if isinstance(event, Failed):
+            raise event.error
+        raise UnexpectedResult(f"the server's answer is no answer: {event}")
+
+    def _notified(self, method: str, params: msgspec.Raw) -> None:
+        try:
+            body: dict[str, Any] = msgspec.json.decode(params, type=dict[str, Any])
+        except UNREADABLE:
+            return
+        if method == "notifications/progress":
+            on_progress = self._progress.get(body.get("progressToken", -1))
+            if on_progress is not None:
+                on_progress(body.get("progress", 0), body.get("total"), body.get("message"))
+        if self._on_notification is not None:
+            self._on_notification(method, body)
+
+    def _on_lost(self, reason: BaseException) -> None:
+        if self._lost is None:
+            self._lost = reason
+        waiting = list(self._waiting.values())
+        for future in waiting:
+            if not future.done():
+                future.set_exception(ConnectionLost(str(self._lost)))
+
+    # -- finding the era --------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        if self._era != "legacy" and await self._discover():
+            return
+        await self._initialize()
+
+    async def _discover(self) -> bool:
+        """Ask for a modern server; False if this is a legacy one. Raises where no revision is shared."""
+        try:
+            raw = await self.request("server/discover", {}, timeout=self._probe_timeout)
+        except UnsupportedRevision:
+            raise
+        except McpError as error:
+            if error.code in _MODERN_ERRORS:
+                self._choose(_supported(error.data))
+                return await self._discover()
+            if self._era == "modern":
+                raise
+            return False
+        except RequestTimeout:
+            if self._era == "modern":
+                raise
+            return False
+        found = _decode(raw, DiscoverResult)
+        self._choose(found.supported_versions)
+        self.server_capabilities = found.capabilities
+        self.instructions = found.instructions
+        info = (found.meta or {}).get(SERVER_INFO)
+        self.server_info = msgspec.convert(info, Implementation) if info else None
+        return True
+
+    def _choose(self, supported: Sequence[str]) -> None:
+        shared = [revision for revision in MODERN if revision in supported]
+        if not shared:
+            raise UnsupportedRevision(self._connection.revision, list(supported))
+        self._connection.adopt(shared[-1])
+
+    async def _initialize(self) -> None:
+        self._connection.adopt(LATEST_LEGACY)
+        result = _decode(await self.request("initialize", self._connection.initialize_params()), InitializeResult)
+        if result.protocol_version not in LEGACY:
+            raise UnsupportedRevision(LATEST_LEGACY, [result.protocol_version])
+        self._connection.adopt(result.protocol_version)
+        self.server_info = result.server_info
+        self.server_capabilities = result.capabilities
+        self.instructions = result.instructions
+        self.notify("notifications/initialized")
+        if self._log_level is not None and result.capabilities.logging is not None:
+            await self.request("logging/setLevel", {"level": self._log_level})
+
+
+def _link_to(target: Any) -> Link:
+    if isinstance(target, Serves):
+        return DirectLink(target)
+    if isinstance(target, list | tuple) and target and all(isinstance(part, str) for part in target):
+        return TransportLink(lambda: _spawn(target))
+    if hasattr(target, "receive") and hasattr(target, "reserve"):
+        return TransportLink(lambda: target)
+    raise MisuseError(
+        f"cannot connect to {target!r}: expected a Server, a Transport, or a command as a list such as ['python', 'server.py']"
+    )
+
+
+def _spawn(command: Sequence[str]) -> Awaitable[Transport]:
+    from tybalt.transports.process import spawn
+
+    return spawn(command)
+
+
+def _decode(raw: msgspec.Raw, kind: type[T]) -> T:
+    try:
+        result = msgspec.json.decode(raw, type=kind)
+    except UNREADABLE as error:
+        raise UnexpectedResult(f"the server's result is no {kind.__name__}: {error}") from None
+    result_type = getattr(result, "result_type", None)
+    if result_type not in (None, "complete"):
+        raise UnexpectedResult(f"the server's result has the type {result_type!r}, which this client does not know")
+    return result
+
+
+def _supported(data: Any) -> Sequence[str]:
+    supported = data.get("supported") if isinstance(data, dict) else None
+    return supported if isinstance(supported, list) else []
+
+
+def _text(result: CallToolResult) -> str:
+    return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
+
+
+def _expire(future: asyncio.Future[Any], text: str) -> None:
+    if not future.done():
+        future.set_exception(RequestTimeout(text))

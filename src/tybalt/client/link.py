@@ -1,0 +1,159 @@
+"""How a client reaches its server: over a transport, or directly, with no task between.
+
+A link takes messages and hands over what comes back. It knows no JSON-RPC. `client` sits above.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, Protocol, runtime_checkable
+
+from tybalt.errors import ConnectionLost, MisuseError, TransportClosed
+from tybalt.protocol.frames import Oversized
+from tybalt.transports.transport import Transport
+
+Receiver = Callable[[bytes], None]
+
+
+class ServerSession(Protocol):
+    """What a server gives to one who is linked to it directly."""
+
+    def feed(self, message: bytes) -> bytes | None:
+        """Handle a message; the answer if there is one at once."""
+        ...
+
+    async def drain(self, grace: float) -> None:
+        """End what runs."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the server."""
+        ...
+
+
+@runtime_checkable
+class Serves(Protocol):
+    """A server in this process, as far as a client needs to know one."""
+
+    def running(self) -> AbstractAsyncContextManager[Any]:
+        """Keep its lifespan open."""
+        ...
+
+    def session(self, output: Any) -> ServerSession:
+        """Open a session whose own messages go to `output`."""
+        ...
+
+
+class Link(Protocol):
+    """One way to a server."""
+
+    async def open(self, receive: Receiver, lost: Callable[[BaseException], None]) -> None:
+        """Connect; from now on `receive` gets every message, and `lost` is called once if the server goes away."""
+        ...
+
+    def send(self, message: bytes) -> bytes | None:
+        """Send now; the answer, where it comes at once. Raises `BlockingIOError` when sending has to wait."""
+        ...
+
+    async def send_later(self, message: bytes) -> None:
+        """Send when there is room."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of the server."""
+        ...
+
+
+class DirectLink:
+    """A server object in this process: a request is handled inside `send`, by a call."""
+
+    def __init__(self, server: Serves) -> None:
+        self._server = server
+        self._stack = AsyncExitStack()
+        self._session: ServerSession | None = None
+        self._receive: Receiver | None = None
+
+    async def open(self, receive: Receiver, lost: Callable[[BaseException], None]) -> None:
+        self._receive = receive
+        await self._stack.enter_async_context(self._server.running())
+        self._session = self._server.session(self)
+
+    def send(self, message: bytes) -> bytes | None:
+        if self._session is None:
+            raise MisuseError("the client is not connected: use it inside `async with Client(…) as client:`")
+        return self._session.feed(message)
+
+    async def send_later(self, message: bytes) -> None:
+        raise AssertionError("a direct link never has to wait")
+
+    async def aclose(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+            await session.drain(0)
+        await self._stack.aclose()
+
+    def write(self, *messages: bytes) -> None:
+        """The session's output: straight to the client."""
+        if self._receive is not None:
+            for message in messages:
+                self._receive(message)
+
+    @property
+    def blocked(self) -> bool:
+        """Never: the client takes everything."""
+        return False
+
+    async def drained(self) -> None:
+        """At once."""
+
+
+class TransportLink:
+    """A server at the other end of a transport, read by a task of the link's own."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._transport: Transport | None = None
+        self._reading: asyncio.Task[None] | None = None
+
+    async def open(self, receive: Receiver, lost: Callable[[BaseException], None]) -> None:
+        made = self._make()
+        self._transport = await made if asyncio.iscoroutine(made) else made
+        self._reading = asyncio.create_task(self._read(self._transport, receive, lost))
+
+    def send(self, message: bytes) -> bytes | None:
+        if self._transport is None:
+            raise MisuseError("the client is not connected: use it inside `async with Client(…) as client:`")
+        try:
+            permit = self._transport.reserve_nowait()
+        except TransportClosed as error:
+            raise ConnectionLost("the server has closed the connection") from error
+        if permit is None:
+            raise BlockingIOError
+        permit.send(message)
+        return None
+
+    async def send_later(self, message: bytes) -> None:
+        assert self._transport is not None
+        try:
+            permit = await self._transport.reserve()
+            permit.send(message)
+        except TransportClosed as error:
+            raise ConnectionLost("the server has closed the connection") from error
+
+    async def aclose(self) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.aclose()
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+
+    async def _read(self, transport: Transport, receive: Receiver, lost: Callable[[BaseException], None]) -> None:
+        while messages := await transport.receive():
+            for message in messages:
+                if isinstance(message, Oversized):
+                    lost(ConnectionLost(f"the server sent too much at once: {message}"))
+                    return
+                receive(message)
+        lost(ConnectionLost("the server closed the connection"))

@@ -1,0 +1,87 @@
+"""Golden conversations: text files of what a client says and what the server must answer, line by line.
+
+    # A comment.
+    > {"jsonrpc":"2.0","id":1,"method":"ping"}
+    < {"jsonrpc":"2.0","id":1,"result":{}}
+
+`>` is fed to the server, `<` is what it says until it has nothing more to say. With `update=True`, or the environment
+variable `TYBALT_UPDATE=1`, the file is rewritten with what the server says now, for a person to look at the difference.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+SETTLED_AFTER: Final = 20
+"""Turns of the loop without a word after which the server is taken to wait for the client."""
+
+
+class _Recorder:
+    """A session's output that only writes down."""
+
+    blocked = False
+
+    def __init__(self) -> None:
+        self.said: list[bytes] = []
+
+    def write(self, *messages: bytes) -> None:
+        self.said.extend(messages)
+
+    async def drained(self) -> None:
+        """Nothing ever waits."""
+
+
+async def converse(server: Any, lines: Sequence[str]) -> list[str]:
+    """The conversation as it goes today: comments and client lines of `lines`, with the server's own words between.
+
+    `server` is a `Server`. Handlers must not wait for real time: a line is answered when nothing is said for a while.
+    """
+    recorder = _Recorder()
+    said: list[str] = []
+    async with server.running():
+        session = server.session(recorder)
+        try:
+            for line in lines:
+                if line.startswith("<"):
+                    continue
+                said.append(line)
+                if line.startswith("> "):
+                    answer = session.feed(line[2:].encode())
+                    if answer is not None:
+                        recorder.write(answer)
+                    said += [f"< {message.decode()}" for message in await _settled(recorder)]
+        finally:
+            session.close()
+            await session.abort()
+    return said
+
+
+async def check_conversation(server: Any, path: str | Path, *, update: bool | None = None) -> None:
+    """Compare a conversation file with what `server` says; raises `AssertionError` at the first line that differs."""
+    path = Path(path)
+    expected = path.read_text(encoding="utf-8").splitlines()
+    actual = await converse(server, expected)
+    if os.environ.get("TYBALT_UPDATE") == "1" if update is None else update:
+        path.write_text("\n".join(actual) + "\n", encoding="utf-8")
+        return
+    for number, (wanted, got) in enumerate(zip(expected, actual, strict=False), 1):
+        assert wanted == got, f"{path.name}:{number}\n  expected {wanted}\n  got      {got}\n{_HINT}"
+    assert len(expected) == len(actual), (
+        f"{path.name}: expected {len(expected)} lines, got {len(actual)}; the rest is "
+        f"{(actual[len(expected) :] or expected[len(actual) :])}\n{_HINT}"
+    )
+
+
+async def _settled(recorder: _Recorder) -> list[bytes]:
+    quiet, heard = 0, len(recorder.said)
+    while quiet < SETTLED_AFTER:
+        await asyncio.sleep(0)
+        quiet = quiet + 1 if len(recorder.said) == heard else 0
+        heard = len(recorder.said)
+    said, recorder.said = recorder.said, []
+    return said
+
+
+_HINT: Final = "If the new answer is right, run again with TYBALT_UPDATE=1 and look at the difference."

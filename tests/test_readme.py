@@ -1,0 +1,21 @@
+"""Every example of README.md and docs/ runs. How a block is marked: tests/documentation.py."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from tests.documentation import run_page
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_examples_of_a_page_run(page, tmp_path):
+    run_page(page, tmp_path)
+
+
+def test_the_readme_has_examples(tmp_path):
+    assert run_page(ROOT / "README.md", tmp_path) >= 2, "a server and a client, each of which a reader would copy"
