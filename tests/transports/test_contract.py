@@ -16,4 +16,4 @@ from tybalt.testing.transports import check_transport
 @pytest.mark.parametrize("kind", PAIRS)
 async def test_the_transport_keeps_the_contract(kind: str, tmp_path: Path) -> None:
     async with PAIRS[kind](tmp_path) as make:
-        await check_transport(make)
+        await check_transport(make, limit=5)

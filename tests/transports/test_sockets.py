@@ -28,6 +28,12 @@ async def asked(transport: StreamTransport, message: bytes) -> list[bytes | Over
     return await transport.receive()
 
 
+async def send_for_ever(transport: StreamTransport) -> None:
+    while True:
+        (await transport.reserve()).send(b"1")
+        await asyncio.sleep(0)
+
+
 def address_of(server: SocketServer) -> tuple[str, int]:
     [address] = server.addresses
     assert isinstance(address, tuple)
@@ -116,7 +122,7 @@ async def test_tcp_listens_on_this_machine_only_and_sends_without_delay() -> Non
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "192.0.2.1"])
 async def test_a_host_that_others_can_reach_must_be_allowed(host: str) -> None:
-    with pytest.raises(MisuseError, match="other machines can reach.*or say allow_remote=True"):
+    with pytest.raises(MisuseError, match=r"other machines can reach.*or say allow_remote=True"):
         await serve_tcp(echo, host)
 
 
@@ -143,9 +149,11 @@ async def test_what_cannot_be_listened_on_or_connected_to_is_named() -> None:
             await serve_tcp(echo, port=port)
     with pytest.raises(TransportError, match=f"cannot connect to 127.0.0.1 port {port}"):
         await connect_tcp("127.0.0.1", port)
-    with pytest.raises(TransportError, match="cannot listen on 'no.such.host.invalid'"):
-        await serve_tcp(echo, "no.such.host.invalid")
-    with pytest.raises(TransportError, match="cannot listen on 192.0.2.1"):
+    with pytest.raises(TransportError, match="cannot listen on 'xxx"):
+        await serve_tcp(echo, "x" * 100)
+    with pytest.raises(TransportError, match="cannot connect to xxx"):
+        await connect_tcp("x" * 100, port)
+    with pytest.raises(TransportError, match=r"cannot listen on 192\.0\.2\.1"):
         await serve_tcp(echo, "192.0.2.1", allow_remote=True)
 
 
@@ -228,9 +236,11 @@ async def test_a_closing_server_lets_handlers_answer_what_they_have(tmp_path: Pa
 
 @pytest.mark.loops
 async def test_a_closing_server_cancels_handlers_that_do_not_end(tmp_path: Path) -> None:
+    started = asyncio.Event()
     cancelled: list[bool] = []
 
     async def hang(transport: StreamTransport) -> None:
+        started.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -239,9 +249,7 @@ async def test_a_closing_server_cancels_handlers_that_do_not_end(tmp_path: Path)
 
     server = await serve_unix(hang, tmp_path / "socket")
     client = await connect_unix(tmp_path / "socket")
-    (await client.reserve()).send(b"1")
-    while not server.connections:
-        await asyncio.sleep(0)
+    await started.wait()
     await server.aclose(grace=0.01)
     assert cancelled == [True]
     assert await client.receive() == []
@@ -271,9 +279,7 @@ async def test_a_connection_that_is_reset_is_closed_for_both_directions() -> Non
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     assert await transport.receive() == []
     with pytest.raises(TransportClosed, match="the connection is gone"):
-        while True:
-            (await transport.reserve()).send(b"1")
-            await asyncio.sleep(0)
+        await send_for_ever(transport)
     await accepted.stop(server)
 
 

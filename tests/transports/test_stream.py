@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import socket
 
 import pytest
 
@@ -262,4 +263,38 @@ async def test_a_receiver_may_close_the_transport_from_within() -> None:
     peer.write(b"1\n")
     assert await receiving == [b"1"]
     assert os.read(peer.reads, 1) == b""
+    peer.close()
+
+
+@pytest.mark.loops
+async def test_a_socket_that_is_reset_by_a_dying_peer_has_ended() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        transport = StreamTransport(linger=0.2)
+        open_duplex(
+            asyncio.get_running_loop(), transport, read_from=os.dup(ours.fileno()), write_to=os.dup(ours.fileno())
+        )
+        (await transport.reserve()).send(b"1")
+        theirs.send(b"2\n")
+        # Closing with our message unread resets the connection.
+        theirs.close()
+        received = await transport.receive()
+        while more := await transport.receive():
+            received += more
+    assert received == [b"2"]
+    await transport.aclose()
+
+
+@pytest.mark.loops
+async def test_what_is_sent_while_output_waits_keeps_its_order_and_nothing_is_sent_after_closing() -> None:
+    peer = RawPeer()
+    kept = [await peer.transport.reserve() for _ in range(3)]
+    kept[0].send(b"x" * MEBIBYTE)
+    kept[1].send(b"1", b"2")
+    closing = asyncio.create_task(peer.transport.aclose())
+    await asyncio.sleep(0)
+    with pytest.raises(TransportClosed, match="closed on this side"):
+        kept[2].send(b"3")
+    assert await read_to_end(peer.reads) == b"x" * MEBIBYTE + b"\n1\n2\n"
+    await closing
     peer.close()

@@ -113,8 +113,9 @@ def blocks_of(messages: list[types.SamplingMessage]) -> list[Any]:
     return [block for blocks in contents for block in blocks]
 
 
-@given(data=st.data())
 @pytest.mark.parametrize("name", ["CallToolResult", "ListToolsResult", "GetPromptResult", "ReadResourceResult"])
+@given(data=st.data())
+@settings(max_examples=25)
 def test_modern_results_need_no_adapting(name: str, data: st.DataObject):
     value = data.draw(values_of(getattr(types, name)))
     given_members = {"result_type": "complete"}
@@ -127,8 +128,9 @@ def test_modern_results_need_no_adapting(name: str, data: st.DataObject):
     assert direct == json.loads(encode_for(value, LATEST))
 
 
-@given(data=st.data())
 @pytest.mark.parametrize("name", [*SENT, *BOTH])
+@given(data=st.data())
+@settings(max_examples=25)
 def test_what_is_written_can_be_read(name: str, data: st.DataObject):
     kind = getattr(types, name)
     value = data.draw(values_of(kind))

@@ -52,6 +52,17 @@ def test_null_is_a_value_where_the_protocol_says_so():
     assert msgspec.json.encode(types.Error(code=1, message="m", data=None)) == b'{"code":1,"message":"m","data":null}'
 
 
+def test_answers_of_a_retry_stay_raw():
+    request = read(call(inputResponses={"k": {"action": "accept", "content": {"a": 1}}}, requestState="s"))
+    assert request.params.input_responses is not None
+    answer = msgspec.json.decode(request.params.input_responses["k"], type=types.ElicitResult)
+    assert answer == types.ElicitResult(action="accept", content={"a": 1})
+    with pytest.raises(
+        msgspec.ValidationError, match=r"Expected `object | null`, got `array` - at `\$.params.inputResp"
+    ):
+        read(call(inputResponses=[]))
+
+
 @pytest.mark.parametrize(
     ("meta", "where"),
     [
@@ -229,14 +240,16 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_one_noun_does_not_load_the_others():
-    program = "import sys; from tybalt.types import CallToolRequest, legacy, revisions; print(*sorted(sys.modules))"
+    program = (
+        "import sys, msgspec; before = {*sys.modules}; "
+        "from tybalt.types import CallToolRequest, legacy, revisions; print(*sorted({*sys.modules} - before))"
+    )
     there = Path(types.__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=there, capture_output=True, text=True, check=True, timeout=30
     )
     loaded = set(done.stdout.split())
     assert "tybalt.types.tools" in loaded
-    assert not loaded & {
-        f"tybalt.types.{name}" for name in ("sampling", "elicitation", "roots", "tasks", "input_required")
-    }
-    assert not loaded & {"asyncio", "socket", "threading", "random", "secrets", "inspect", "dataclasses"}
+    unasked = ("sampling", "elicitation", "roots", "tasks", "input_required", "server_requests", "subscriptions")
+    assert not loaded & {f"tybalt.types.{name}" for name in unasked}
+    assert {name.partition(".")[0] for name in loaded} == {"tybalt"}

@@ -10,10 +10,12 @@ Compatibility"), matches answers to calls, and turns errors into exceptions. The
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, Literal, Self, TypeVar
 
 import msgspec
 
+from tybalt.client.deadlines import Deadlines
 from tybalt.client.link import DirectLink, Link, Serves, TransportLink
 from tybalt.errors import (
     ConnectionLost,
@@ -87,8 +89,9 @@ class Client:
         self._log_level = log_level
         self._on_notification = on_notification
         self._connection = ClientConnection(info or Implementation(name="tybalt", version="0.1.0"))
-        self._waiting: dict[int, asyncio.Future[msgspec.Raw]] = {}
+        self._waiting: dict[int | str, asyncio.Future[msgspec.Raw]] = {}
         self._progress: dict[int, OnProgress] = {}
+        self._deadlines = Deadlines()
         self._lost: BaseException | None = None
         self._state: Literal["new", "open", "closed"] = "new"
         self.server_info: Implementation | None = None
@@ -120,6 +123,7 @@ class Client:
     async def aclose(self) -> None:
         """Close the connection; requests still waiting raise `ConnectionLost`. Idempotent."""
         self._state = "closed"
+        self._deadlines.close()
         await self._link.aclose()
         self._on_lost(ConnectionLost("the client was closed"))
 
@@ -218,48 +222,38 @@ class Client:
         identifier, message = connection.request(method, params)
         if on_progress is not None:
             self._progress[identifier] = on_progress
-        future: asyncio.Future[msgspec.Raw] | None = None
         try:
-            try:
-                answer = self._link.send(message)
-            except BlockingIOError:
-                future = self._wait_for(identifier)
-                await self._link.send_later(message)
-                answer = None
-            if answer is not None:
-                return self._answer(connection.receive(answer))
-            return await self._wait(identifier, method, future, timeout)
+            answer = self._link.send(message)
+        except BlockingIOError:
+            answer = None
+            sending = self._link.send_later(message)
+        else:
+            sending = None
+        if answer is not None:
+            self._progress.pop(identifier, None)
+            return self._answer(connection.receive(answer))
+        future = self._waiting[identifier] = asyncio.get_running_loop().create_future()
+        seconds = self._timeout if timeout is None else timeout
+        if seconds is not None:
+            self._deadlines.add(identifier, future, seconds)
+        try:
+            if sending is not None:
+                await sending
+            return await future
+        except TimeoutError:
+            self._send(connection.cancel(identifier, "timeout"))
+            raise RequestTimeout(f"{method} was not answered within {seconds:g} s; the server was told to stop") from None
+        except asyncio.CancelledError:
+            self._send(connection.cancel(identifier, "cancelled"))
+            raise
         finally:
+            self._deadlines.discard(identifier)
             self._waiting.pop(identifier, None)
             self._progress.pop(identifier, None)
 
     def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification; it is lost where the connection is."""
         self._send(self._connection.notification(method, params))
-
-    def _wait_for(self, identifier: int) -> asyncio.Future[msgspec.Raw]:
-        future: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
-        self._waiting[identifier] = future
-        return future
-
-    async def _wait(
-        self, identifier: int, method: str, future: asyncio.Future[msgspec.Raw] | None, timeout: float | None
-    ) -> msgspec.Raw:
-        future = future or self._wait_for(identifier)
-        seconds = self._timeout if timeout is None else timeout
-        timer = None
-        if seconds is not None:
-            text = f"{method} was not answered within {seconds:g} s; the server was told to stop"
-            timer = asyncio.get_running_loop().call_later(seconds, _expire, future, text)
-        try:
-            return await future
-        except (asyncio.CancelledError, RequestTimeout) as error:
-            reason = "timeout" if isinstance(error, RequestTimeout) else "cancelled"
-            self._send(self._connection.cancel(identifier, reason))
-            raise
-        finally:
-            if timer is not None:
-                timer.cancel()
 
     def _send(self, message: bytes) -> None:
         """Send what nobody waits for."""
@@ -303,23 +297,22 @@ class Client:
 
     def _receive(self, message: bytes) -> None:
         event = self._connection.receive(message)
+        if type(event) is Answered:
+            future = self._waiting.get(event.id)
+            if future is not None and not future.done():
+                future.set_result(event.result)
+            return
         match event:
-            case Answered(id=identifier) | Failed(id=identifier):
-                future = self._waiting.get(identifier) if isinstance(identifier, int) else None
+            case Failed(id=identifier) if identifier is not None:
+                future = self._waiting.get(identifier)
                 if future is not None and not future.done():
-                    self._settle(future, event)
+                    future.set_exception(event.error)
             case Notified(method=method, params=params):
                 self._notified(method, params)
             case Asked(reply=reply):
                 self._send(reply)
             case _:
                 pass
-
-    def _settle(self, future: asyncio.Future[msgspec.Raw], event: Any) -> None:
-        try:
-            future.set_result(self._answer(event))
-        except McpError as error:
-            future.set_exception(error)
 
     def _answer(self, event: Any) -> msgspec.Raw:
         if type(event) is Answered:
@@ -418,14 +411,18 @@ def _spawn(command: Sequence[str]) -> Awaitable[Transport]:
     return spawn(command)
 
 
+@cache
+def _decoder(kind: type[Any]) -> Callable[[msgspec.Raw], Any]:
+    return msgspec.json.Decoder(kind).decode
+
+
 def _decode(raw: msgspec.Raw, kind: type[T]) -> T:
     try:
-        result = msgspec.json.decode(raw, type=kind)
+        result = _decoder(kind)(raw)
     except UNREADABLE as error:
         raise UnexpectedResult(f"the server's result is no {kind.__name__}: {error}") from None
-    result_type = getattr(result, "result_type", None)
-    if result_type not in (None, "complete"):
-        raise UnexpectedResult(f"the server's result has the type {result_type!r}, which this client does not know")
+    if result.result_type != "complete" and result.result_type is not None:
+        raise UnexpectedResult(f"the server's result has the type {result.result_type!r}, which this client does not know")
     return result
 
 
@@ -436,8 +433,3 @@ def _supported(data: Any) -> Sequence[str]:
 
 def _text(result: CallToolResult) -> str:
     return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
-
-
-def _expire(future: asyncio.Future[Any], text: str) -> None:
-    if not future.done():
-        future.set_exception(RequestTimeout(text))

@@ -9,7 +9,7 @@ requests of legacy servers are answered here as far as no feature of the client 
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -25,9 +25,10 @@ from tybalt.types.revisions import LATEST_LEGACY, MODERN
 RequestId = int | str
 
 
-class Answered(Struct, frozen=True):
-    """The server answered `id` with `result`, an encoded JSON object."""
+class Answered(Struct, frozen=True, gc=False):
+    """The server answered `id` with `result`, an encoded JSON object, a slice of the message."""
 
+    jsonrpc: Literal["2.0"]
     id: RequestId
     result: Raw
 
@@ -69,20 +70,21 @@ class _Error(Struct):
     data: Any = None
 
 
-_ABSENT: Final = Raw(b"")
-"""Stands for a missing result: msgspec has no union of Raw and None."""
-
-
 class _Incoming(Struct):
     id: int | str | None = None
     method: str | None = None
     params: Raw = Raw(b"{}")
-    result: Raw = _ABSENT
     error: _Error | None = None
 
 
+_decode_answer = msgspec.json.Decoder(Answered).decode
 _decode = msgspec.json.Decoder(_Incoming).decode
 _PING: Final = "ping"
+_PARAMS: Final = b',"params":{'
+_join = b"".join
+
+MAX_HEADS: Final = 64
+"""Methods whose encoded beginning is kept."""
 
 
 class ClientConnection:
@@ -97,6 +99,7 @@ class ClientConnection:
         self.capabilities = capabilities or ClientCapabilities()
         self.waiting: set[RequestId] = set()
         self._next_id = 0
+        self._heads: dict[str, bytes] = {}
         self.adopt(MODERN[-1])
 
     def adopt(self, revision: str) -> None:
@@ -104,29 +107,38 @@ class ClientConnection:
         self.revision = revision
         self.is_modern = revision in MODERN
         self._envelope: dict[str, Any] = {}
+        self._tail = b""
         if self.is_modern:
             self._envelope = {
                 "io.modelcontextprotocol/protocolVersion": revision,
                 "io.modelcontextprotocol/clientInfo": adapt(self.info, revision),
                 "io.modelcontextprotocol/clientCapabilities": adapt(self.capabilities, revision),
             }
+            self._tail = b'"_meta":' + encode(self._envelope) + b"}}"
 
     def request(self, method: str, params: Mapping[str, Any] | None = None) -> tuple[int, bytes]:
         """A request in the current revision: its id and the bytes to send. The id waits for an answer from now on.
 
-        `params` are JSON-able; a `_meta` in them is kept, the protocol's own keys win.
+        `params` are JSON-able. A `_meta` in them is kept; the protocol's own keys win.
         """
-        self._next_id += 1
-        identifier = self._next_id
+        self._next_id = identifier = self._next_id + 1
         self.waiting.add(identifier)
-        body = dict(params or {})
-        meta = {**(body.pop("_meta", None) or {}), **self._envelope}
-        if meta:
-            body["_meta"] = meta
-        message: dict[str, Any] = {"jsonrpc": "2.0", "id": identifier, "method": method}
-        if body or self.is_modern:
-            message["params"] = body
-        return identifier, encode(message)
+        if params and "_meta" in params:
+            params = {**params, "_meta": {**params["_meta"], **self._envelope}}
+            return identifier, encode({"jsonrpc": "2.0", "id": identifier, "method": method, "params": params})
+        fields = encode(params)[1:-1] if params else b""
+        head = self._heads.get(method) or self._head(method)
+        if not self._tail:
+            return identifier, _join((head, encode(identifier), _PARAMS, fields, b"}}"))
+        comma = b"," if fields else b""
+        return identifier, _join((head, encode(identifier), _PARAMS, fields, comma, self._tail))
+
+    def _head(self, method: str) -> bytes:
+        """What stands before the id: the method comes first, so that it is encoded once."""
+        head = b'{"jsonrpc":"2.0","method":' + encode(method) + b',"id":'
+        if len(self._heads) < MAX_HEADS:
+            self._heads[method] = head
+        return head
 
     @property
     def next_id(self) -> int:
@@ -157,21 +169,26 @@ class ClientConnection:
     def receive(self, message: bytes) -> Event:
         """What one message means. Never raises for anything a server can send."""
         try:
+            answer = _decode_answer(message)
+            if answer.id in self.waiting:
+                self.waiting.discard(answer.id)
+                return answer
+            return None
+        except UNREADABLE:
+            pass
+        try:
             incoming = _decode(message)
         except UNREADABLE as error:
             return Unreadable(f"{type(error).__name__}: {error}")
         if incoming.method is not None:
             return self._receive_call(incoming)
-        identifier = incoming.id
-        if incoming.error is not None:
-            error = incoming.error
-            failure = McpError(error.message, code=error.code, data=error.data)
-            if identifier is None:
-                return Failed(None, failure)
-            return Failed(identifier, failure) if self._settle(identifier) else None
-        if not bytes(incoming.result) or identifier is None:
+        if incoming.error is None:
             return Unreadable("neither a result with an id, nor an error, nor a method")
-        return Answered(identifier, incoming.result) if self._settle(identifier) else None
+        failure = McpError(incoming.error.message, code=incoming.error.code, data=incoming.error.data)
+        if incoming.id is not None and incoming.id not in self.waiting:
+            return None
+        self.waiting.discard(incoming.id or 0)
+        return Failed(incoming.id, failure)
 
     def _receive_call(self, incoming: _Incoming) -> Event:
         assert incoming.method is not None
@@ -183,9 +200,3 @@ class ClientConnection:
         else:
             body["error"] = {"code": -32601, "message": f"Method not found: {incoming.method}"}
         return Asked(incoming.method, encode(body))
-
-    def _settle(self, identifier: RequestId) -> bool:
-        if identifier not in self.waiting:
-            return False
-        self.waiting.discard(identifier)
-        return True

@@ -82,6 +82,10 @@ LEGACY_BY_METHOD = {method_of(kind): kind for kind in LEGACY_REQUESTS}
 decode_modern = msgspec.json.Decoder(Union[MODERN_REQUESTS + MODERN_NOTIFICATIONS]).decode  # noqa: UP007 (built from a tuple)
 decode_legacy = msgspec.json.Decoder(Union[LEGACY_REQUESTS + LEGACY_NOTIFICATIONS]).decode  # noqa: UP007
 
+decode_modern_call = msgspec.json.Decoder(CallToolRequest).decode
+decode_legacy_call = msgspec.json.Decoder(legacy.CallToolRequest).decode
+"""For those who know that a message means `tools/call`: without the union's look for the tag (60 of 550 ns)."""
+
 
 class Envelope(Struct, frozen=True):
     """The outside of one JSON-RPC message, taken apart without looking inside `params`."""
@@ -169,19 +173,10 @@ def read_params(params: Raw | None) -> dict[str, Raw]:
         raise InvalidParams(f"`params` must be an object, got {_shown(params)} - at `$.params`") from None
 
 
-def not_utf8(message: bytes) -> ParseError | None:
-    """The -32700 for a message that is not UTF-8, or `None`; fields the decoder skips are looked at too."""
-    try:
-        message.decode()
-    except UnicodeDecodeError as error:
-        return parse_error(error)
-    return None
-
-
 def parse_error(error: Exception) -> ParseError:
     """The -32700 for what a decoder raised: not UTF-8, nested too deeply, or not JSON."""
     if isinstance(error, UnicodeDecodeError):
-        return ParseError(f"Parse error: not UTF-8 (byte {error.start} of the text is 0x{error.object[error.start]:02x})")
+        return ParseError("Parse error: not UTF-8")
     if isinstance(error, RecursionError):
         return ParseError("Parse error: nested too deeply")
     return ParseError(f"Parse error: {error}")

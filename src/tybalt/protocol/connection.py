@@ -43,14 +43,14 @@ from tybalt.protocol.codec import (
     decode_modern,
     is_batch,
     method_of,
-    not_utf8,
     read_batch,
     read_envelope,
     read_params,
     read_request,
 )
+from tybalt.protocol.frames import Oversized
 from tybalt.protocol.handshake import Phase, next_phase
-from tybalt.protocol.prescan import PRESCAN_FROM, prescan
+from tybalt.protocol.prescan import vet
 from tybalt.protocol.profile import Profile
 from tybalt.protocol.responder import Responder
 from tybalt.protocol.subscriptions import MAX_URIS, ListName, Subscriptions
@@ -132,7 +132,7 @@ class ServerConnection:
         self._profile = profile
         self._modern = profile.answers(_MODERN)
         legacy_first = self.revision is not None or not profile.modern
-        self._decode = decode_legacy if legacy_first else decode_modern
+        self.decode = decode_legacy if legacy_first else decode_modern
         self._own = self._own_requests()
 
     @property
@@ -172,20 +172,27 @@ class ServerConnection:
         A request that comes back must be answered with `respond` at once, or handed to `accept` first. Bytes are a
         whole message to send. Any bytes are accepted, of any length the framing let through.
         """
-        if len(message) > PRESCAN_FROM and (excess := prescan(message)) is not None:
-            return self._error(None, InvalidRequest(excess))
+        if (refusal := vet(message)) is not None:
+            return self._error(None, refusal)
         try:
-            request = self._decode(message)
+            request = self.decode(message)
         except UNREADABLE:
             return self._receive_slowly(message)
-        if not message.isascii() and (refusal := not_utf8(message)) is not None:
-            return self._error(request.id if hasattr(request, "id") else None, refusal)
+        return self.judge(request)
+
+    def receive_oversized(self, oversized: Oversized) -> bytes:
+        """The answer to a message that the framing gave up on."""
+        return self._error(None, InvalidRequest(str(oversized)))
+
+    def judge(self, request: Any) -> Action:
+        """The second half of `receive`, for a message that `decode` could read: what to do about it.
+
+        `decode` is the first half: the fast decoder of the era this connection is in. It raises one of `UNREADABLE` for
+        anything but a well-formed message of that era, which `receive` then explains. The two halves are for drivers
+        that look at the request in between; they must `vet` every message first.
+        """
         own = self._own.get(type(request))
         return request if own is None else own(request)
-
-    def receive_oversized(self, size: int, limit: int) -> bytes:
-        """The answer to a message whose framing gave up on it after `size` bytes."""
-        return self._error(None, InvalidRequest(f"the message is over {limit} bytes ({size} and counting); send less"))
 
     def accept(self, request: Any) -> Responder:
         """Keep a request that cannot be answered at once, so that a cancel can find it.
@@ -207,8 +214,6 @@ class ServerConnection:
 
     def _receive_slowly(self, message: bytes) -> Action:
         try:
-            if (refusal := not_utf8(message)) is not None:
-                raise Unanswerable(refusal)
             if is_batch(message):
                 return self._receive_batch(message)
             envelope = read_envelope(message)
@@ -231,8 +236,7 @@ class ServerConnection:
                 request = self._read_legacy(envelope, message)
         except McpError as error:
             return self._error(envelope.id, error, modern=self._claims_modern(envelope))
-        own = self._own.get(type(request))
-        return request if own is None else own(request)
+        return self.judge(request)
 
     def _looks_modern(self, envelope: Envelope, params: dict[str, Any]) -> bool:
         """Whether a request means to be modern: it carries a protocol field in `_meta`, or the method exists only there.
@@ -286,7 +290,7 @@ class ServerConnection:
         if envelope.kind != "notification" or envelope.method not in ("notifications/initialized", "notifications/cancelled"):
             return None
         try:
-            decode = decode_legacy if self._decode is decode_modern else decode_modern
+            decode = decode_legacy if self.decode is decode_modern else decode_modern
             notification = decode(message)
         except UNREADABLE:
             return None

@@ -8,6 +8,8 @@ way, and the decoder then says what is wrong. The codec sits above it.
 
 from itertools import accumulate
 
+from tybalt.errors import InvalidRequest, McpError, ParseError
+
 PRESCAN_FROM = 4096
 """Messages shorter than this, in bytes, need no prescan: they can hold no dangerous number of containers, and the
 decoder answers nesting that is too deep for it with RecursionError."""
@@ -15,6 +17,22 @@ decoder answers nesting that is too deep for it with RecursionError."""
 _SLICE = 64 * 1024
 _SKELETON = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NOT_SKELETON = bytes(byte for byte in range(256) if byte not in b'"[{]}')
+
+
+def vet(message: bytes) -> McpError | None:
+    """The error a message is refused with before it is decoded, or `None` where it may be.
+
+    It must be UTF-8 throughout, also where no decoder looks (-32700; 2026-07-28 basic/transports, "Messages"), and within
+    the limits of `prescan` (-32600).
+    """
+    if not message.isascii():
+        try:
+            message.decode()
+        except UnicodeDecodeError as error:
+            return ParseError(f"Parse error: not UTF-8 (byte {error.start} is 0x{message[error.start]:02x})")
+    if len(message) > PRESCAN_FROM and (excess := prescan(message)) is not None:
+        return InvalidRequest(excess)
+    return None
 
 
 def prescan(message: bytes, *, max_containers: int = 100_000, max_depth: int = 128) -> str | None:

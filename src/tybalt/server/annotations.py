@@ -8,6 +8,7 @@ Below it are `metadata.py`, `survey.py`, `schema.py`, which knows what msgspec a
 
 from collections import abc
 from collections.abc import Callable
+from enum import Enum
 from types import NoneType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -15,7 +16,7 @@ import msgspec
 
 from tybalt.errors import RegistrationError
 from tybalt.server import pydantic_models
-from tybalt.server.custom_types import adapted, alternatives
+from tybalt.server.custom_types import Choice, adapted, alternatives
 from tybalt.server.metadata import Metadata, Uncheckable, for_pydantic, read_metadata
 from tybalt.server.pydantic_models import Adapter, Direction, Unsupported
 from tybalt.server.schema import refusal
@@ -34,7 +35,8 @@ class Site(msgspec.Struct, frozen=True):
 
     def refuse(self, text: str) -> RegistrationError:
         """The error to raise for an annotation at this place."""
-        return RegistrationError(f"{self.where}: {text}")
+        other = ". Or pass output_schema=None and return what you like" if self.direction == "output" else ""
+        return RegistrationError(f"{self.where}: {text}{other}")
 
 
 def adopt(annotation: Any, site: Site) -> Any:
@@ -45,9 +47,17 @@ def adopt(annotation: Any, site: Site) -> Any:
     if any(annotation is plain for plain in _PLAIN):
         return annotation
     candidate = _translated(annotation, site)
-    reason = refusal(candidate, site.direction)
+    try:
+        reason = refusal(candidate, site.direction)
+    except NameError as error:
+        raise site.refuse(
+            f"a field of {shown(annotation)} is annotated with {error.name!r}, which does not exist at run time. "
+            "Define or import it at module level"
+        ) from error
     if reason is None:
         return candidate
+    if reason.startswith("Can only set") and _bare(annotation) in _CONSTRAINED:
+        raise site.refuse(f"the annotation {shown(annotation)} cannot be used: {reason}. Use another constraint")
     if site.direction == "output" and is_union(annotation):
         return alternatives(adopt(arm, site) for arm in get_args(annotation))
     return _by_pydantic(annotation, site, reason)
@@ -69,6 +79,7 @@ def shown(annotation: Any) -> str:
 
 
 _PLAIN = (int, str, float, bool, Any, None, NoneType, list, dict, bytes)
+_CONSTRAINED = (int, float, str, bytes, bool, list, dict, set, frozenset, tuple)  # msgspec has all that fit these
 _CONTAINERS: tuple[Any, ...] = (
     *(list, dict, set, frozenset, tuple),
     *(abc.Sequence, abc.MutableSequence, abc.Collection, abc.Set, abc.MutableSet, abc.Mapping, abc.MutableMapping),
@@ -88,7 +99,7 @@ def _translated(annotation: Any, site: Site) -> Any:
     if is_union(annotation):
         return Union[tuple(adopt(each, site) for each in arguments)]  # noqa: UP007 - its members are known only now
     if origin is Literal:
-        return Annotated[annotation, msgspec.Meta(extra_json_schema={"enum": list(arguments)})]
+        return _literal(annotation, arguments)
     if hasattr(annotation, "__supertype__"):
         return adopt(annotation.__supertype__, site)
     if hasattr(origin, "__value__"):
@@ -98,6 +109,13 @@ def _translated(annotation: Any, site: Site) -> Any:
     if origin in _CONTAINERS and arguments:
         return _rebuilt(annotation, lambda each: adopt(each, site))
     return Any if annotation is object else _class(annotation, site)
+
+
+def _literal(annotation: Any, values: tuple[Any, ...]) -> Any:
+    """The same values in their order; members of an enum, which msgspec refuses here, by their values."""
+    if any(isinstance(value, Enum) for value in values):
+        return adapted(Choice(values))
+    return Annotated[annotation, msgspec.Meta(extra_json_schema={"enum": list(values)})]
 
 
 def _annotated(annotation: Any, site: Site) -> Any:
@@ -113,6 +131,11 @@ def _annotated(annotation: Any, site: Site) -> Any:
         limit, notes = metas[0], metas[1:]
         return _with(Union[Annotated[adopt(bare, site), limit], None], notes)  # noqa: UP007
     return _with(adopt(inner, site), metas)
+
+
+def _bare(annotation: Any) -> Any:
+    inner = annotation.__origin__ if get_origin(annotation) is Annotated else annotation
+    return get_origin(inner) or inner
 
 
 def _with(kind: Any, metas: list[msgspec.Meta]) -> Any:
@@ -188,7 +211,8 @@ def _rebuilt(annotation: Any, change: Callable[[Any], Any]) -> Any:
 
 def _remedy(annotation: Any) -> str:
     arms = get_args(annotation) if is_union(annotation) else ()
-    if sum(1 for arm in arms if isinstance(arm, type) and issubclass(arm, msgspec.Struct)) > 1:
+    kinds = [get_origin(arm) or arm for arm in arms]
+    if sum(1 for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct)) > 1:
         return "Give each Struct a tag: `class A(msgspec.Struct, tag=True)`"
     if arms:
         return "Keep one of its members"

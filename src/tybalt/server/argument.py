@@ -12,8 +12,7 @@ import msgspec
 
 from tybalt.server.custom_types import decode_lax, decode_strict, encode_custom
 from tybalt.server.explain import arms
-from tybalt.server.json_values import non_finite
-from tybalt.server.schema import Schema
+from tybalt.server.json_values import Schema, non_finite
 
 
 class Constant:

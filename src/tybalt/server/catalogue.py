@@ -18,7 +18,7 @@ from tybalt.protocol.subscriptions import ListName
 from tybalt.server.declaration import Declaration
 from tybalt.server.prompt import Prompt
 from tybalt.server.resource import Resource, ResourceTemplate
-from tybalt.server.tool import Call, Tool, compile_call
+from tybalt.server.tool import Call, Tool, compile_call, is_inline
 from tybalt.types.capabilities import ServerCapabilities
 from tybalt.types.implementation import Implementation
 from tybalt.types.adaptation import adapt
@@ -85,6 +85,7 @@ class Catalogue:
         self._hints = {"ttlMs": ttl_ms, "cacheScope": cache_scope}
         self._answers = {revision: Answers(revision, implementation) for revision in REVISIONS}
         self._calls: dict[str, dict[str, Call]] = {}
+        self._inline: dict[str, dict[str, Call]] = {}
         self._pages: dict[tuple[Kind, str], dict[str | None, bytes | None]] = {}
         self._sequence = 0
         self._watchers: WeakSet[Watcher] = WeakSet()
@@ -143,9 +144,8 @@ class Catalogue:
                 return False
 
     def _changed(self, kind: Kind) -> None:
-        for revision, calls in self._calls.items():
-            if kind == "tool":
-                self._fill(calls, revision)
+        if kind == "tool":
+            self._recompile()
         for key in [key for key in self._pages if key[0] == kind]:
             del self._pages[key]
         for watcher in tuple(self._watchers):
@@ -169,10 +169,15 @@ class Catalogue:
 
     def calls(self, revision: str) -> dict[str, Call]:
         """The compiled tools of a revision by name: a live dict, kept up to date when tools change."""
-        if (calls := self._calls.get(revision)) is None:
-            calls = self._calls[revision] = {}
-            self._fill(calls, revision)
-        return calls
+        if revision not in self._calls:
+            self._calls[revision], self._inline[revision] = {}, {}
+            self._fill(revision)
+        return self._calls[revision]
+
+    def inline_calls(self, revision: str) -> dict[str, Call]:
+        """Those of `calls` that need nothing but request and session, a live dict too: for the hot path."""
+        self.calls(revision)
+        return self._inline[revision]
 
     def answers(self, revision: str) -> Answers:
         """The answer pieces of a revision."""
@@ -237,10 +242,18 @@ class Catalogue:
             logging={},
         )
 
-    def _fill(self, calls: dict[str, Call], revision: str) -> None:
+    def _recompile(self) -> None:
+        for revision in self._calls:
+            self._fill(revision)
+
+    def _fill(self, revision: str) -> None:
+        calls, inline = self._calls[revision], self._inline[revision]
         calls.clear()
+        inline.clear()
         for tool in self.declarations("tool"):
-            calls[tool.name] = compile_call(tool, self._answers[revision])
+            call = calls[tool.name] = compile_call(tool, self._answers[revision])
+            if is_inline(tool):
+                inline[tool.name] = call
 
     def _encode_page(self, kind: Kind, revision: str, cursor: str | None) -> tuple[bytes, str | None]:
         """One page, and the cursor of the next."""

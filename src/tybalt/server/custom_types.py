@@ -8,12 +8,14 @@ supported stands here. `annotations.py` puts an `Adapted` in place of an annotat
 import sys
 from collections import deque
 from collections.abc import Iterable, Mapping, MappingView, Set
-from typing import Any, ClassVar
+from enum import Enum
+from typing import Any, ClassVar, Protocol, cast
 
 import msgspec
 
 from tybalt.server import pydantic_models
-from tybalt.server.pydantic_models import Adapter, Direction, Unsupported
+from tybalt.server.json_values import Schema
+from tybalt.server.pydantic_models import Direction, Unsupported
 
 
 class _AnyInstance(type):
@@ -23,10 +25,54 @@ class _AnyInstance(type):
         return True
 
 
-class Adapted(metaclass=_AnyInstance):
-    """Stands where an annotation stood that pydantic reads instead of msgspec; each has a subclass of its own."""
+class Reads(Protocol):
+    """What an `Adapted` needs to know of its annotation; pydantic's `Adapter` is one."""
 
-    adapter: ClassVar[Adapter]
+    def validate(self, value: Any, *, strict: bool) -> Any:
+        """The typed value for decoded JSON; raises `ValueError` or `TypeError`."""
+        ...
+
+    def schema(self, direction: Direction) -> Schema:
+        """The JSON Schema, which may have `$defs` of its own."""
+        ...
+
+    def dump(self, value: Any) -> Any:
+        """The value as JSON builtins."""
+        ...
+
+
+class Mismatch(ValueError):
+    """A value is not of a custom type; the schema says what would have been right."""
+
+
+class Adapted(metaclass=_AnyInstance):
+    """Stands where an annotation stood that msgspec does not read; each has a subclass of its own."""
+
+    adapter: ClassVar[Reads]
+
+
+class Choice:
+    """A `Literal` with members of an enum among its values."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        self._values = [(value.value if isinstance(value, Enum) else value, value) for value in values]
+
+    def validate(self, value: Any, *, strict: bool) -> Any:
+        """The member whose value this is; `Mismatch` for none."""
+        for plain, member in self._values:
+            if plain == value and type(plain) is type(value):
+                return member
+        raise Mismatch("not one of the values")
+
+    def schema(self, direction: Direction) -> Schema:
+        """The values as an `enum`."""
+        return enumeration([plain for plain, _ in self._values])
+
+    def dump(self, value: Any) -> Any:
+        """The value of a member."""
+        return value.value if isinstance(value, Enum) else value
 
 
 class Alternatives(metaclass=_AnyInstance):
@@ -35,7 +81,7 @@ class Alternatives(metaclass=_AnyInstance):
     arms: ClassVar[tuple[Any, ...]]
 
 
-def adapted(adapter: Adapter) -> type[Adapted]:
+def adapted(adapter: Reads) -> type[Adapted]:
     """A new type that decodes and describes itself with `adapter`."""
     return _AnyInstance("Adapted", (Adapted,), {"adapter": adapter})
 
@@ -45,13 +91,21 @@ def alternatives(arms: Iterable[Any]) -> type[Alternatives]:
     return _AnyInstance("Alternatives", (Alternatives,), {"arms": tuple(arms)})
 
 
+def enumeration(values: list[Any]) -> Schema:
+    """An `enum`, with its `type` where all members have the same."""
+    names: dict[Any, str] = {str: "string", int: "integer", bool: "boolean"}
+    types = {names.get(type(value)) for value in values}
+    name = types.pop() if len(types) == 1 else None
+    return ({"type": name} if name else {}) | {"enum": values}
+
+
 def is_path(kind: Any) -> bool:
     """Whether a class is one of `pathlib`'s; nobody can have such a class who has not imported pathlib."""
     pathlib = sys.modules.get("pathlib")
     return pathlib is not None and isinstance(kind, type) and issubclass(kind, pathlib.PurePath)
 
 
-def describe_custom(kind: Any, direction: Direction) -> dict[str, Any]:
+def describe_custom(kind: Any, direction: Direction) -> Schema:
     """The JSON Schema of a type msgspec does not know. Raises `Unsupported`."""
     if is_path(kind):
         return {"type": "string", "format": "path"}
@@ -98,14 +152,15 @@ def encode_custom(value: Any) -> Any:
         return _encode_collection(value)
 
 
-def _adapter(kind: Any) -> Adapter:
-    adapter = getattr(kind, "adapter", None)
-    return adapter if isinstance(adapter, Adapter) else pydantic_models.adapter_of(kind)
+def _adapter(kind: Any) -> Reads:
+    if isinstance(kind, _AnyInstance):
+        return cast("type[Adapted]", kind).adapter
+    return pydantic_models.adapter_of(kind)
 
 
 def _path(kind: Any, value: Any) -> Any:
     if not isinstance(value, str):
-        raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
+        raise Mismatch("not a string")
     return kind(value)
 
 

@@ -17,17 +17,12 @@ class Unencodable(ValueError):
     """A value that JSON cannot say; the text names it."""
 
 
-def plain(value: Any) -> Any:
-    """The value as builtins that encode to JSON.
+def plain_and_text(value: Any) -> tuple[Any, str]:
+    """The value as builtins that encode to JSON, and the same as compact JSON text.
 
     What msgspec encodes, what pydantic dumps; paths are strings, bytes base64, the keys of dicts strings, and all
     strings valid Unicode. Raises `Unencodable`.
     """
-    return plain_and_text(value)[0]
-
-
-def plain_and_text(value: Any) -> tuple[Any, str]:
-    """The value as builtins, and the same as compact JSON text. Raises `Unencodable`."""
     try:
         builtins = msgspec.to_builtins(value, str_keys=True, enc_hook=encode_custom)
         try:
@@ -35,11 +30,12 @@ def plain_and_text(value: Any) -> tuple[Any, str]:
         except UnicodeEncodeError:
             builtins = _cleaned(builtins)
             text = msgspec.json.encode(builtins)
+        lost = b"null" in text and any(non_finite(builtins))  # msgspec writes NaN as null: else it is worth no search
     except RecursionError as error:
         raise Unencodable("the value is nested too deeply, or contains itself") from error
     except (TypeError, ValueError, OverflowError) as error:
         raise Unencodable(str(error)) from error
-    if b"null" in text and any(non_finite(builtins)):  # msgspec writes NaN as null: only then it is worth a search
+    if lost:
         raise Unencodable("it holds a NaN or an infinity, which JSON has no word for. Return None or a string instead")
     return builtins, text.decode()
 

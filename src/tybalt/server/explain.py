@@ -5,20 +5,20 @@ the members of an enum are named. Runs only after a failure. It decodes nothing;
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from tybalt.server import pydantic_models
-from tybalt.server.json_values import is_array
+from tybalt.server.custom_types import Mismatch
+from tybalt.server.json_values import Schema, is_array
 
 MAX_PROBLEMS = 20
 MAX_VALUE = 80
 MAX_TEXT = 200
-
-Schema = dict[str, Any]
 
 UNKNOWN: Any = object()
 """Stands for a value that could not be read or found."""
@@ -47,17 +47,19 @@ def explanation(problems: list[Problem]) -> str:
 def missing(path: str, name: str, schema: Schema, root: Schema, sent: Iterable[str]) -> Problem:
     """A required argument did not come; `sent` are the names that came and mean nothing."""
     text = f"missing; expected {expectation([schema], root)}"
-    close = get_close_matches(name, [each for each in sent if len(each) <= MAX_VALUE], 1)
+    close = get_close_matches(name, [each for each in islice(sent, MAX_PROBLEMS) if len(each) <= MAX_VALUE], 1)
     return Problem(path, f"{text}. You sent `{close[0]}`; did you mean `{name}`?" if close else text)
 
 
-def unknown(path: str, name: str, names: Iterable[str]) -> Problem:
-    """An argument came that no parameter takes."""
-    known = list(names)
-    path += _cut(name, MAX_VALUE)
-    close = get_close_matches(name[:MAX_VALUE], known, 1)
-    hint = f"did you mean `{close[0]}`?" if close else f"there is {_listed(known)}." if known else "there are none."
-    return Problem(path, f"unknown argument; {hint}")
+def unknown(path: str, names: list[str], known: Sequence[str]) -> Iterator[Problem]:
+    """Arguments came that no parameter takes; the first `MAX_PROBLEMS` are named."""
+    there_is = f"there is {_listed(known)}" if known else "there are none"
+    for name in names[:MAX_PROBLEMS]:
+        close = get_close_matches(name[:MAX_VALUE], known, 1)
+        hint = f"did you mean `{close[0]}`?" if close else there_is
+        yield Problem(f"{path}{_cut(name, MAX_VALUE)}", f"unknown argument; {hint}")
+    if len(names) > MAX_PROBLEMS:
+        yield Problem(path.rstrip("."), f"{len(names) - MAX_PROBLEMS} more unknown arguments")
 
 
 def failures(error: BaseException, path: str, value: Any, schema: Schema, root: Schema) -> Iterator[Problem]:
@@ -66,7 +68,7 @@ def failures(error: BaseException, path: str, value: Any, schema: Schema, root: 
     foreign = pydantic_models.problems(error.__cause__)
     if foreign:
         start = _value_at(value, steps)
-        for each in foreign:
+        for each in foreign[:MAX_PROBLEMS]:
             yield _foreign(each, path + _written(steps), start)
         return
     here = _schemas_at([schema], steps, root)
@@ -75,8 +77,8 @@ def failures(error: BaseException, path: str, value: Any, schema: Schema, root: 
     if isinstance(error, RecursionError):
         yield Problem(path, "nested too deeply")
     elif not isinstance(error, msgspec.ValidationError):
-        yield Problem(path, _cut(str(error), MAX_TEXT))
-    elif message.startswith(_SPEAKS_FOR_ITSELF) or not here:
+        yield Problem(path, f"cannot be read as JSON: {_cut(str(error), MAX_TEXT)}")
+    elif not here or not _is_about_type(error, message):
         yield Problem(place, _cut(_plain(message), MAX_TEXT))
     else:
         yield Problem(place, f"expected {expectation(here, root)}; got {shown(found, message)}")
@@ -115,7 +117,6 @@ def shown(value: Any, message: str = "") -> str:
     return _TYPES.get(match[1], match[1]) if match else "something else"
 
 
-_SPEAKS_FOR_ITSELF = ("Object missing", "Object contains unknown")
 _TYPES = {
     "str": "a string",
     "int": "an integer",
@@ -130,6 +131,12 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|(\[\.\.\.\])")
 
 Step = str | int | None
 """A member, an index, or `None` for some value of an object: msgspec does not say which."""
+
+
+def _is_about_type(error: BaseException, message: str) -> bool:
+    """Whether the schema says better what is wrong: not for what an author's own code complains about."""
+    cause = error.__cause__
+    return isinstance(cause, Mismatch) or (cause is None and message.startswith(("Expected", "Invalid")))
 
 
 def _taken_apart(text: str) -> tuple[str, list[Step]]:
@@ -254,7 +261,7 @@ def _plain(message: str) -> str:
     )
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names[:20])
 
 

@@ -4,7 +4,10 @@ Type guards, so that the walkers over schemas and results stay typed. Below ever
 """
 
 from collections.abc import Iterator
-from typing import Any, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
+
+Schema: TypeAlias = dict[str, Any]
+"""A JSON Schema that is an object."""
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:

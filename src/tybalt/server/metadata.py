@@ -112,11 +112,11 @@ def _read(item: Any, metadata: Metadata) -> None:
         metadata.notes.setdefault("description", text)
     elif pydantic_models.is_field(item):
         _read_field(item, metadata)
-    elif _is_annotated_types(item):
-        _read_annotated_types(item, metadata)
     elif getattr(item, "__is_annotated_types_grouped_metadata__", False):
         for part in iter(item):
             _read(part, metadata)
+    elif _is_annotated_types(item):
+        _read_annotated_types(item, metadata)
     elif type(item).__name__ == "_PydanticGeneralMetadata" and list(_dictionary(item)) == ["pattern"]:
         _constrain(metadata, "pattern", item.pattern)
     elif pydantic_models.is_constraint(item):
@@ -150,9 +150,6 @@ def _read_annotated_types(item: Any, metadata: Metadata) -> None:
     name = type(item).__name__
     if name in _BOUNDS:
         _constrain(metadata, _BOUNDS[name], getattr(item, _BOUNDS[name]))
-    elif name in {"Interval", "Len"}:
-        for part in iter(item):
-            _read(part, metadata)
     elif name == "Timezone":
         if item.tz is not None and item.tz is not ...:
             raise Uncheckable(f"only `Timezone(...)` and `Timezone(None)` can be checked, not {item!r}")
@@ -179,6 +176,8 @@ def _note(metadata: Metadata, said: dict[str, Any]) -> None:
 
 def shown_item(item: Any) -> str:
     """A piece of metadata in a few words, for error texts."""
+    if pydantic_models.is_field(item):
+        return "`Field(...)`"
     text = repr(item)
     return f"`{text if len(text) <= 80 else type(item).__name__}`"
 
@@ -195,4 +194,6 @@ def _dictionary(item: Any) -> dict[str, Any]:
 
 
 def _is_annotated_types(item: Any) -> bool:
-    return type(item).__module__.partition(".")[0] == "annotated_types" and _documentation(item) is None
+    """Whether an object is one of annotated-types' constraints, or of a class derived from one."""
+    packages = [each.__module__.partition(".")[0] for each in type(item).__mro__]
+    return "annotated_types" in packages and packages[0] not in pydantic_models.PACKAGES

@@ -26,8 +26,9 @@ from tybalt.server.argument import Argument, Constant
 from tybalt.server.custom_types import decode_strict
 from tybalt.server.docstring import Docstring, parse
 from tybalt.server.explain import Problem, explanation
+from tybalt.server.json_values import Schema
 from tybalt.server.pydantic_models import is_field
-from tybalt.server.schema import Schema, Schemas, encoded_default
+from tybalt.server.schema import Schemas, encoded_default
 from tybalt.server.signature import MISSING, read_docstring, read_parameters
 from tybalt.server.survey import is_union
 
@@ -149,7 +150,7 @@ class Parameters:
             elif argument.required:
                 problems.append(explain.missing(path + argument.name, argument.name, schema, self.schema, strange))
         if strict:
-            problems.extend(explain.unknown(path, name, self.wire_names) for name in strange)
+            problems.extend(explain.unknown(path, strange, self.wire_names))
         return values, problems
 
     def _value(self, argument: Argument, raw: Raw, *, lax: bool) -> Any:

@@ -17,6 +17,7 @@ import msgspec
 from tybalt.server.json_values import is_object
 
 Direction = Literal["input", "output"]
+PACKAGES = frozenset({"pydantic", "pydantic_core", "pydantic_extra_types"})
 
 
 class Unsupported(Exception):
@@ -69,9 +70,10 @@ class Adapter:
     def validate(self, value: Any, *, strict: bool) -> Any:
         """The typed value for decoded JSON; pydantic's `ValidationError` (a `ValueError`) when it does not fit.
 
-        Lax (`strict=False`) is pydantic's own lax mode: `"5"` for 5 and the like.
+        Lax (`strict=False`) is pydantic's own lax mode, `"5"` for 5 and the like, but for what says itself that it is
+        strict.
         """
-        return self._type_adapter.validate_json(msgspec.json.encode(value), strict=strict)
+        return self._type_adapter.validate_json(msgspec.json.encode(value), strict=True if strict else None)
 
     def schema(self, direction: Direction) -> dict[str, Any]:
         """The JSON Schema, with its own `$defs`, refs as `#/$defs/Name`, and no titles made from field names."""
@@ -86,8 +88,8 @@ class Adapter:
             raise Unsupported(_first_line(error)) from error
 
     def dump(self, value: Any) -> Any:
-        """The value as JSON builtins, by alias, as the schema for output describes it."""
-        return self._type_adapter.dump_python(value, mode="json", by_alias=True)
+        """The value as JSON builtins, by alias, as the schema for output describes it; `ValueError` for another type."""
+        return self._type_adapter.dump_python(value, mode="json", by_alias=True, warnings="error")
 
 
 def installed() -> bool:
@@ -126,7 +128,7 @@ def adapter_of(kind: type) -> Adapter:
 def dump(value: Any) -> Any:
     """A value of a pydantic type as JSON builtins. Raises `Unsupported` when pydantic is not in use or knows it not."""
     kind: type[Any] = value.__class__
-    if "pydantic" not in sys.modules:
+    if kind is object or "pydantic" not in sys.modules:  # pydantic takes `object` for Any
         raise Unsupported("pydantic is not in use")
     serializer = kind.__dict__.get("__pydantic_serializer__")
     if serializer is not None:
@@ -151,7 +153,7 @@ def is_field(item: Any) -> bool:
 def is_constraint(item: Any) -> bool:
     """Whether pydantic would act on this piece of `Annotated` metadata. Imports nothing."""
     return (
-        type(item).__module__.partition(".")[0] in {"pydantic", "pydantic_core", "pydantic_extra_types"}
+        type(item).__module__.partition(".")[0] in PACKAGES
         or hasattr(item, "__get_pydantic_core_schema__")
         or hasattr(item, "__get_pydantic_json_schema__")
     )

@@ -29,10 +29,10 @@ from tybalt.server.conformity import conformity
 from tybalt.server.custom_types import Adapted
 from tybalt.server.docstring import parse
 from tybalt.server.encoding import Unencodable, plain_and_text, valid
-from tybalt.server.json_values import is_array, is_object
+from tybalt.server.json_values import Schema, is_array, is_object
 from tybalt.server.media import Audio, File, Image, Media
 from tybalt.server.metadata import CONSTRAINTS
-from tybalt.server.schema import Schema, schema_of
+from tybalt.server.schema import schema_of
 from tybalt.server.signature import MISSING, read_docstring, read_return
 from tybalt.server.survey import is_union
 from tybalt.types.content import (
@@ -268,7 +268,7 @@ def _overridden(fn: Any, is_function: bool, where: str, schema: Any) -> ResultSh
 def _is_function(thing: Any) -> bool:
     """Whether this is a handler rather than an annotation, which may be callable too."""
     is_annotation = isinstance(thing, type) or get_origin(thing) is not None or hasattr(thing, "__supertype__")
-    return callable(thing) and not is_annotation and thing is not Any
+    return callable(thing) and not is_annotation and type(thing).__module__ != "typing"
 
 
 def _awaited(annotation: Any) -> Any:

@@ -16,11 +16,9 @@ import msgspec
 from msgspec import inspect as kinds
 
 from tybalt.server import docstring
-from tybalt.server.custom_types import Alternatives, describe_custom, encode_custom
-from tybalt.server.json_values import is_array, is_object, non_finite
+from tybalt.server.custom_types import Alternatives, describe_custom, encode_custom, enumeration
+from tybalt.server.json_values import Schema, is_array, is_object, non_finite
 from tybalt.server.pydantic_models import Direction, Unsupported
-
-Schema = dict[str, Any]
 
 
 def schema_of(annotation: Any, direction: Direction = "input") -> Schema:
@@ -33,14 +31,17 @@ def schema_of(annotation: Any, direction: Direction = "input") -> Schema:
 
 
 def refusal(annotation: Any, direction: Direction = "input") -> str | None:
-    """Why msgspec cannot decode or describe an annotation, in one line; None when it can."""
+    """Why msgspec cannot decode or describe an annotation, in one line; None when it can.
+
+    Raises `NameError` where a class has an annotation that does not resolve.
+    """
     try:
         Schemas(direction).describe(annotation)
         if direction == "input":
             msgspec.json.Decoder(annotation)
     except Unsupported as reason:
         return str(reason)
-    except (TypeError, ValueError, RecursionError, NameError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         return _one_line(error)
     return None
 
@@ -178,7 +179,7 @@ class Schemas:
         doc = docstring.parse(_own_docstring(node.cls))
         about: Schema = {"title": _title(node.cls)} | ({"description": doc.description} if doc.description else {})
         if isinstance(node, kinds.EnumType):
-            return about | _choice([member.value for member in node.cls])
+            return about | enumeration([member.value for member in node.cls])
         fields = list(self._fields(node, doc.parameters))
         required = sum(1 for _, _, needed in fields if needed)
         if isinstance(node, kinds.NamedTupleType) or getattr(node, "array_like", False):
@@ -193,7 +194,7 @@ class Schemas:
 
     def _fields(self, node: Any, documented: dict[str, str]) -> Iterator[tuple[str, Schema, bool]]:
         if getattr(node, "tag_field", None) is not None:
-            yield node.tag_field, _choice([node.tag]), True
+            yield node.tag_field, enumeration([node.tag]), True
         for field in _in_order(node):
             schema = self._node(field.type)
             if field.name in documented and "description" not in schema:
@@ -255,16 +256,8 @@ _SCALARS: dict[type, Callable[[Any], Schema]] = {
     kinds.TimeDeltaType: _constant({"type": "string", "format": "duration"}),
     kinds.UUIDType: _constant({"type": "string", "format": "uuid"}),
     kinds.DecimalType: _constant({"type": "string", "format": "decimal"}),
-    kinds.LiteralType: lambda node: _choice(list(node.values)),
+    kinds.LiteralType: lambda node: enumeration(list(node.values)),
 }
-
-
-def _choice(values: list[Any]) -> Schema:
-    """An `enum`, with its `type` where all members have the same."""
-    names: dict[Any, str] = {str: "string", int: "integer", bool: "boolean"}
-    types = {names.get(type(value)) for value in values}
-    name = types.pop() if len(types) == 1 else None
-    return ({"type": name} if name else {}) | {"enum": values}
 
 
 def _present(**bounds: Any) -> Schema:

@@ -10,7 +10,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from tybalt.errors import TransportClosed
-from tybalt.protocol.frames import Oversized
 from tybalt.server.session import Session
 from tybalt.transports.transport import Transport
 
@@ -111,14 +110,9 @@ async def _read(session: Session, transport: Transport, outbox: Outbox, stop: as
 
 
 async def _read_all(session: Session, transport: Transport, outbox: Outbox) -> None:
-    feed = session.feed
+    receive = session.receive
     while messages := await transport.receive():
-        answers: list[bytes] = []
-        for message in messages:
-            answer = session.feed_oversized(message) if isinstance(message, Oversized) else feed(message)
-            if answer is not None:
-                answers.append(answer)
-        outbox.write(*answers)
+        outbox.write(*[answer for message in messages if (answer := receive(message)) is not None])
         if outbox.blocked:
             await outbox.drained()
         if outbox.closed:

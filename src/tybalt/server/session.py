@@ -18,9 +18,10 @@ from tybalt.errors import InternalError, InvalidParams, McpError, MisuseError, T
 from tybalt.outcomes import Cancelled
 from tybalt.protocol.actions import Batch, CancelRequest
 from tybalt.protocol.answers import encode
-from tybalt.protocol.codec import UNREADABLE
+from tybalt.protocol.codec import UNREADABLE, decode_legacy_call, decode_modern_call
 from tybalt.protocol.connection import ServerConnection
 from tybalt.protocol.frames import Oversized
+from tybalt.protocol.prescan import PRESCAN_FROM
 from tybalt.protocol.responder import Responder
 from tybalt.protocol.subscriptions import ListName
 from tybalt.server.batch import BatchAnswers
@@ -36,6 +37,7 @@ from tybalt.types.resources import (
     ReadResourceRequest,
     ResourceContents,
 )
+from tybalt.types.revisions import MODERN
 from tybalt.types.tools import CallToolRequest, CallToolResult, ListToolsRequest
 
 if TYPE_CHECKING:
@@ -78,8 +80,11 @@ class Session:
         self.connection = ServerConnection(server.profile)
         self._catalogue = server.catalogue
         self._output = output
-        self._receive = self.connection.receive
-        self._calls = self._catalogue.calls("2026-07-28")
+        self.feed = _compile_feed(self)
+        """`receive` for messages that need no vetting: short and ASCII, or from a client in this process."""
+        self.start: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]] = self._start_first
+        """Start a handler's task; where Python can, it runs up to its first wait before this returns."""
+        self._revision: str | None = None
         self._message = b""
         self._running: dict[Responder, asyncio.Task[Any]] = {}
         self._batch: BatchAnswers | None = None
@@ -88,21 +93,26 @@ class Session:
 
     # -- messages in ------------------------------------------------------------------------------------------------
 
-    def feed(self, message: bytes) -> bytes | None:
-        """Handle one message; the answer if there is one at once, else `None`. Never raises for what a peer sends."""
-        self._message = message
-        action = self._receive(message)
-        kind = type(action)
-        if kind is CallToolRequest:
-            call = self._calls.get(action.params.name)
-            return self._no_such_tool(action) if call is None else call(action, self)
-        if kind is bytes or action is None:
-            return action
-        return self._dispatch[kind](action)
+    def receive(self, message: bytes | Oversized) -> bytes | None:
+        """Handle one message as a transport delivered it; the answer if there is one at once, else `None`.
 
-    def feed_oversized(self, oversized: Oversized) -> bytes:
-        """The answer to a message that was too large to keep."""
-        return self.connection.receive_oversized(oversized.size, oversized.limit)
+        Never raises for what a peer sends.
+        """
+        if isinstance(message, Oversized):
+            return self.connection.receive_oversized(message)
+        if not message.isascii() or len(message) > PRESCAN_FROM:
+            return self.act(self.connection.receive(message), message)
+        return self.feed(message)
+
+    def act(self, action: Any, message: bytes) -> bytes | None:
+        """Do what the core says about a message."""
+        if type(action) is bytes or action is None:
+            if self._revision != self.connection.revision:  # That was the handshake.
+                self._revision = self.connection.revision
+                self.feed = _compile_feed(self)
+            return action
+        self._message = message
+        return self._dispatch[type(action)](action)
 
     # -- running a handler ------------------------------------------------------------------------------------------
 
@@ -148,18 +158,34 @@ class Session:
     ) -> bytes | None:
         if declaration.timeout is not None:
             coroutine = _bounded(coroutine, declaration.timeout, declaration)
-        task = _begin(coroutine)
-        if task.done():
-            answer = self._answer(request, task, write, declaration)
-            return answer if responder is None or responder.settle() else None
-        if responder is None:
-            responder = self.connection.accept(request)
+        task = self.start(coroutine)
+        if not task.done():
+            return self.wait_for(task, request, declaration, write, responder)
+        answer = self._answer(request, task, write, declaration)
+        return answer if responder is None or responder.settle() else None
+
+    def _start_first(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """The first task binds the session to its loop; a partial is the cheapest way to start the others."""
+        loop = asyncio.get_running_loop()
+        eagerly: dict[str, Any] = {"eager_start": True} if version_info >= (3, 12) else {}
+        self.start = partial(asyncio.Task, loop=loop, **eagerly)
+        return self.start(coroutine)
+
+    def wait_for(
+        self,
+        task: asyncio.Task[Any],
+        request: Any,
+        declaration: Declaration[..., Any],
+        write: Write,
+        responder: Responder | None = None,
+    ) -> None:
+        """Answer a request when its task is done. Until then a cancel finds it."""
+        responder = responder or self.connection.accept(request)
         self._running[responder] = task
         batch = self._batch
         if batch is not None:
             batch.expect()
         task.add_done_callback(partial(self._finished, responder, write, declaration, batch))
-        return None
 
     def _finished(
         self,
@@ -218,7 +244,7 @@ class Session:
             return answers.error(request.id, error)
 
     def _call_tool(self, request: Any) -> bytes | None:
-        """`tools/call` in any revision; `feed` has a shorter way for modern ones."""
+        """`tools/call` in any revision; `feed` has a shorter way for plain tools in modern."""
         calls = self._catalogue.calls(self.connection.revision_of(request))
         call = calls.get(request.params.name)
         return self._no_such_tool(request) if call is None else call(request, self)
@@ -352,12 +378,36 @@ class Session:
             await asyncio.wait(tasks)
 
 
-def _begin(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-    """Start a task; where Python can (3.12), it runs up to its first wait before this returns."""
-    loop = asyncio.get_running_loop()
-    if version_info >= (3, 12):
-        return asyncio.Task(coroutine, loop=loop, eager_start=True)
-    return loop.create_task(coroutine)
+def _compile_feed(session: Session) -> Callable[[bytes], bytes | None]:
+    """The hot path: one decode, one look-up, one call. Anything but a plain tool's call goes the long way.
+
+    It guesses that a message is of the kind the last one was: after a call it tries the decoder that knows only calls,
+    which saves the union's look for the tag (60 of 550 ns); a wrong guess costs one exception (700 ns).
+    """
+    connection = session.connection
+    is_modern = connection.revision is None
+    call_kind = CallToolRequest if is_modern else legacy.CallToolRequest
+    decode_call = decode_modern_call if is_modern else decode_legacy_call
+    find = session.server.catalogue.inline_calls(connection.revision or MODERN[-1]).get
+    decode = decode_any = connection.decode
+
+    def feed(message: bytes) -> bytes | None:
+        nonlocal decode
+        try:
+            request = decode(message)
+        except UNREADABLE:
+            if decode is decode_any:
+                return session.act(connection.receive(message), message)
+            decode = decode_any
+            return feed(message)
+        if type(request) is call_kind:
+            decode = decode_call
+            call = find(request.params.name)
+            if call is not None:
+                return call(request, session)
+        return session.act(connection.judge(request), message)
+
+    return feed
 
 
 async def _bounded(coroutine: Coroutine[Any, Any, Any], seconds: float, declaration: Declaration[..., Any]) -> Any:

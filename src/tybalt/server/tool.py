@@ -12,7 +12,7 @@ from msgspec import UNSET, ValidationError
 from msgspec.structs import astuple
 
 from tybalt.errors import InvalidParams, RegistrationError
-from tybalt.protocol.answers import Answers
+from tybalt.protocol.answers import Answers, encode
 from tybalt.protocol.codec import UNREADABLE, parse_error
 from tybalt.server.context import Context
 from tybalt.server.declaration import Declaration
@@ -20,7 +20,7 @@ from tybalt.server.options import ToolOptions
 from tybalt.server.parameters import compile_parameters
 from tybalt.server.results import compile_result
 from tybalt.server.session import Session
-from tybalt.server.writer import compile_writer
+from tybalt.server.writer import Writer, compile_writer, join
 from tybalt.types.content import TextContent
 from tybalt.types.tools import CallToolRequest, CallToolResult, ToolAnnotations
 from tybalt.types.tools import Tool as ToolDefinition
@@ -62,29 +62,54 @@ class Tool(Declaration[P, R], Generic[P, R]):
         )
 
 
+def is_inline(tool: Tool[..., Any]) -> bool:
+    """Whether a call needs nothing but its request: positional arguments only, no context, no timeout."""
+    return tool.parameters.positional and not tool.wants_context and tool.timeout is None
+
+
 def compile_call(tool: Tool[..., Any], answers: Answers) -> Call:
     """The tool as a plain function of request and session, for the revision of `answers`.
 
     A tool pays only for what it uses: a plain function without a context never meets a task or a responder.
     """
-    write = compile_writer(tool.shape, answers, where=tool.where)
-    decode = tool.parameters.decode
-    if tool.is_async or tool.wants_context or tool.timeout is not None or not tool.parameters.positional:
+    writer = compile_writer(tool.shape, answers)
+    if not is_inline(tool):
+        return _general_call(tool, answers, writer)
+    if tool.is_async:
+        return _async_call(tool, answers, writer)
+    return _inline_call(tool, answers, writer) if writer.expected is None else _scalar_call(tool, answers, writer)
 
-        def general(request: CallToolRequest, session: Session) -> bytes | None:
-            try:
-                arguments = decode(request.params.arguments)
-            except UNREADABLE as error:
-                arguments = read_again(tool, request, answers, error)
-                if type(arguments) is bytes:
-                    return arguments
-            return session.run(request, tool, arguments, write)
 
-        return general
-    function = tool.function
+def _scalar_call(tool: Tool[..., Any], answers: Answers, writer: Writer) -> Call:
+    """The hot path: decode, call, join. The writer's scalar road is written out here, which saves a call (40 of 900 ns)."""
+    decode, function = tool.parameters.decode, tool.function
+    head, opening, middle, close = writer.pieces
+    expected, write = writer.expected, writer.write
 
-    def inline(request: CallToolRequest, session: Session) -> bytes | None:
-        """The hot path: decode, call, write. `write` is inside the `try`: what it cannot write is the tool's fault."""
+    def call(request: CallToolRequest, session: Session) -> bytes | None:
+        try:
+            arguments = decode(request.params.arguments)
+        except UNREADABLE as error:
+            arguments = read_again(tool, request, answers, error)
+            if type(arguments) is bytes:
+                return arguments
+        try:
+            value = function(*astuple(arguments))
+            if type(value) is expected:
+                text = encode(value)
+                return join((head, encode(request.id), opening, text, middle, text, close))
+            return write(request.id, value)
+        except Exception as error:
+            return session.failed(request, error, tool)
+
+    return call
+
+
+def _inline_call(tool: Tool[..., Any], answers: Answers, writer: Writer) -> Call:
+    """Decode, call, write. `write` is inside the `try`: a value it cannot write is the tool's failure."""
+    decode, function, write = tool.parameters.decode, tool.function, writer.write
+
+    def call(request: CallToolRequest, session: Session) -> bytes | None:
         try:
             arguments = decode(request.params.arguments)
         except UNREADABLE as error:
@@ -96,7 +121,51 @@ def compile_call(tool: Tool[..., Any], answers: Answers) -> Call:
         except Exception as error:
             return session.failed(request, error, tool)
 
-    return inline
+    return call
+
+
+def _async_call(tool: Tool[..., Any], answers: Answers, writer: Writer) -> Call:
+    """An async tool: where Python starts tasks eagerly, one that never waits is answered here and now."""
+    decode, function = tool.parameters.decode, tool.function
+    head, opening, middle, close = writer.pieces
+    expected, write = writer.expected, writer.write
+
+    def call(request: CallToolRequest, session: Session) -> bytes | None:
+        try:
+            arguments = decode(request.params.arguments)
+        except UNREADABLE as error:
+            arguments = read_again(tool, request, answers, error)
+            if type(arguments) is bytes:
+                return arguments
+        task = session.start(function(*astuple(arguments)))
+        if not task.done():
+            return session.wait_for(task, request, tool, write)
+        try:
+            value = task.result()
+            if type(value) is expected:
+                text = encode(value)
+                return join((head, encode(request.id), opening, text, middle, text, close))
+            return write(request.id, value)
+        except Exception as error:
+            return session.failed(request, error, tool)
+
+    return call
+
+
+def _general_call(tool: Tool[..., Any], answers: Answers, writer: Writer) -> Call:
+    """A tool that wants a context, a timeout or keyword arguments: the session runs it."""
+    decode, write = tool.parameters.decode, writer.write
+
+    def call(request: CallToolRequest, session: Session) -> bytes | None:
+        try:
+            arguments = decode(request.params.arguments)
+        except UNREADABLE as error:
+            arguments = read_again(tool, request, answers, error)
+            if type(arguments) is bytes:
+                return arguments
+        return session.run(request, tool, arguments, write)
+
+    return call
 
 
 def read_again(tool: Tool[..., Any], request: CallToolRequest, answers: Answers, error: Exception) -> Any:

@@ -18,7 +18,9 @@ MAX_TEMPLATE: Final = 8 * 1024
 HEX: Final = frozenset("0123456789ABCDEFabcdef")
 
 _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_RESERVED: Final = frozenset(b":/?#[]@!$&'()*+,;=")
+_WITH_RESERVED: Final = _UNRESERVED | frozenset(b":/?#[]@!$&'()*+,;=")
+_PLAIN_ENCODED: Final = [chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in range(256)]
+_RESERVED_ENCODED: Final = [chr(byte) if byte in _WITH_RESERVED else f"%{byte:02X}" for byte in range(256)]
 _NEVER_LITERAL: Final = frozenset(' "<>\\^`{|}')
 _NAME: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.%")
 
@@ -117,7 +119,7 @@ def percent_encode(text: str, *, reserved: bool = False) -> str:
     Raises `UnicodeEncodeError` for a lone surrogate.
     """
     if not reserved:
-        return "".join([_PLAIN[byte] for byte in text.encode()])
+        return "".join([_PLAIN_ENCODED[byte] for byte in text.encode()])
     head, *rest = text.split("%")
     encoded = [_encode_reserved(head)]
     for piece in rest:
@@ -126,11 +128,7 @@ def percent_encode(text: str, *, reserved: bool = False) -> str:
 
 
 def _encode_reserved(text: str) -> str:
-    return "".join([_WITH_RESERVED[byte] for byte in text.encode()])
-
-
-_PLAIN: Final = [chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in range(256)]
-_WITH_RESERVED: Final = [chr(byte) if byte in _UNRESERVED | _RESERVED else f"%{byte:02X}" for byte in range(256)]
+    return "".join([_RESERVED_ENCODED[byte] for byte in text.encode()])
 
 
 def _pieces(operator: Operator, variable: Variable, value: Any) -> list[str]:

@@ -112,10 +112,10 @@ class _Text(Struct, frozen=True):
             begins = (begins & reading.places(_table(character))) << 1
         return begins
 
-    def start(self, begins: int, end: int, reading: _Reading) -> int:  # noqa: ARG002
+    def start(self, begins: int, end: int, reading: _Reading) -> int:
         return end - len(self.text)
 
-    def read(self, text: str, values: dict[str, Value]) -> bool:  # noqa: ARG002
+    def read(self, text: str, values: dict[str, Value]) -> bool:
         return True
 
 

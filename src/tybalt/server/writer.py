@@ -7,25 +7,43 @@ anything else takes the general road through `ResultShape`. One writer serves on
 from collections.abc import Callable
 from typing import Any, Final
 
+from msgspec import Struct
+
 from tybalt.protocol.answers import Answers, RequestId, encode
 from tybalt.server.results import ResultShape
 from tybalt.types.output_schema import is_wrapped
 
-Writer = Callable[[RequestId, Any], bytes]
+Write = Callable[[RequestId, Any], bytes]
 
+join = b"".join
+
+_SCALARS: Final[dict[str, type]] = {"int": int, "bool": bool, "str": str}
+"""Values that need no look inside; not floats, for JSON has no NaN."""
 _TEXT: Final = b'"content":[{"type":"text","text":'
-_join = b"".join
 
 
-def compile_writer(shape: ResultShape, answers: Answers, *, where: str) -> Writer:
-    """The function that turns a request id and a tool's return value into its answer, in the revision of `answers`."""
-    expected = {"int": int, "bool": bool, "str": str}.get(shape.kind)
-    if expected is None or shape.schema is None or not is_wrapped(shape.schema):
-        return _general(shape, answers)
-    return _scalar(expected, shape, answers, where)
+class Writer(Struct, frozen=True):
+    """How one tool's results are written: `write` for any value, `pieces` for one of exactly the type `expected`.
+
+    Such a value is written as `pieces[0] + id + pieces[1] + value + pieces[2] + value + pieces[3]`, id and value encoded.
+    """
+
+    write: Write
+    expected: type | None = None
+    pieces: tuple[bytes, bytes, bytes, bytes] = (b"", b"", b"", b"")
 
 
-def _general(shape: ResultShape, answers: Answers) -> Writer:
+def compile_writer(shape: ResultShape, answers: Answers) -> Writer:
+    """The writer for a tool of this result shape, in the revision of `answers`."""
+    general = _general(shape, answers)
+    expected = _SCALARS.get(shape.kind)
+    if expected is None or shape.schema is None or not is_wrapped(shape.schema) or answers.revision < "2025-06-18":
+        return Writer(general)
+    pieces = _pieces(answers, quoted=expected is str)
+    return Writer(_scalar(expected, pieces, general), expected, pieces)
+
+
+def _general(shape: ResultShape, answers: Answers) -> Write:
     wrapped = None if shape.schema is None else is_wrapped(shape.schema)
 
     def write(request_id: RequestId, value: Any) -> bytes:
@@ -34,34 +52,26 @@ def _general(shape: ResultShape, answers: Answers) -> Writer:
     return write
 
 
-def _scalar(expected: type, shape: ResultShape, answers: Answers, where: str) -> Writer:
-    """Numbers, booleans and strings: text and structured content side by side."""
-    head = answers.head
-    opening, middle, close = _pieces(answers, quoted=expected is str)
-    general = _general(shape, answers)
+def _scalar(expected: type, pieces: tuple[bytes, bytes, bytes, bytes], general: Write) -> Write:
+    head, opening, middle, close = pieces
 
     def write(request_id: RequestId, value: Any) -> bytes:
         if type(value) is not expected:
             return general(request_id, value)
         text = encode(value)
-        return _join((head, encode(request_id), opening, text, middle, text, close))
+        return join((head, encode(request_id), opening, text, middle, text, close))
 
-    def write_text(request_id: RequestId, value: Any) -> bytes:
-        if type(value) is not expected:
-            return general(request_id, value)
-        return _join((head, encode(request_id), opening, encode(value), middle))
-
-    if answers.revision < "2025-06-18":
-        middle = (b"" if expected is str else b'"') + b"}]" + answers.close
-        return write_text
     return write
 
 
-def _pieces(answers: Answers, *, quoted: bool) -> tuple[bytes, bytes, bytes]:
-    """What stands before the text, between it and the structured value, and behind."""
+def _pieces(answers: Answers, *, quoted: bool) -> tuple[bytes, bytes, bytes, bytes]:
+    """What stands before the id, before the text, before the structured value, and at the end.
+
+    A string brings its own quotes; in legacy the structured value is wrapped in an object.
+    """
     comma = b"" if answers.opening.endswith(b"{") else b","
     quote = b"" if quoted else b'"'
-    opening = answers.opening + comma + _TEXT + quote
     wrapped = answers.era == "legacy"
+    opening = answers.opening + comma + _TEXT + quote
     middle = quote + b'}],"structuredContent":' + (b'{"result":' if wrapped else b"")
-    return opening, middle, (b"}" if wrapped else b"") + answers.close
+    return answers.head, opening, middle, (b"}" if wrapped else b"") + answers.close

@@ -14,8 +14,6 @@ from contextlib import suppress
 from threading import Thread
 from typing import IO, Any
 
-_LOOK_AGAIN = 0.01
-
 
 class Child:
     """A running child process. `exited` is called in the loop once it has ended and been reaped.
@@ -67,8 +65,8 @@ class Child:
             if await self._ends_within(grace) and not self._group_lives():
                 return
             self._signal_group(signal.SIGTERM)
-            if await self._ends_within(grace) and await self._group_ends_within(grace):
-                return
+            if await self._ends_within(grace):
+                await self._group_ends_within(grace)
             self._signal_group(_KILL)
             await self._ends_within(grace)
         except BaseException:
@@ -83,14 +81,13 @@ class Child:
             return False
         return True
 
-    async def _group_ends_within(self, seconds: float) -> bool:
+    async def _group_ends_within(self, seconds: float) -> None:
         # Grandchildren are nobody's to wait for: one can only look whether they are still there.
         deadline = self._loop.time() + seconds
-        while self._group_lives():
-            if self._loop.time() >= deadline:
-                return False
-            await asyncio.sleep(_LOOK_AGAIN)
-        return True
+        pause = 0.005
+        while self._group_lives() and not _only_zombies(self.pid) and self._loop.time() < deadline:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 0.1)
 
     def _exited(self) -> None:
         self._process.poll()
@@ -148,6 +145,28 @@ def _pidfd(pid: int) -> int | None:
             # An old kernel, an old C library, or a sandbox that forbids it.
             return None
     return None
+
+
+def _only_zombies(group: int) -> bool:
+    """Whether all in the group are dead and only wait to be reaped by init, which in a container may never happen.
+
+    Where there is no /proc to tell, the answer is no.
+    """
+    try:
+        processes = [name for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return False
+    return not any(_runs_in(group, process) for process in processes)
+
+
+def _runs_in(group: int, process: str) -> bool:
+    try:
+        with open(f"/proc/{process}/stat", "rb") as file:
+            # The second field is the program's name in parentheses, and may hold anything.
+            state, _parent, of_group = file.read().rpartition(b")")[2].split()[:3]
+    except (OSError, ValueError):
+        return False
+    return int(of_group) == group and state not in {b"Z", b"X"}
 
 
 _KILL: int = getattr(signal, "SIGKILL", signal.SIGTERM)

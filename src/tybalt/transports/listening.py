@@ -46,8 +46,8 @@ async def bind_tcp(loop: AbstractEventLoop, host: str, port: int, *, allow_remot
     """
     try:
         found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise TransportError(f"cannot listen on {host!r}: {error.strerror or error}") from error
+    except (OSError, UnicodeError) as error:
+        raise TransportError(f"cannot listen on {host!r}: {error}") from error
     addresses = {str(info[4][0]): int(info[0]) for info in found}
     if not allow_remote:
         _require_loopback(host, addresses)

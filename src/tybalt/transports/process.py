@@ -9,6 +9,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from signal import Signals
 from typing import IO, Any, cast
 
 from tybalt.errors import MisuseError, TransportError
@@ -192,7 +193,10 @@ def _cannot_start(program: str, cwd: str | None, error: Exception) -> str:
 def _how_it_ended(returncode: int | None) -> str:
     if returncode is None or returncode >= 0:
         return f"exit status {returncode}"
-    return f"signal {-returncode}"
+    try:
+        return f"signal {-returncode} ({Signals(-returncode).name})"
+    except ValueError:
+        return f"signal {-returncode}"
 
 
 def _pipe(theirs: list[int], ours: list[int], *, theirs_reads: bool) -> int:

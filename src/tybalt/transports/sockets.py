@@ -45,8 +45,8 @@ async def connect_tcp(host: str, port: int, **options: Unpack[StreamOptions]) ->
         link, transport = await asyncio.get_running_loop().create_connection(
             lambda: StreamTransport(**options), host, port
         )
-    except OSError as error:
-        raise TransportError(f"cannot connect to {host} port {port}: {error.strerror or error}") from error
+    except (OSError, UnicodeError) as error:
+        raise TransportError(f"cannot connect to {host} port {port}: {error}") from error
     _send_at_once(link)
     return transport
 

@@ -99,7 +99,7 @@ class SendPermit:
             raise MisuseError("this permit was used or released before; every send needs a reserve() of its own")
         self._issuer = None
         for message in messages:
-            if b"\n" in message:
+            if _LF in message:
                 issuer.give_back()
                 raise MisuseError(_NEWLINE)
         issuer.commit(messages)
@@ -120,4 +120,5 @@ class SendPermit:
         self.release()
 
 
+_LF = 10  # As an integer: `in` looks for one byte several times faster than for a string of length one.
 _NEWLINE = "a message must not hold a newline, it would be read as two; encode it as JSON on one line"

@@ -8,6 +8,7 @@ are switched to non-blocking; whoever lends a shared one must switch it back.
 import os
 from asyncio import AbstractEventLoop
 from asyncio import Protocol as StreamProtocol
+from stat import S_ISSOCK
 
 from tybalt.transports.duplex import Backpressure, Done
 
@@ -28,6 +29,7 @@ class WatchedReader:
         self._size = READ_SIZE
         self._paused = False
         self._closed = False
+        self._is_socket = S_ISSOCK(os.fstat(descriptor).st_mode)
         os.set_blocking(descriptor, False)
         loop.add_reader(descriptor, self._read)
 
@@ -62,19 +64,32 @@ class WatchedReader:
         self._end(None)
 
     def _read(self) -> None:
+        if not self._is_socket:
+            self._read_once()
+            return
+        # uvloop watches a socket no further once it is reset, though messages may be unread before the reset: it must
+        # be read until there is nothing, which takes one more system call.
+        unread = FINISH_SIZE
+        while unread > 0 and not self._paused and (size := self._read_once()):
+            unread -= size
+
+    def _read_once(self) -> int:
+        if self._closed:
+            return 0
         try:
             chunk = os.read(self._descriptor, self._size)
         except BlockingIOError:
-            return
+            return 0
         except OSError as error:
             # A peer that dies with data of ours unread resets a socket: no less an end than that of a closed pipe.
             self._end(None if isinstance(error, ConnectionError) else error)
-            return
+            return 0
         if chunk:
             self._size = BIG_READ_SIZE if len(chunk) == self._size else READ_SIZE
             self._received(chunk)
         else:
             self._end(None)
+        return len(chunk)
 
     def _end(self, error: OSError | None) -> None:
         if not self._closed:

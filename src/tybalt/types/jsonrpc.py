@@ -57,8 +57,8 @@ class PaginatedRequestParams(RequestParams, gc=False, frozen=True, kw_only=True)
 class InputResponseRequestParams(RequestParams, gc=False, frozen=True, kw_only=True):
     """Params of a request that may be a retry with the answers its server asked for.
 
-    `input_responses` stays raw: the server knows which answer each key belongs to. It is a slice of the message and
-    keeps the message alive. 2026-07-28 basic/patterns/mrtr.
+    The answers in `input_responses` stay raw, because only the server knows what it asked under each key. They are
+    slices of the message and keep it alive. 2026-07-28 basic/patterns/mrtr.
     """
 
     input_responses: dict[str, msgspec.Raw] | None = None

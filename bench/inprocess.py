@@ -1,0 +1,176 @@
+"""Bytes to bytes in this process: a plain tool, an async tool that does not suspend, a list of 300, and the pieces.
+
+One `Session`, fed a message, gives its answer back; no transport, no client. The floor is `floors.validated`.
+"""
+
+import asyncio
+
+import floors
+import ours
+from measurements import Goal, Piece, Results, Row
+from messages import INITIALIZE, INITIALIZED, call, require_equal, simple
+from msgspec.structs import replace
+from timing import Effort, Run, calls, interleave
+
+from tybalt import Server
+
+MESSAGE = call()
+
+
+class Sink:
+    """The output of a session whose handlers may answer later."""
+
+    blocked = False
+
+    def __init__(self) -> None:
+        self.arrival: asyncio.Future[bytes] | None = None
+
+    def write(self, *messages: bytes) -> None:
+        if self.arrival is not None:
+            self.arrival.set_result(messages[0])
+
+    async def drained(self) -> None:
+        return
+
+
+async def measure(python: str, effort: Effort) -> Results:
+    results = Results(machine={})
+    results.rows += await _plain(python, effort)
+    results.rows.append(await _legacy(python, effort))
+    results.rows.append(await _asynchronous(python, effort))
+    results.rows.append(await _listing(python, effort))
+    results.pieces = await _pieces(python, effort)
+    return results
+
+
+async def _plain(python: str, effort: Effort) -> list[Row]:
+    server = ours.server_add()
+    async with server.running():
+        session = server.session(Sink())
+        for answer in (session.feed(MESSAGE), session.receive(MESSAGE)):
+            require_equal(answer, floors.validated(MESSAGE), "in process")
+        contenders = {"feed": session.feed, "receive": session.receive, "floor": floors.validated}
+        best = await interleave({name: calls(each, MESSAGE) for name, each in contenders.items()}, effort)
+    row = Row(
+        key="inprocess",
+        what="bytes → bytes in process, plain tool",
+        python=python,
+        unit="µs",
+        ours=best["feed"],
+        floor=best["floor"],
+        floor_is="the validated floor",
+        goals=[Goal(of="ratio", bound=1.3)],
+    )
+    vetted = "the same as a transport delivers it, size and UTF-8 checked first"
+    return [row, replace(row, key="inprocess-vetted", what=vetted, ours=best["receive"])]
+
+
+async def _legacy(python: str, effort: Effort) -> Row:
+    server = ours.server_add()
+    async with server.running():
+        session = server.session(Sink())
+        initialize(session)
+        best = await interleave({"ours": calls(session.feed, call(legacy=True))}, effort)
+    return Row(
+        key="inprocess-legacy",
+        what="the same in the legacy era (2025-11-25)",
+        python=python,
+        unit="µs",
+        ours=best["ours"],
+    )
+
+
+async def _asynchronous(python: str, effort: Effort) -> Row:
+    server = ours.server_add_async()
+    sink = Sink()
+    async with server.running():
+        feed = server.session(sink).feed
+        at_once = feed(MESSAGE) is not None
+        await asyncio.sleep(0)
+        run: Run = calls(feed, MESSAGE) if at_once else _awaiting(feed, sink)
+        if at_once:
+            require_equal(feed(MESSAGE), floors.validated(MESSAGE), "in process, async tool")
+        best = await interleave({"ours": run, "floor": calls(floors.validated, MESSAGE)}, effort)
+    return Row(
+        key="inprocess-async",
+        what="the same, async tool that does not suspend",
+        python=python,
+        unit="µs",
+        ours=best["ours"],
+        floor=best["floor"],
+        floor_is="the validated floor",
+        goals=[Goal(of="ratio", bound=2.0)] if at_once else [],
+        note=""
+        if at_once
+        else "before Python 3.12 a task cannot be started eagerly, so it takes two turns of the loop",
+    )
+
+
+def _awaiting(feed, sink: Sink) -> Run:
+    async def run(count: int) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(count):
+            if feed(MESSAGE) is None:
+                sink.arrival = loop.create_future()
+                await sink.arrival
+        sink.arrival = None
+
+    return run
+
+
+async def _listing(python: str, effort: Effort) -> Row:
+    server = ours.server_many()
+    message = simple("tools/list")
+    async with server.running():
+        feed = server.session(Sink()).feed
+        answer = feed(message)
+        assert answer is not None
+        assert answer.count(b'"forecast_') == ours.MANY
+        head, tail = b'{"jsonrpc":"2.0","id":', answer.partition(b'"id":7')[2]
+        require_equal(answer, _copy((head, b"7", tail)), "tools/list")
+        contenders = {"ours": calls(feed, message), "floor": calls(_copy, (head, b"7", tail))}
+        best = await interleave(contenders, effort)
+    return Row(
+        key="list",
+        what=f"tools/list with {ours.MANY} tools, in process",
+        python=python,
+        unit="µs",
+        ours=best["ours"],
+        floor=best["floor"],
+        floor_is=f"one copy of the answer's {len(answer):,} bytes",
+        goals=[Goal(of="difference", bound=2.0)],
+    )
+
+
+def _copy(pieces: tuple[bytes, bytes, bytes]) -> bytes:
+    return b"".join(pieces)
+
+
+async def _pieces(python: str, effort: Effort) -> list[Piece]:
+    """Where the time of a call goes, by parts of ours that can be called alone."""
+    server: Server = ours.server_add()
+    tool = server.catalogue.get("tool", "add")
+    async with server.running():
+        session = server.session(Sink())
+        receive = session.connection.receive
+        request = receive(MESSAGE)
+        parts = {
+            "receive": ("the core's `receive`: whole-envelope decode, checks", calls(receive, MESSAGE)),
+            "arguments": ("decode of the arguments", calls(tool.parameters.decode, request.params.arguments)),
+            "feed": ("`feed`: all of it", calls(session.feed, MESSAGE)),
+            "floor-envelope": ("floor: whole-envelope decode", calls(floors.decode_request, MESSAGE)),
+            "floor-arguments": (
+                "floor: decode of the arguments",
+                calls(floors.decode_arguments, request.params.arguments),
+            ),
+            "floor": ("floor: all of it", calls(floors.validated, MESSAGE)),
+        }
+        best = await interleave({key: run for key, (_, run) in parts.items()}, effort)
+    return [Piece(key=key, what=what, python=python, microseconds=best[key]) for key, (what, _) in parts.items()]
+
+
+def initialize(session) -> bytes | None:
+    """The legacy handshake, both messages of it."""
+    answer = session.feed(INITIALIZE)
+    session.feed(INITIALIZED)
+    return answer

@@ -1,0 +1,59 @@
+"""FastMCP, as its documentation shows it: a server in the shapes of `bench/ours.py`, and its in-memory client.
+
+python fastmcp_peer.py add | pause | many     serve over stdio
+python fastmcp_peer.py memory ROUNDS          time calls in memory; prints JSON: microseconds by era
+"""
+
+import asyncio
+import json
+import sys
+import time
+
+from fastmcp import Client, FastMCP
+
+MANY = 300
+
+
+def make(shape: str) -> FastMCP:
+    server = FastMCP("bench", version="1.0.0")
+    if shape == "add":
+
+        @server.tool
+        def add(a: int, b: int) -> int:
+            return a + b
+
+    elif shape == "pause":
+
+        @server.tool
+        async def pause(a: int, b: int) -> int:
+            await asyncio.sleep(0.01)
+            return a + b
+
+    else:
+
+        def forecast(city: str, days: int = 3, detailed: bool = False) -> str:
+            """The weather of the next days in a city."""
+            return f"{city} {days} {detailed}"
+
+        for number in range(MANY):
+            server.tool(name=f"forecast_{number}")(forecast)
+    return server
+
+
+async def in_memory(mode: str, rounds: int) -> float:
+    best = float("inf")
+    async with Client(make("add"), mode=mode) as client:
+        for _ in range(rounds):
+            started = time.perf_counter()
+            for _ in range(50):
+                await client.call_tool("add", {"a": 5, "b": 3})
+            best = min(best, (time.perf_counter() - started) / 50)
+    return best * 1e6
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "memory":
+        modes = {"modern": "2026-07-28", "legacy": "legacy"}
+        print(json.dumps({era: asyncio.run(in_memory(mode, int(sys.argv[2]))) for era, mode in modes.items()}))
+    else:
+        make(sys.argv[1]).run(show_banner=False, log_level="ERROR")
