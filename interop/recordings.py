@@ -29,6 +29,11 @@ class Line:
     text: str
 
     @property
+    def is_batch(self) -> bool:
+        """Whether it holds a batch."""
+        return self.text.lstrip().startswith("[")
+
+    @property
     def messages(self) -> list[Message]:
         """The messages it holds: one, those of a batch, or none where it is no JSON."""
         try:

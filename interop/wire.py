@@ -19,7 +19,8 @@ from interop.recordings import Line, Message, Recording
 from tests.types.published import definitions, refuse, validator
 
 LATEST = "2026-07-28"
-REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", LATEST)
+LEGACY = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+REVISIONS = (*LEGACY, LATEST)
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 VERSION = "io.modelcontextprotocol/protocolVersion"
@@ -31,7 +32,10 @@ UNSUPPORTED_VERSION = -32022
 
 def complaints_about_server(recording: Recording) -> list[str]:
     """What is wrong with what the server said, and with how it ended."""
-    return [*Conversation().listen_to(recording), *complaints_about_end(recording)]
+    conversation = Conversation()
+    told = list(conversation.listen_to(recording))
+    told += [f"never answered: {shortened(request)}" for request in conversation.unanswered]
+    return told if recording.status == 0 else [*told, f"the server ended with status {recording.status}"]
 
 
 def complaints_about_client(recording: Recording) -> list[str]:
@@ -50,24 +54,15 @@ def complaints_about_client(recording: Recording) -> list[str]:
     return told
 
 
-def complaints_about_end(recording: Recording) -> Iterator[str]:
-    """Everything answered that was not cancelled, and a clean exit."""
-    cancelled = [each.get("requestId") for each in recording.notifications("notifications/cancelled", "client")]
-    for message in recording.messages("client"):
-        waiting = isinstance(message.get("id"), int | str) and "method" in message and message["id"] not in cancelled
-        if waiting and not recording.answers(message):
-            yield f"never answered: {shortened(message)}"
-    if recording.status != 0:
-        yield f"the server ended with status {recording.status}"
-
-
 class Conversation:
     """What has been asked on one connection and is not answered yet, as far as judging an answer needs it."""
 
     def __init__(self) -> None:
         self.revision = LATEST
         self.shook_hands = False
-        self.asked: dict[int | str, tuple[str, Message]] = {}
+        # An id may be in use more than once: each of its requests is answered.
+        self.asked: dict[int | str, list[tuple[str, Message]]] = {}
+        self.cancelled: set[int | str] = set()
         self.progress: dict[int | str, float] = {}
         self.acknowledged: set[int | str] = set()
         self.ended: set[int | str] = set()
@@ -77,25 +72,39 @@ class Conversation:
         """Go through a recording; what is wrong with what the server said."""
         for line in recording.lines:
             if line.side == "client":
-                for message in line.messages:
+                for message in line.messages if self.revision == "2025-03-26" or not line.is_batch else []:
                     self.ask(message)
             else:
                 for complaint in self.hear(line):
                     yield f"{complaint}\n  in revision {self.revision}, at {line.text[:500]}"
 
+    @property
+    def in_flight(self) -> list[Message]:
+        """The requests that have no answer yet."""
+        return [request for requests in self.asked.values() for _, request in requests]
+
+    @property
+    def unanswered(self) -> list[Message]:
+        """Those of them that want one."""
+        return [request for request in self.in_flight if request["id"] not in self.cancelled]
+
     def ask(self, message: Message) -> None:
         """Take in what the client said."""
-        params = message.get("params") if isinstance(message.get("params"), dict) else {}
-        meta = params.get("_meta") if isinstance(params.get("_meta"), dict) else {}
+        method, meta, identifier = message.get("method"), meta_of(message), message.get("id")
+        if method == "notifications/cancelled":
+            self.cancelled.add(params_of(message).get("requestId"))
         if VERSION in meta:
             self.revision = meta[VERSION] if meta[VERSION] in REVISIONS else LATEST
-        elif message.get("method") == "initialize":
-            wanted = params.get("protocolVersion")
-            self.revision = wanted if wanted in REVISIONS[:-1] else REVISIONS[-2]
-        if isinstance(message.get("id"), int | str) and "method" in message:
-            self.asked[message["id"]] = (self.revision, message)
-            if "progressToken" in meta:
-                self.progress[meta["progressToken"]] = float("-inf")
+        elif method == "initialize" and not self.shook_hands:
+            wanted = params_of(message).get("protocolVersion")
+            self.revision = wanted if wanted in LEGACY else LEGACY[-1]
+        if method is None or not isinstance(identifier, int | str):
+            return
+        # Before there is a revision, one may only ping.
+        revision = LEGACY[-1] if method == "ping" and not self.shook_hands else self.revision
+        self.asked.setdefault(identifier, []).append((revision, message))
+        if "progressToken" in meta:
+            self.progress[meta["progressToken"]] = float("-inf")
 
     def hear(self, line: Line) -> Iterator[str]:
         """Judge one line of the server."""
@@ -107,7 +116,6 @@ class Conversation:
         if isinstance(found, list):
             if self.revision != "2025-03-26" or not found:
                 yield "only 2025-03-26 has batches, and none is empty"
-            yield from invalid(self.revision, "JSONRPCBatchResponse", found)
         for message in found if isinstance(found, list) else [found]:
             yield from self.receive(message)
 
@@ -123,10 +131,10 @@ class Conversation:
         if message.get("id") is None:
             yield from anonymous(self.revision, message)
             return
-        if message["id"] not in self.asked:
+        if not self.asked.get(message["id"]):
             yield f"an answer that nobody waits for: {message['id']!r}"
             return
-        revision, request = self.asked.pop(message["id"])
+        revision, request = self.asked[message["id"]].pop(0)
         self.progress.pop(meta_of(request).get("progressToken"), None)
         yield from invalid(revision, response_name(revision, message), message)
         if "error" in message:
@@ -137,7 +145,7 @@ class Conversation:
         yield from self.receive_result(revision, request, message["result"])
 
     def receive_result(self, revision: str, request: Message, result: Message) -> Iterator[str]:
-        method, params = request["method"], request.get("params", {})
+        method, params = request["method"], params_of(request)
         if method == "initialize":
             self.revision = revision = result["protocolVersion"]
             self.shook_hands = True
@@ -181,12 +189,12 @@ class Conversation:
             self.progress[params["progressToken"]] = params["progress"]
 
     def receive_log(self, params: Message) -> Iterator[str]:
-        wanted = [meta_of(request).get(LOG_LEVEL) for _, request in self.asked.values()]
+        wanted = [meta_of(request).get(LOG_LEVEL) for request in self.in_flight]
         if not any(level in LEVELS and LEVELS.index(params["level"]) >= LEVELS.index(level) for level in wanted):
             yield "a log message that no request in flight asked for"
 
     def receive_acknowledgment(self, subscription: Any) -> Iterator[str]:
-        if self.asked.get(subscription, ("", {"method": ""}))[1]["method"] != "subscriptions/listen":
+        if (subscription, "subscriptions/listen") not in [(each["id"], each["method"]) for each in self.in_flight]:
             yield f"acknowledges what is no subscription: {subscription!r}"
         elif subscription in self.acknowledged:
             yield "acknowledges twice"
@@ -252,9 +260,14 @@ def key(revision: str) -> str:
 
 def meta_of(message: Message) -> Message:
     """The `_meta` of a message's params, empty where there is none."""
-    params = message.get("params")
-    meta = params.get("_meta") if isinstance(params, dict) else None
+    meta = params_of(message).get("_meta")
     return meta if isinstance(meta, dict) else {}
+
+
+def params_of(message: Message) -> Message:
+    """A message's params, empty where there are none."""
+    params = message.get("params")
+    return params if isinstance(params, dict) else {}
 
 
 def shortened(message: Message) -> str:

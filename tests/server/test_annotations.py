@@ -68,13 +68,18 @@ def test_a_type_alias_that_contains_itself_is_read_by_pydantic() -> None:
         decode(Json, b"1.5")
     schema = schema_of(adopt(list[Json], Site("here")))
     assert "$defs" in schema
+    assert decode(Literal["Json"], b'"Json"') == "Json"
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="the `type` statement came with 3.12")
 def test_the_type_statement() -> None:
     scope: dict[str, Any] = {}
-    exec("type Numbers = list[int]\ntype Tree[T] = dict[str, Tree[T]] | T\ndef f[T: int](a: T): ...", scope)
+    exec("type Numbers = list[int]\ntype Tree = dict[str, Tree] | int\ndef f[T: int](a: T): ...", scope)
     assert decode(scope["Numbers"], b"[1]") == [1]
+    assert decode(scope["Tree"], b'{"a":{"b":1}}') == {"a": {"b": 1}}
+    tree = scope["Tree"]
+    assert decode(list[tree], b'[{"b":1}]') == [{"b": 1}]
+    assert schema_of(adopt(tree, Site("here")))["$defs"]
     from tybalt.server.parameters import compile_parameters
 
     assert compile_parameters(scope["f"], where="w").schema["properties"] == {"a": {"type": "integer"}}
@@ -170,13 +175,15 @@ def test_custom_types_answer_msgspec() -> None:
     assert encode_custom(msgspec.Raw(b"[1]")) == [1]
     number = encode_custom(type("Float", (float,), {})(1.5))
     assert (type(number), number) == (float, 1.5)
-    with pytest.raises(TypeError, match="a value of type builtins.object has no JSON form"):
+    with pytest.raises(TypeError, match=r"a value of type builtins\.object has no JSON form"):
         encode_custom(object())
 
 
 def test_what_a_check_cannot_tell_it_does_not_try() -> None:
     assert conformity(Any) is None
     assert conformity(dict[str, Any] | Any) is None
+    assert conformity(list[type]) is None
+    assert conformity(Literal["a"] | bytes | Any) is None
     assert conformity(dict[tuple[int, ...], int] | dict[str, int]) is None
     check = conformity(list[int])
     assert check is not None

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from ipaddress import IPv4Address
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, NewType, TypeVar
 
 import annotated_types as at
 import jsonschema_rs
@@ -20,7 +20,7 @@ from msgspec import Meta
 from pydantic import BaseModel, Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from tybalt.errors import RegistrationError
+from tybalt.errors import MisuseError, RegistrationError
 from tybalt.server import pydantic_models
 from tybalt.server.parameters import Parameters, compile_parameters
 from tybalt.server.results import compile_result
@@ -147,6 +147,14 @@ class Right(msgspec.Struct):
     b: int
 
 
+@dataclass
+class Hidden:
+    secret: pydantic.SecretStr
+
+
+Identifier = NewType("Identifier", Annotated[int, Meta(description="d")])
+
+
 class Mood(Enum):
     GOOD = "good"
 
@@ -216,6 +224,8 @@ def test_field_becomes_meta(annotation: Any, schema: dict[str, Any], good: bytes
         (Constrained, b'{"n":1}', Constrained(1), b'{"n":0}'),
         (ByDefault, b"{}", ByDefault(2), b'{"n":0}'),
         (Typed, b'{"n":1}', {"n": 1}, b'{"n":0}'),
+        (Annotated[Identifier, pydantic.AfterValidator(abs)], b"-1", 1, b"[]"),
+        (Hidden, b'{"secret":"a"}', Hidden(pydantic.SecretStr("a")), b'{"secret":5}'),
         (list[Constrained], b'[{"n":1}]', [Constrained(1)], b'[{"n":0}]'),
         (dict[str, Checked | None], b'{"a":{"n":1}}', {"a": Checked(1)}, b'{"a":{"n":0}}'),
         (str | datetime, b'"a"', "a", b"[]"),
@@ -416,6 +426,9 @@ def test_results_of_models() -> None:
     assert shape.result([Point(x=1)]).content[0].text == '[{"x":1,"y":0}]'  # type: ignore[union-attr]
     shape = compile_result(Checked, where="tool 'f'")
     assert shape.structured(Checked(2)) == {"n": 2}
+    with pytest.raises(MisuseError, match="that its return annotation does not allow: "):
+        shape.result(5)
+    assert compile_result(Literal[Mood.GOOD], where="w").structured(Mood.GOOD) == "good"
     assert compile_result(pydantic.HttpUrl, where="w").structured(pydantic.HttpUrl("https://a.example/")) == (
         "https://a.example/"
     )

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Never, NewType, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, Never, NewType, TypedDict, TypeVar
 
 import attrs
 import jsonschema_rs
@@ -149,6 +149,13 @@ def test_annotation(annotation: Any, kind: str, schema: dict[str, Any] | None) -
     fn.__annotations__["return"] = annotation
     compiled = shape(fn)
     assert (compiled.kind, compiled.schema) == (kind, schema)
+
+
+@pytest.mark.parametrize("annotation", [TypeVar("T"), Annotated[Any, "d"] | int, msgspec.Raw])
+def test_an_annotation_that_says_little(annotation: Any) -> None:
+    compiled = shape(annotation)
+    assert compiled.schema in (None, {"anyOf": [{"description": "d"}, {"type": "integer"}]})
+    assert texts(compiled.result(["a"])) == ['["a"]']
 
 
 def test_no_annotation() -> None:
@@ -400,6 +407,10 @@ def test_tool_result(given: ToolResult, expected: CallToolResult) -> None:
     assert shape(int).result(given) == expected
 
 
+def test_a_tool_result_shows_what_was_said() -> None:
+    assert repr(ToolResult("a", is_error=True)) == "ToolResult(content='a', meta=None, is_error=True)"
+
+
 def test_a_tool_result_may_hold_an_iterator() -> None:
     result = shape(Any).result(ToolResult(iter(["a", LINK])))
     assert result.content == [TextContent(text="a"), LINK]
@@ -488,16 +499,22 @@ def test_half_surrogate_pairs_are_replaced() -> None:
     assert texts(shape(Any).result(ToolResult(bad))) == [good]
 
 
-@given(st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()) | st.binary() | st.dates(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters()) | st.integers(), inner, max_size=4),
-    max_leaves=10,
-))  # fmt: skip
+TEXT = st.text(st.characters())  # half surrogate pairs, too
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXT | st.binary() | st.dates()
+
+
+@given(
+    st.recursive(
+        SCALARS,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT | st.integers(), inner, max_size=4),
+        max_leaves=10,
+    )
+)
 def test_any_value_becomes_valid_json_or_a_clear_error(value: Any) -> None:
     try:
-        result = shape(list[Any] | dict[str, Any] | None | float | int | str | bool).result({"v": value})
+        result = shape(dict[str, Any]).result({"v": value})
     except MisuseError as error:
-        assert "NaN" in str(error) or "digits" in str(error)
+        assert "NaN" in str(error)  # noqa: PT017 - there is an error, or there is a result
         return
     wire = msgspec.json.decode(msgspec.json.encode(result))
     assert msgspec.json.decode(wire["content"][0]["text"]) == wire["structuredContent"]

@@ -17,7 +17,7 @@ def annotations(fn: Any) -> dict[str, Any]:
 def test_strings_are_evaluated_where_the_function_was_written() -> None:
     def fn(a: "int", b: "list['Optional[str]']", c, d: None) -> "dict[str, int]": ...
 
-    assert annotations(fn) == {"a": int, "b": list[Optional[str]], "c": MISSING, "d": type(None)}  # noqa: UP045
+    assert annotations(fn) == {"a": int, "b": list[Optional[str]], "c": MISSING, "d": type(None)}
     assert read_return(fn, "w") == dict[str, int]
     assert read_return(lambda: 1, "w") is MISSING
     assert read_return(functools.partial(fn, 1), "w") == dict[str, int]

@@ -22,8 +22,8 @@ _NOT_SKELETON = bytes(byte for byte in range(256) if byte not in b'"[{]}')
 def vet(message: bytes) -> McpError | None:
     """The error a message is refused with before it is decoded, or `None` where it may be.
 
-    It must be UTF-8 throughout, also where no decoder looks (-32700; 2026-07-28 basic/transports, "Messages"), and within
-    the limits of `prescan` (-32600).
+    It must be UTF-8 throughout, also where no decoder looks (-32700; 2026-07-28 basic/transports, "Messages"), and
+    within the limits of `prescan` (-32600).
     """
     if not message.isascii():
         try:

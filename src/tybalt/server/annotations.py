@@ -10,7 +10,7 @@ from collections import abc
 from collections.abc import Callable
 from enum import Enum
 from types import NoneType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, ForwardRef, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -153,6 +153,8 @@ def _without_none(annotation: Any) -> Any:
 def _alias(annotation: Any, site: Site) -> Any:
     if any(annotation is each for each in site.aliases):
         raise _SelfContaining
+    if _has_reference(annotation.__value__):
+        return _by_pydantic(annotation, site, "it is a type alias that names a type in a string")
     inside = Site(site.where, site.direction, (*site.aliases, annotation))
     try:
         return adopt(annotation.__value__, inside)
@@ -160,6 +162,14 @@ def _alias(annotation: Any, site: Site) -> Any:
         if site.aliases:
             raise
         return _by_pydantic(annotation, site, "it is a type alias that contains itself")
+
+
+def _has_reference(annotation: Any) -> bool:
+    if get_origin(annotation) is Annotated:
+        return _has_reference(annotation.__origin__)
+    if get_origin(annotation) is Literal:
+        return False
+    return isinstance(annotation, str | ForwardRef) or any(map(_has_reference, get_args(annotation)))
 
 
 def _class(annotation: Any, site: Site) -> Any:

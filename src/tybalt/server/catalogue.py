@@ -5,7 +5,7 @@ whoever watches when it does. It serves no request: `session` looks up here and 
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, Protocol
 from weakref import WeakSet
 
@@ -15,16 +15,15 @@ from tybalt.protocol.answers import Answers, encode
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.protocol.cursors import page
 from tybalt.protocol.subscriptions import ListName
-from tybalt.server.declaration import Declaration
-from tybalt.server.prompt import Prompt
-from tybalt.server.resource import Resource, ResourceTemplate
-from tybalt.server.tool import Call, Tool, compile_call, is_inline
+from tybalt.server.declaration import Declaration, Kind
 from tybalt.types.capabilities import ServerCapabilities
 from tybalt.types.implementation import Implementation
 from tybalt.types.adaptation import adapt
 from tybalt.types.revisions import REVISIONS, era_of
 
-Kind = Literal["tool", "resource", "template", "prompt"]
+Call = Callable[[Any, Any], bytes | None]
+"""A compiled tool: from a request and its session to the answer, or `None` when that comes later."""
+
 OnDuplicate = Literal["error", "warn", "replace", "ignore"]
 
 LIST_KEYS: Final[dict[Kind, str]] = {
@@ -251,8 +250,8 @@ class Catalogue:
         calls.clear()
         inline.clear()
         for tool in self.declarations("tool"):
-            call = calls[tool.name] = compile_call(tool, self._answers[revision])
-            if is_inline(tool):
+            call = calls[tool.name] = tool.compile(self._answers[revision])
+            if tool.is_inline:
                 inline[tool.name] = call
 
     def _encode_page(self, kind: Kind, revision: str, cursor: str | None) -> tuple[bytes, str | None]:
@@ -270,16 +269,6 @@ class Catalogue:
         return encode(result), following
 
 
-def kind_and_key(declaration: Any) -> tuple[Kind, str]:
+def kind_and_key(declaration: Declaration[..., Any]) -> tuple[Kind, str]:
     """What a declaration is, and what it is known by: a name, a URI, or a template."""
-    if isinstance(declaration, Tool):
-        return "tool", declaration.name
-    if isinstance(declaration, Prompt):
-        return "prompt", declaration.name
-    if isinstance(declaration, ResourceTemplate):
-        return "template", declaration.uri
-    if isinstance(declaration, Resource):
-        return "resource", declaration.uri
-    raise RegistrationError(
-        f"cannot add {declaration!r} to a server: expected what @tool, @resource or @prompt made, or a plain function"
-    )
+    return declaration.kind, declaration.key

@@ -5,7 +5,6 @@ themselves. 2026-07-28 server/utilities/completion.
 """
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 from tybalt.errors import InvalidParams, RegistrationError
@@ -28,6 +27,7 @@ class Completer(Declaration[P, R], Generic[P, R]):
     """
 
     kind = "completion"
+    noun = "completion"
     option_names = frozenset({"name"})
 
     def __init__(self, function: Callable[P, R], *, argument: str) -> None:
@@ -80,6 +80,8 @@ class Completions:
                 "Declare it first, and name a template by its whole URI"
             )
         if argument not in declaration.parameters.names:
+            from difflib import get_close_matches
+
             close = get_close_matches(argument, declaration.parameters.names, 1)
             hint = f" Did you mean {close[0]!r}?" if close else f" It has {', '.join(declaration.parameters.names)}."
             raise RegistrationError(f"completion: {declaration.where} has no argument {argument!r}.{hint}")

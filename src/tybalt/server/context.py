@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tybalt.protocol.responder import Responder
-from tybalt.protocol.trace import TraceContext, trace_context
 from tybalt.types.capabilities import ClientCapabilities
 from tybalt.types.implementation import Implementation
 from tybalt.types.logging import LoggingLevel
@@ -18,6 +17,7 @@ from tybalt.types.resources import ResourceContents
 from tybalt.types.tools import CallToolResult
 
 if TYPE_CHECKING:
+    from tybalt.protocol.trace import TraceContext
     from tybalt.server.session import Session
 
 
@@ -69,8 +69,10 @@ class Context:
         return decode_meta(self._message)
 
     @property
-    def trace(self) -> TraceContext | None:
+    def trace(self) -> "TraceContext | None":
         """The W3C trace context the request carries, or `None` where it has none or a malformed one."""
+        from tybalt.protocol.trace import trace_context
+
         return trace_context(self.meta)
 
     @property

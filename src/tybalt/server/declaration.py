@@ -5,20 +5,23 @@ advertised of it. It belongs to no server yet. Calling it calls the function, so
 """
 
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from typing import Any, ClassVar, Generic, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, Self, TypeVar
 
 from msgspec.structs import astuple
 
 from tybalt.errors import RegistrationError
-from tybalt.server.docstring import parse
-from tybalt.server.parameters import Parameters
+
 from tybalt.types.implementation import Icon
+
+if TYPE_CHECKING:
+    from tybalt.server.parameters import Parameters
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+Kind = Literal["tool", "resource", "template", "prompt", "completion"]
 
 TAGS_KEY = "dev.tybalt/tags"
 VERSION_KEY = "dev.tybalt/version"
@@ -32,9 +35,10 @@ class Declaration(Generic[P, R]):
     not exist or cannot be.
     """
 
-    kind: ClassVar[str]
+    kind: ClassVar[Kind]
+    noun: ClassVar[str]
     option_names: ClassVar[frozenset[str]]
-    parameters: Parameters
+    parameters: "Parameters"
 
     def __init__(self, function: Callable[P, R], options: Mapping[str, Any]) -> None:
         self.function = function
@@ -55,7 +59,12 @@ class Declaration(Generic[P, R]):
     @property
     def where(self) -> str:
         """The declaration in words, for error texts: what it is, and the function behind it."""
-        return f"{self.kind} {self.name!r} (function {qualified_name(self.function)})"
+        return f"{self.noun} {self.name!r} (function {qualified_name(self.function)})"
+
+    @property
+    def key(self) -> str:
+        """What it is known by in a catalogue, among its kind."""
+        return self.name
 
     @property
     def wants_context(self) -> bool:
@@ -84,6 +93,8 @@ class Declaration(Generic[P, R]):
         """The description option, or what the docstring says before its sections."""
         if (given := self.options.get("description")) is not None:
             return given
+        from tybalt.server.docstring import parse
+
         return parse(unwrap(self.function).__doc__).description or None
 
     @property
@@ -104,6 +115,8 @@ class Declaration(Generic[P, R]):
     def _check_options(self) -> None:
         for name in self.options:
             if name not in self.option_names:
+                from difflib import get_close_matches
+
                 close = get_close_matches(name, self.option_names, 1)
                 hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(sorted(self.option_names))}"
                 raise RegistrationError(f"{self.where}: there is no option {name!r}; {hint}")

@@ -40,7 +40,7 @@ class Media:
         data: Data | None = None,
         *,
         path: Path | None = None,
-        format: str | None = None,  # noqa: A002 - the word people know for it
+        format: str | None = None,
         mime_type: str | None = None,
         annotations: Annotations | None = None,
         meta: dict[str, Any] | None = None,
@@ -61,7 +61,7 @@ class Media:
         """The same as the contents of the resource `uri`."""
         return ResourceContents(uri=uri, mime_type=self.mime_type, blob=self.base64, meta=self.meta)
 
-    def _named(self, format: str | None) -> str | None:  # noqa: A002
+    def _named(self, format: str | None) -> str | None:
         if format is None or "/" in format:
             return format
         extension = format.lower().removeprefix(".")
@@ -111,7 +111,7 @@ class File(Media):
         path: Path | None = None,
         name: str | None = None,
         uri: str | None = None,
-        format: str | None = None,  # noqa: A002
+        format: str | None = None,
         mime_type: str | None = None,
         annotations: Annotations | None = None,
         meta: dict[str, Any] | None = None,

@@ -23,6 +23,7 @@ class Prompt(Declaration[P, R], Generic[P, R]):
     """A function declared as a prompt. `definition` is what `prompts/list` shows."""
 
     kind = "prompt"
+    noun = "prompt"
 
     option_names = frozenset(PromptOptions.__annotations__)
 

@@ -88,7 +88,7 @@ class Adapter:
             raise Unsupported(_first_line(error)) from error
 
     def dump(self, value: Any) -> Any:
-        """The value as JSON builtins, by alias, as the schema for output describes it; `ValueError` for another type."""
+        """The value as JSON builtins, by alias, as the schema for output says; `ValueError` for another type."""
         return self._type_adapter.dump_python(value, mode="json", by_alias=True, warnings="error")
 
 

@@ -52,4 +52,4 @@ class Registered(Generic[P, R]):
 
     def __repr__(self) -> str:
         state = "" if self.enabled else ", disabled"
-        return f"<{self.declaration.kind} {self.name!r}{state}>"
+        return f"<{self.declaration.noun} {self.name!r}{state}>"

@@ -42,6 +42,11 @@ class Readable(Declaration[P, R], Generic[P, R]):
             raise RegistrationError(f"{self.where}: ttl must be 0 or more seconds, got {options.get('ttl')!r}")
         self.parameters = compile_parameters(function, where=self.where, inject=(Context,))
 
+    @property
+    def key(self) -> str:
+        """The URI, or the template."""
+        return self.uri
+
     def result(self, uri: str, value: Any) -> ReadResourceResult:
         """The result of reading `uri`, from what the function returned."""
         if isinstance(value, ReadResourceResult):
@@ -54,6 +59,7 @@ class Resource(Readable[P, R], Generic[P, R]):
     """A function declared as the resource `uri`; it takes no argument but a `Context`, and those with defaults."""
 
     kind = "resource"
+    noun = "resource"
 
     def __init__(self, function: Callable[P, R], /, *, uri: str, **options: Unpack[ResourceOptions]) -> None:
         super().__init__(function, uri=uri, **options)
@@ -82,7 +88,8 @@ class Resource(Readable[P, R], Generic[P, R]):
 class ResourceTemplate(Readable[P, R], Generic[P, R]):
     """A function declared as a family of resources; every variable of the template is one of its parameters."""
 
-    kind = "resource template"
+    kind = "template"
+    noun = "resource template"
 
     def __init__(self, function: Callable[P, R], /, *, uri: str, **options: Unpack[ResourceOptions]) -> None:
         super().__init__(function, uri=uri, **options)

@@ -8,28 +8,27 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any, ParamSpec, Self, TypeVar, Unpack, overload
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from tybalt.errors import MisuseError, RegistrationError
 from tybalt.protocol.profile import Profile
 from tybalt.protocol.subscriptions import ListName
-from tybalt.server.catalogue import Catalogue, Kind, OnDuplicate, kind_and_key
-from tybalt.server.completion import Completions
-from tybalt.server.declaration import Declaration
-from tybalt.server.decorators import declare
+from tybalt.server.catalogue import Catalogue, OnDuplicate
+from tybalt.server.declaration import Declaration, Kind
+from tybalt.server.decorators import as_declaration
 from tybalt.server.decorators import prompt as declare_prompt
 from tybalt.server.decorators import resource as declare_resource
 from tybalt.server.decorators import tool as declare_tool
-from tybalt.server.display import render
 from tybalt.server.options import CacheScope, PromptOptions, ResourceOptions, ToolOptions
-from tybalt.server.prompt import Prompt
 from tybalt.server.registered import Registered
-from tybalt.server.serving import serve
 from tybalt.server.session import Output, Session
-from tybalt.server.tool import Tool
-from tybalt.transports.transport import Transport
 from tybalt.types.implementation import Icon, Implementation
 from tybalt.types.revisions import LEGACY, MODERN, REVISIONS
+
+if TYPE_CHECKING:
+    from tybalt.server.completion import Completions
+    from tybalt.transports.transport import Transport
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,9 +58,9 @@ class Server:
         instructions: str | None = None,
         website_url: str | None = None,
         icons: Iterable[Icon] = (),
-        tools: Iterable[Tool[..., Any] | Callable[..., Any]] = (),
+        tools: Iterable[Declaration[..., Any] | Callable[..., Any]] = (),
         resources: Iterable[Declaration[..., Any]] = (),
-        prompts: Iterable[Prompt[..., Any] | Callable[..., Any]] = (),
+        prompts: Iterable[Declaration[..., Any] | Callable[..., Any]] = (),
         lifespan: Lifespan | None = None,
         page_size: int | None = None,
         on_duplicate: OnDuplicate = "error",
@@ -90,7 +89,6 @@ class Server:
             ttl_ms=int(ttl * 1000),
             cache_scope=scope,
         )
-        self.completions = Completions(self.catalogue)
         self._strict = strict
         self._revisions = _revisions(eras)
         self._hints = (int(ttl * 1000), scope)
@@ -101,9 +99,9 @@ class Server:
         self._running: AsyncExitStack | None = None
         self._users = 0
         self.catalogue.watch(self)
-        self.add(*(declare(Tool, each, {}) if not isinstance(each, Tool) else each for each in tools))
+        self.add(*(as_declaration(each, declare_tool) for each in tools))
         self.add(*resources)
-        self.add(*(declare(Prompt, each, {}) if not isinstance(each, Prompt) else each for each in prompts))
+        self.add(*(as_declaration(each, declare_prompt) for each in prompts))
 
     # -- declaring --------------------------------------------------------------------------------------------------
 
@@ -148,7 +146,7 @@ class Server:
         `reference` is a handle, a prompt's name, or a template's URI. The function takes what was typed so far, and
         `arguments` if it wants those already filled in; it returns strings, best first.
         """
-        key = kind_and_key(reference.declaration)[1] if isinstance(reference, Registered) else str(reference)
+        key = reference.declaration.key if isinstance(reference, Registered) else str(reference)
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
             self.completions.add(key, argument, function)
@@ -162,7 +160,7 @@ class Server:
         for declaration in declarations:
             if isinstance(declaration, Registered):
                 declaration = declaration.declaration
-            self._register(declaration if isinstance(declaration, Declaration) else Tool(declaration))
+            self._register(as_declaration(declaration, declare_tool))
         return self
 
     def handle(self, kind: Kind, key: str) -> Registered[..., Any]:
@@ -188,6 +186,13 @@ class Server:
             if isinstance(watcher, Session):
                 watcher.resource_updated(uri)
 
+    @cached_property
+    def completions(self) -> "Completions":
+        """The completers, by what they complete."""
+        from tybalt.server.completion import Completions
+
+        return Completions(self.catalogue)
+
     # -- running ----------------------------------------------------------------------------------------------------
 
     def run(self, transport: str = "stdio") -> None:
@@ -198,8 +203,10 @@ class Server:
 
         run_stdio(self)
 
-    async def serve(self, transport: Transport, *, stop: asyncio.Event | None = None) -> None:
+    async def serve(self, transport: "Transport", *, stop: asyncio.Event | None = None) -> None:
         """Serve one connection over any transport until its stream ends or `stop` is set; then close it."""
+        from tybalt.server.serving import serve
+
         async with self.running():
             await serve(self, transport, grace=self.grace, stop=stop)
 
@@ -250,7 +257,7 @@ class Server:
             ttl_ms, scope = self._hints
             self._profile = Profile(
                 self.implementation,
-                self.catalogue.capabilities(completions=bool(self.completions)),
+                self.catalogue.capabilities(completions=self._completes()),
                 instructions=self.instructions,
                 revisions=self._revisions,
                 ttl_ms=ttl_ms,
@@ -264,6 +271,8 @@ class Server:
 
     def __str__(self) -> str:
         """The advertised surface as one document, meant for golden tests."""
+        from tybalt.server.display import render
+
         return render(
             name=self.implementation.name,
             version=self.implementation.version,
@@ -284,10 +293,15 @@ class Server:
         return lambda later: self._register(made(later))
 
     def _register(self, declaration: Any) -> Registered[..., Any]:
-        if self._strict and isinstance(declaration, Tool) and not declaration.strict:
+        if self._strict and declaration.kind == "tool" and not declaration.strict:
             declaration = declaration.remade(strict=True)
         entry = self.catalogue.add(declaration)
         return Registered(self.catalogue, entry, declaration)
+
+    def _completes(self) -> bool:
+        """Whether any argument can be completed; without prompts and templates there is none to ask for."""
+        kinds: tuple[Kind, Kind] = ("prompt", "template")
+        return any(True for kind in kinds for _ in self.catalogue.declarations(kind)) and bool(self.completions)
 
     def _renew(self) -> None:
         self._profile = None

@@ -24,7 +24,6 @@ from tybalt.protocol.frames import Oversized
 from tybalt.protocol.prescan import PRESCAN_FROM
 from tybalt.protocol.responder import Responder
 from tybalt.protocol.subscriptions import ListName
-from tybalt.server.batch import BatchAnswers
 from tybalt.server.context import Context, Sent
 from tybalt.server.declaration import Declaration
 from tybalt.types import legacy
@@ -41,6 +40,7 @@ from tybalt.types.revisions import MODERN
 from tybalt.types.tools import CallToolRequest, CallToolResult, ListToolsRequest
 
 if TYPE_CHECKING:
+    from tybalt.server.batch import BatchAnswers
     from tybalt.server.catalogue import Kind
     from tybalt.server.server import Server
 
@@ -144,7 +144,7 @@ class Session:
             return self.connection.respond(request, error)
         reference = os.urandom(4).hex()
         logger.error("%s failed (reference %s)", declaration.where, reference, exc_info=error)
-        text = f"Internal error in {declaration.kind} {declaration.name!r}; the server's log has it under {reference}"
+        text = f"Internal error in {declaration.noun} {declaration.name!r}; the server's log has it under {reference}"
         masked = ToolError(text) if isinstance(request, CallToolRequest) else InternalError(text)
         return self.connection.respond(request, masked)
 
@@ -192,7 +192,7 @@ class Session:
         responder: Responder,
         write: Write,
         declaration: Declaration[..., Any],
-        batch: BatchAnswers | None,
+        batch: "BatchAnswers | None",
         task: asyncio.Task[Any],
     ) -> None:
         del self._running[responder]
@@ -286,6 +286,8 @@ class Session:
 
     def _feed_batch(self, batch: Batch) -> bytes | None:
         """Run the elements concurrently; one array answers them all when the last is done (2025-03-26 basic)."""
+        from tybalt.server.batch import BatchAnswers
+
         self._batch = answers = BatchAnswers()
         try:
             for message, action in batch.items:
@@ -417,7 +419,7 @@ async def _bounded(coroutine: Coroutine[Any, Any, Any], seconds: float, declarat
     except TimeoutError:
         if not scope.expired():
             raise
-        text = f"{declaration.kind} {declaration.name!r} did not finish within its {seconds:g} s"
+        text = f"{declaration.noun} {declaration.name!r} did not finish within its {seconds:g} s"
         raise (ToolError(text) if declaration.kind == "tool" else McpError(text, code=408)) from None
 
 

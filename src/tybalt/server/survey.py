@@ -53,10 +53,10 @@ def _within(annotation: Any, seen: set[int]) -> Iterator[Finding]:
     if get_origin(annotation) is Annotated:
         yield from _within(annotation.__origin__, seen)
         return
-    for part in (getattr(annotation, "__supertype__", None), getattr(annotation, "__value__", None)):
-        if part is not None and id(part) not in seen:
-            seen.add(id(part))
-            yield from _within(part, seen)
+    named = getattr(annotation, "__supertype__", None) or getattr(annotation, "__value__", None)
+    if named is not None and id(annotation) not in seen:
+        seen.add(id(annotation))
+        yield from _within(named, seen)
     for argument in get_args(annotation):
         yield from _within(argument, seen)
     kind = get_origin(annotation) or annotation

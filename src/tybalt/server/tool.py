@@ -14,6 +14,7 @@ from msgspec.structs import astuple
 from tybalt.errors import InvalidParams, RegistrationError
 from tybalt.protocol.answers import Answers, encode
 from tybalt.protocol.codec import UNREADABLE, parse_error
+from tybalt.server.catalogue import Call
 from tybalt.server.context import Context
 from tybalt.server.declaration import Declaration
 from tybalt.server.options import ToolOptions
@@ -28,9 +29,6 @@ from tybalt.types.tools import Tool as ToolDefinition
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Call = Callable[[CallToolRequest, Session], bytes | None]
-"""A compiled tool: the answer as bytes, or `None` when it will come later, or never."""
-
 MAX_NAME = 128
 
 
@@ -42,6 +40,7 @@ class Tool(Declaration[P, R], Generic[P, R]):
     """
 
     kind = "tool"
+    noun = "tool"
     option_names = frozenset(ToolOptions.__annotations__)
 
     def __init__(self, function: Callable[P, R], /, **options: Unpack[ToolOptions]) -> None:
@@ -61,10 +60,14 @@ class Tool(Declaration[P, R], Generic[P, R]):
             meta=self.advertised_meta,
         )
 
+    @property
+    def is_inline(self) -> bool:
+        """Whether a call needs nothing but its request: positional arguments only, no context, no timeout."""
+        return self.parameters.positional and not self.wants_context and self.timeout is None
 
-def is_inline(tool: Tool[..., Any]) -> bool:
-    """Whether a call needs nothing but its request: positional arguments only, no context, no timeout."""
-    return tool.parameters.positional and not tool.wants_context and tool.timeout is None
+    def compile(self, answers: Answers) -> Call:
+        """The tool as a plain function of request and session, for the revision of `answers`."""
+        return compile_call(self, answers)
 
 
 def compile_call(tool: Tool[..., Any], answers: Answers) -> Call:
@@ -73,7 +76,7 @@ def compile_call(tool: Tool[..., Any], answers: Answers) -> Call:
     A tool pays only for what it uses: a plain function without a context never meets a task or a responder.
     """
     writer = compile_writer(tool.shape, answers)
-    if not is_inline(tool):
+    if not tool.is_inline:
         return _general_call(tool, answers, writer)
     if tool.is_async:
         return _async_call(tool, answers, writer)

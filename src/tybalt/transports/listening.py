@@ -20,6 +20,7 @@ class UnixSocketFile:
     """A bound Unix socket and the file that names it, which `remove` removes unless it is another one by then."""
 
     def __init__(self, path: str) -> None:
+        require_unix_sockets()
         self.path = path
         _make_way(path)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -37,6 +38,12 @@ class UnixSocketFile:
         with suppress(FileNotFoundError):
             if _identity(self.path) == self._identity:
                 Path(self.path).unlink()
+
+
+def require_unix_sockets() -> None:
+    """Raise `TransportError` where event loops have no Unix sockets."""
+    if os.name != "posix":
+        raise TransportError("there are no Unix sockets on this system; use serve_tcp and connect_tcp")
 
 
 async def bind_tcp(loop: AbstractEventLoop, host: str, port: int, *, allow_remote: bool) -> list[socket.socket]:

@@ -8,6 +8,7 @@ leaves no process behind. Restarting a server that died is for the client above.
 import asyncio
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from signal import Signals
 from typing import IO, Any, cast
@@ -53,8 +54,13 @@ async def spawn(
     if stderr == subprocess.STDOUT:
         raise MisuseError("stderr must not be mixed into stdout, which carries messages and nothing else")
     transport = ProcessTransport(limit=limit, high_water=high_water, read_ahead=read_ahead, grace=grace)
-    where = None if cwd is None else os.fspath(cwd)
-    transport.start(words, env={**default_environment(), **(env or {})}, cwd=where, stderr=stderr)
+    environment = {**default_environment(), **(env or {})}
+    if sys.platform == "win32":
+        import shutil
+
+        # There npx and its like are batch files, which are found only by their full name.
+        words[0] = shutil.which(words[0], path=environment.get("PATH")) or words[0]
+    transport.start(words, env=environment, cwd=None if cwd is None else os.fspath(cwd), stderr=stderr)
     return transport
 
 

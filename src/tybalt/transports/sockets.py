@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Unpack, cast
 
 from tybalt.errors import TransportError
-from tybalt.transports.listening import UnixSocketFile, bind_tcp
+from tybalt.transports.listening import UnixSocketFile, bind_tcp, require_unix_sockets
 from tybalt.transports.stream import StreamOptions, StreamTransport
 
 Handler = Callable[[StreamTransport], Awaitable[object]]
@@ -27,6 +27,7 @@ async def connect_unix(path: "str | os.PathLike[str]", **options: Unpack[StreamO
     `options` are those of `StreamTransport`. Raises `TransportError` when nobody listens there.
     """
     where = os.fspath(path)
+    require_unix_sockets()
     try:
         _, transport = await asyncio.get_running_loop().create_unix_connection(
             lambda: StreamTransport(**options), where
