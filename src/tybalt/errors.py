@@ -80,13 +80,17 @@ class InvalidParams(McpError):
 
 
 class ResourceNotFound(InvalidParams):
-    """No resource answers to this URI: -32602 in modern, -32002 in legacy (2026-07-28 server/resources, "Error Handling")."""
+    """No resource answers to this URI: -32602 in modern, -32002 in legacy.
+
+    2026-07-28 server/resources, "Error Handling".
+    """
 
     def __init__(self, uri: str) -> None:
         super().__init__("Resource not found", data={"uri": uri})
         self.uri = uri
 
     def code_in(self, era: Era) -> int:
+        """The code this error has on the wire in `era`."""
         return self.code if era == "modern" else -32002
 
 

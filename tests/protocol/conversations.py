@@ -46,7 +46,9 @@ def message(**members: Any) -> bytes:
     return msgspec.json.encode({"jsonrpc": "2.0", **members})
 
 
-def modern(method: str, params: dict[str, Any] | None = None, *, id: Any = 1, meta: dict[str, Any] | None = None) -> bytes:
+def modern(
+    method: str, params: dict[str, Any] | None = None, *, id: Any = 1, meta: dict[str, Any] | None = None
+) -> bytes:
     """A modern request."""
     return message(id=id, method=method, params={**(params or {}), "_meta": {**ENVELOPE, **(meta or {})}})
 

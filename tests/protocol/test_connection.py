@@ -75,7 +75,9 @@ class TestModern:
 
     @pytest.mark.parametrize("meta", [None, [], "x", {}])
     def test_a_modern_only_server_wants_its_envelope(self, meta: Any) -> None:
-        answer = connection(revisions=["2026-07-28"]).receive(message(id=1, method="tools/list", params={"_meta": meta}))
+        answer = connection(revisions=["2026-07-28"]).receive(
+            message(id=1, method="tools/list", params={"_meta": meta})
+        )
         assert code(answer) == -32602
 
     @pytest.mark.parametrize("requested", ["1900-01-01", "2025-11-25", "", "2026-07-28 "])
@@ -304,8 +306,8 @@ class TestInFlight:
     def test_a_responder_dropped_unanswered_warns(self) -> None:
         served = connection()
         responder = served.accept(served.receive(modern("tools/list")))
+        served.forget(responder)
         with pytest.warns(ResourceWarning, match="dropped unanswered"):
-            served._in_flight.clear()
             del responder
 
 
@@ -373,7 +375,11 @@ class TestBatches:
 
     def test_elements_come_back_as_their_actions(self) -> None:
         served = ready("2025-03-26")
-        batch = b"[" + b",".join([legacy("ping"), legacy("tools/list", id=2), b'{"jsonrpc":"2.0","method":"x"}', b"5"]) + b"]"
+        batch = (
+            b"["
+            + b",".join([legacy("ping"), legacy("tools/list", id=2), b'{"jsonrpc":"2.0","method":"x"}', b"5"])
+            + b"]"
+        )
         action = served.receive(batch)
         assert isinstance(action, Batch)
         pong, request, refusal = (inner for _, inner in action.items)
@@ -446,7 +452,9 @@ class TestSubscriptions:
 
     def test_it_is_acknowledged_with_what_is_honoured(self) -> None:
         served = connection(capabilities=ServerCapabilities(tools={"listChanged": True}))
-        acknowledged = self.listen(served, "s", toolsListChanged=True, promptsListChanged=True, resourceSubscriptions=["a:b"])
+        acknowledged = self.listen(
+            served, "s", toolsListChanged=True, promptsListChanged=True, resourceSubscriptions=["a:b"]
+        )
         assert acknowledged == {
             "jsonrpc": "2.0",
             "method": "notifications/subscriptions/acknowledged",
@@ -520,7 +528,15 @@ json_values = st.recursive(
     max_leaves=12,
 )
 methods = st.sampled_from(
-    ["tools/call", "tools/list", "initialize", "ping", "server/discover", "subscriptions/listen", "notifications/cancelled"]
+    [
+        "tools/call",
+        "tools/list",
+        "initialize",
+        "ping",
+        "server/discover",
+        "subscriptions/listen",
+        "notifications/cancelled",
+    ]
 )
 near_messages = st.fixed_dictionaries(
     {},
@@ -528,7 +544,8 @@ near_messages = st.fixed_dictionaries(
         "jsonrpc": st.just("2.0") | json_values,
         "id": st.integers() | st.text(max_size=5) | json_values,
         "method": methods | json_values,
-        "params": st.fixed_dictionaries({}, optional={"_meta": st.just(ENVELOPE) | json_values, "name": json_values}) | json_values,
+        "params": st.fixed_dictionaries({}, optional={"_meta": st.just(ENVELOPE) | json_values, "name": json_values})
+        | json_values,
         "result": json_values,
         "error": json_values,
     },

@@ -80,6 +80,8 @@ def test_the_type_statement() -> None:
     tree = scope["Tree"]
     assert decode(list[tree], b'[{"b":1}]') == [{"b": 1}]
     assert schema_of(adopt(tree, Site("here")))["$defs"]
+    holder = dataclass(type("Holder", (), {"__annotations__": {"tree": tree}}))
+    assert decode(holder, b'{"tree":{"b":1}}').tree == {"b": 1}
     from tybalt.server.parameters import compile_parameters
 
     assert compile_parameters(scope["f"], where="w").schema["properties"] == {"a": {"type": "integer"}}
@@ -182,7 +184,8 @@ def test_custom_types_answer_msgspec() -> None:
 def test_what_a_check_cannot_tell_it_does_not_try() -> None:
     assert conformity(Any) is None
     assert conformity(dict[str, Any] | Any) is None
-    assert conformity(list[type]) is None
+    assert conformity(Literal[b"a"]) is None
+    assert conformity(dict[str, int] | Linked) is None
     assert conformity(Literal["a"] | bytes | Any) is None
     assert conformity(dict[tuple[int, ...], int] | dict[str, int]) is None
     check = conformity(list[int])

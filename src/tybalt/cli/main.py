@@ -17,6 +17,9 @@ from tybalt.cli.target import TargetError, load_server
 from tybalt.errors import McpError, RegistrationError, ToolError, describe
 
 
+_TARGET = "a Python file, and the name of the Server in it if it has several"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status; `arguments` are `sys.argv[1:]` by default."""
     parsed = _parser().parse_args(arguments)
@@ -36,18 +39,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tybalt", description="Run and try MCP servers.")
     parser.add_argument("--version", action="version", version=f"tybalt {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    target = {"metavar": "FILE[:OBJECT]", "help": "a Python file, and the name of the Server in it if it has several"}
     run = commands.add_parser("run", help="serve over stdio, for an MCP client to launch")
-    run.add_argument("target", **target)
+    run.add_argument("target", metavar="FILE[:OBJECT]", help=_TARGET)
     run.set_defaults(command=_run)
     call = commands.add_parser("call", help="call one tool and print its result")
-    call.add_argument("target", **target)
+    call.add_argument("target", metavar="FILE[:OBJECT]", help=_TARGET)
     call.add_argument("tool", metavar="TOOL")
     call.add_argument("arguments", metavar="NAME=VALUE", nargs="*", help="a value is JSON where it can be, else text")
     call.add_argument("--json", action="store_true", help="print the whole result as JSON")
     call.set_defaults(command=_call)
     listing = commands.add_parser("list", help="print everything the server offers")
-    listing.add_argument("target", **target)
+    listing.add_argument("target", metavar="FILE[:OBJECT]", help=_TARGET)
     listing.add_argument("--json", action="store_true", help="print the lists as JSON")
     listing.set_defaults(command=_list)
     return parser

@@ -3,6 +3,7 @@
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tybalt.errors import TybaltError
@@ -25,7 +26,7 @@ def load_server(target: str) -> Any:
     return _named(module, name, path) if name else _only(module, path)
 
 
-def _import(path: Path) -> Any:
+def _import(path: Path) -> ModuleType:
     if not path.is_file():
         raise TargetError(f"there is no file {path}; expected FILE or FILE:OBJECT, such as server.py:server")
     sys.path.insert(0, str(path.parent.resolve()))
@@ -38,13 +39,13 @@ def _import(path: Path) -> Any:
     return module
 
 
-def _servers(module: Any) -> dict[str, Any]:
+def _servers(module: ModuleType) -> dict[str, Any]:
     from tybalt.server.server import Server
 
     return {name: value for name, value in vars(module).items() if isinstance(value, Server)}
 
 
-def _named(module: Any, name: str, path: str) -> Any:
+def _named(module: ModuleType, name: str, path: str) -> Any:
     servers = _servers(module)
     if name not in servers:
         found = ", ".join(sorted(servers)) or "none"
@@ -52,7 +53,7 @@ def _named(module: Any, name: str, path: str) -> Any:
     return servers[name]
 
 
-def _only(module: Any, path: str) -> Any:
+def _only(module: ModuleType, path: str) -> Any:
     servers = _servers(module)
     for name in ("server", "mcp", "app"):
         if name in servers:
@@ -60,5 +61,5 @@ def _only(module: Any, path: str) -> Any:
     if len({id(server) for server in servers.values()}) == 1:
         return next(iter(servers.values()))
     if not servers:
-        raise TargetError(f"{path} defines no Server; write `server = Server(\"name\")` in it")
+        raise TargetError(f'{path} defines no Server; write `server = Server("name")` in it')
     raise TargetError(f"{path} defines several servers ({', '.join(sorted(servers))}); say which, as in {path}:NAME")

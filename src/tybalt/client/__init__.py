@@ -1,0 +1,1 @@
+"""The client: `Client`, its links to servers, its deadlines."""

@@ -11,7 +11,7 @@ Compatibility"), matches answers to calls, and turns errors into exceptions. The
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar, cast
 
 import msgspec
 
@@ -54,6 +54,13 @@ T = TypeVar("T")
 Era = Literal["auto", "modern", "legacy"]
 OnProgress = Callable[[float, float | None, str | None], object]
 OnNotification = Callable[[str, Mapping[str, Any]], object]
+
+
+class _Supported(msgspec.Struct):
+    """`data` of an `UnsupportedProtocolVersionError`."""
+
+    supported: list[str]
+
 
 MAX_PAGES: Final = 1_000
 """Pages of one list a client follows before it believes that the server never ends it."""
@@ -159,9 +166,7 @@ class Client:
             raise ToolError(_text(result))
         if result.structured_content is msgspec.UNSET:
             return _text(result)
-        value = result.structured_content
-        wrapped = not self._connection.is_modern and isinstance(value, dict) and set(value) == {"result"}
-        return value["result"] if wrapped else value
+        return result.structured_content if self._connection.is_modern else _unwrapped(result.structured_content)
 
     # -- resources, prompts, completion -----------------------------------------------------------------------------
 
@@ -194,7 +199,8 @@ class Client:
         self, reference: str, argument: str, value: str = "", *, arguments: Mapping[str, str] | None = None
     ) -> Completion:
         """Suggestions for one argument of a prompt, or one variable of a resource template (anything with a `:`)."""
-        ref = {"type": "ref/resource", "uri": reference} if ":" in reference else {"type": "ref/prompt", "name": reference}
+        key, kind = ("uri", "ref/resource") if ":" in reference else ("name", "ref/prompt")
+        ref = {"type": kind, key: reference}
         params: dict[str, Any] = {"ref": ref, "argument": {"name": argument, "value": value}}
         if arguments:
             params["context"] = {"arguments": dict(arguments)}
@@ -242,7 +248,8 @@ class Client:
             return await future
         except TimeoutError:
             self._send(connection.cancel(identifier, "timeout"))
-            raise RequestTimeout(f"{method} was not answered within {seconds:g} s; the server was told to stop") from None
+            text = f"{method} was not answered within {seconds:g} s; the server was told to stop"
+            raise RequestTimeout(text) from None
         except asyncio.CancelledError:
             self._send(connection.cancel(identifier, "cancelled"))
             raise
@@ -291,7 +298,7 @@ class Client:
             if page.next_cursor is None or page.next_cursor == cursor:
                 return pages
             cursor = page.next_cursor
-        raise UnexpectedResult(f"{method} has not ended after {MAX_PAGES} pages; the server seems to go round in circles")
+        raise UnexpectedResult(f"{method} has not ended after {MAX_PAGES} pages; the server seems to go in circles")
 
     # -- what comes in ----------------------------------------------------------------------------------------------
 
@@ -396,13 +403,20 @@ class Client:
 def _link_to(target: Any) -> Link:
     if isinstance(target, Serves):
         return DirectLink(target)
-    if isinstance(target, list | tuple) and target and all(isinstance(part, str) for part in target):
-        return TransportLink(lambda: _spawn(target))
-    if hasattr(target, "receive") and hasattr(target, "reserve"):
-        return TransportLink(lambda: target)
+    if isinstance(target, list | tuple) and (command := _command(cast("Sequence[Any]", target))):
+        return TransportLink(lambda: _spawn(command))
+    transport = cast("Any", target)
+    if hasattr(transport, "receive") and hasattr(transport, "reserve"):
+        return TransportLink(lambda: transport)
     raise MisuseError(
-        f"cannot connect to {target!r}: expected a Server, a Transport, or a command as a list such as ['python', 'server.py']"
+        f"cannot connect to {transport!r}: expected a Server, a Transport, or a command as a list, "
+        "such as ['python', 'server.py']"
     )
+
+
+def _command(target: Sequence[Any]) -> list[str]:
+    """The command line, or nothing where it is none."""
+    return list(target) if all(isinstance(part, str) for part in target) else []
 
 
 def _spawn(command: Sequence[str]) -> Awaitable[Transport]:
@@ -422,13 +436,23 @@ def _decode(raw: msgspec.Raw, kind: type[T]) -> T:
     except UNREADABLE as error:
         raise UnexpectedResult(f"the server's result is no {kind.__name__}: {error}") from None
     if result.result_type != "complete" and result.result_type is not None:
-        raise UnexpectedResult(f"the server's result has the type {result.result_type!r}, which this client does not know")
+        raise UnexpectedResult(f"the server's result is of the type {result.result_type!r}, unknown to this client")
     return result
 
 
+def _unwrapped(value: Any) -> Any:
+    """The value inside of `{"result": value}`, in which legacy revisions send what is no object."""
+    if not isinstance(value, dict):
+        return value
+    members = cast("dict[str, Any]", value)
+    return members["result"] if set(members) == {"result"} else members
+
+
 def _supported(data: Any) -> Sequence[str]:
-    supported = data.get("supported") if isinstance(data, dict) else None
-    return supported if isinstance(supported, list) else []
+    try:
+        return msgspec.convert(data, _Supported).supported
+    except msgspec.ValidationError:
+        return []
 
 
 def _text(result: CallToolResult) -> str:

@@ -74,19 +74,23 @@ class DirectLink:
         self._receive: Receiver | None = None
 
     async def open(self, receive: Receiver, lost: Callable[[BaseException], None]) -> None:
+        """Connect, see `Link.open`."""
         self._receive = receive
         await self._stack.enter_async_context(self._server.running())
         self._session = self._server.session(self)
 
     def send(self, message: bytes) -> bytes | None:
+        """Send now, see `Link.send`."""
         if self._session is None:
             raise MisuseError("the client is not connected: use it inside `async with Client(…) as client:`")
         return self._session.feed(message)
 
     async def send_later(self, message: bytes) -> None:
+        """Send when there is room, see `Link.send_later`."""
         raise AssertionError("a direct link never has to wait")
 
     async def aclose(self) -> None:
+        """Let go of the server."""
         session, self._session = self._session, None
         if session is not None:
             session.close()
@@ -117,11 +121,14 @@ class TransportLink:
         self._reading: asyncio.Task[None] | None = None
 
     async def open(self, receive: Receiver, lost: Callable[[BaseException], None]) -> None:
+        """Connect, see `Link.open`."""
         made = self._make()
-        self._transport = await made if asyncio.iscoroutine(made) else made
-        self._reading = asyncio.create_task(self._read(self._transport, receive, lost))
+        transport: Transport = await made if asyncio.iscoroutine(made) else made
+        self._transport = transport
+        self._reading = asyncio.create_task(self._read(transport, receive, lost))
 
     def send(self, message: bytes) -> bytes | None:
+        """Send now, see `Link.send`."""
         if self._transport is None:
             raise MisuseError("the client is not connected: use it inside `async with Client(…) as client:`")
         try:
@@ -134,6 +141,7 @@ class TransportLink:
         return None
 
     async def send_later(self, message: bytes) -> None:
+        """Send when there is room, see `Link.send_later`."""
         assert self._transport is not None
         try:
             permit = await self._transport.reserve()
@@ -142,6 +150,7 @@ class TransportLink:
             raise ConnectionLost("the server has closed the connection") from error
 
     async def aclose(self) -> None:
+        """Let go of the server."""
         transport, self._transport = self._transport, None
         if transport is not None:
             await transport.aclose()

@@ -10,9 +10,9 @@ from typing import Any, Final
 import msgspec
 
 from tybalt.errors import Era, McpError
+from tybalt.types.adaptation import adapt
 from tybalt.types.base import Wire
 from tybalt.types.implementation import Implementation
-from tybalt.types.adaptation import adapt
 from tybalt.types.revisions import era_of
 
 RequestId = int | str
@@ -57,7 +57,7 @@ class Answers:
         value = {} if result is None else self._plain(result, wrapped)
         if self.era == "legacy":
             return self._splice(request_id, self._opening_bare, encode(value))
-        meta = {SERVER_INFO: self._info} | (value.pop("_meta", None) or {})
+        meta: dict[str, Any] = {SERVER_INFO: self._info} | (value.pop("_meta", None) or {})
         kind = value.pop("resultType", None) or "complete"
         return self._splice(request_id, _RESULT, encode({"resultType": kind, "_meta": meta} | value))
 

@@ -170,12 +170,15 @@ class ClientConnection:
         """What one message means. Never raises for anything a server can send."""
         try:
             answer = _decode_answer(message)
-            if answer.id in self.waiting:
-                self.waiting.discard(answer.id)
-                return answer
-            return None
         except UNREADABLE:
-            pass
+            return self._receive_slowly(message)
+        if answer.id not in self.waiting:
+            return None
+        self.waiting.discard(answer.id)
+        return answer
+
+    def _receive_slowly(self, message: bytes) -> Event:
+        """Anything but a successful answer."""
         try:
             incoming = _decode(message)
         except UNREADABLE as error:

@@ -97,7 +97,7 @@ class Envelope(Struct, frozen=True):
     params: Raw | None = None
 
 
-class Unanswerable(Exception):  # noqa: N818 (not an error of the tree: carries one, with the id it belongs to)
+class Unanswerable(Exception):
     """A message that is not a valid JSON-RPC message: `error` is the answer, under `id` where that could be read."""
 
     def __init__(self, error: ParseError | InvalidRequest, request_id: int | str | None = None) -> None:
@@ -164,7 +164,7 @@ def read_request(message: bytes, kind: type[Struct]) -> Any:
 
 
 def read_params(params: Raw | None) -> dict[str, Raw]:
-    """The top-level fields of `params`, raw; `{}` where there are none; raises `InvalidParams` for anything but an object."""
+    """The top-level fields of `params`, raw; `{}` where there are none. Raises `InvalidParams` for no object."""
     if params is None:
         return {}
     try:

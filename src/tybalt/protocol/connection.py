@@ -13,7 +13,7 @@ the handshake (2026-07-28 basic/versioning, "Backward Compatibility").
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec import Struct
@@ -53,7 +53,7 @@ from tybalt.protocol.handshake import Phase, next_phase
 from tybalt.protocol.prescan import vet
 from tybalt.protocol.profile import Profile
 from tybalt.protocol.responder import Responder
-from tybalt.protocol.subscriptions import MAX_URIS, ListName, Subscriptions
+from tybalt.protocol.subscriptions import MAX_URIS, ListName, Subscriptions, offers
 from tybalt.types.cancellation import CancelledNotification
 from tybalt.types.capabilities import ClientCapabilities
 from tybalt.types.content import TextContent
@@ -74,6 +74,7 @@ Action = Any
 MAX_BATCH: Final = 100
 """Messages one 2025-03-26 batch may hold."""
 
+_HEEDED: Final = ("notifications/initialized", "notifications/cancelled")
 _META_PREFIX: Final = "io.modelcontextprotocol/"
 _VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
 _MODERN: Final = "2026-07-28"
@@ -191,7 +192,7 @@ class ServerConnection:
         anything but a well-formed message of that era, which `receive` then explains. The two halves are for drivers
         that look at the request in between; they must `vet` every message first.
         """
-        own = self._own.get(type(request))
+        own = self._own.get(request.__class__)
         return request if own is None else own(request)
 
     def accept(self, request: Any) -> Responder:
@@ -239,7 +240,7 @@ class ServerConnection:
         return self.judge(request)
 
     def _looks_modern(self, envelope: Envelope, params: dict[str, Any]) -> bool:
-        """Whether a request means to be modern: it carries a protocol field in `_meta`, or the method exists only there.
+        """Whether a request means to be modern: it has a protocol field in `_meta`, or a method of modern only.
 
         A server that serves one era only takes every request as of that era.
         """
@@ -286,8 +287,8 @@ class ServerConnection:
         return MethodNotFound(f"Method not found: {method}")
 
     def _receive_notification(self, envelope: Envelope, message: bytes) -> Action:
-        """Unknown, malformed or foreign-era notifications and responses nobody asked for are ignored, as the spec says."""
-        if envelope.kind != "notification" or envelope.method not in ("notifications/initialized", "notifications/cancelled"):
+        """Unknown, malformed and foreign notifications are ignored, and so are responses nobody asked for."""
+        if envelope.kind != "notification" or envelope.method not in _HEEDED:
             return None
         try:
             decode = decode_legacy if self.decode is decode_modern else decode_modern
@@ -298,7 +299,7 @@ class ServerConnection:
 
     def _receive_batch(self, message: bytes) -> Action:
         if self.revision != "2025-03-26":
-            raise Unanswerable(InvalidRequest("a JSON array: only revision 2025-03-26 has batches; send one message each"))
+            raise Unanswerable(InvalidRequest("a JSON array: only 2025-03-26 has batches; send one message each"))
         items = read_batch(message)
         if not 0 < len(items) <= MAX_BATCH:
             raise Unanswerable(InvalidRequest(f"a batch holds 1 to {MAX_BATCH} messages, got {len(items)}"))
@@ -326,7 +327,8 @@ class ServerConnection:
             ProgressNotification: _ignore,
             RootsListChangedNotification: _ignore,
         }
-        self._legacy = self._profile.answers(self.revision or self._profile.legacy[-1] if self._profile.legacy else _MODERN)
+        spoken = self._profile.legacy[-1] if self._profile.legacy else _MODERN
+        self._legacy = self._profile.answers(self.revision or spoken)
         for kind in MODERN_REQUESTS:
             if not self._offers(method_of(kind), _MODERN):
                 own[kind] = self._absent
@@ -344,10 +346,10 @@ class ServerConnection:
         return feature is None or getattr(self._profile.capabilities, feature) is not None
 
     def _absent(self, request: Any) -> bytes:
-        return self.respond(request, self._no_such_method(method_of(type(request))))
+        return self.respond(request, self._no_such_method(method_of(request.__class__)))
 
     def _too_early(self, request: Any) -> bytes:
-        return self.respond(request, InvalidRequest(self._before_initialize(method_of(type(request)))))
+        return self.respond(request, InvalidRequest(self._before_initialize(method_of(request.__class__))))
 
     def _discover(self, request: DiscoverRequest) -> bytes:
         return self._modern.result(request.id, self._profile.discover_result())
@@ -381,7 +383,7 @@ class ServerConnection:
         return self._legacy.result(request.id, None)
 
     def _subscribe(self, request: Any) -> bytes:
-        if not (self._profile.capabilities.resources or {}).get("subscribe"):
+        if not offers(self._profile.capabilities, "resources", "subscribe"):
             return self._absent(request)
         if len(self._watched) >= MAX_URIS and request.params.uri not in self._watched:
             text = f"a connection may watch {MAX_URIS} resources; unsubscribe from one first"
@@ -396,7 +398,7 @@ class ServerConnection:
     def _cancelled(self, notification: CancelledNotification) -> Action:
         """Requests stop and stay silent, subscriptions end silently, an unknown id is ignored."""
         request_id = notification.params.request_id
-        if request_id is None or self._subscriptions.cancel(request_id):
+        if self._subscriptions.cancel(request_id):
             return None
         waiting = self._in_flight.get(request_id)
         if not waiting:
@@ -418,7 +420,7 @@ class ServerConnection:
         """
         answers = self.answers_for(request)
         if isinstance(outcome, Ok):
-            outcome = outcome.value
+            outcome = cast("Ok[Any]", outcome).value
         elif isinstance(outcome, Err | Panicked):
             outcome = outcome.error
         elif isinstance(outcome, Cancelled):
@@ -465,7 +467,7 @@ class ServerConnection:
     def list_changed(self, name: ListName) -> list[bytes]:
         """The notifications that tell this connection that a list has changed: all that want it, in both eras."""
         messages = self._subscriptions.list_changed(name, self._modern)
-        if self.is_ready and (getattr(self._profile.capabilities, name) or {}).get("listChanged"):
+        if self.is_ready and offers(self._profile.capabilities, name, "listChanged"):
             messages.append(self._legacy.notification(f"notifications/{name}/list_changed"))
         return messages
 
@@ -491,8 +493,9 @@ class ServerConnection:
         return answers.error(request.id, InternalError(describe(error)))
 
     def _error(self, request_id: RequestId | None, error: McpError, *, modern: bool | None = None) -> bytes:
-        answers = self._modern if modern or (modern is None and self.revision is None and self._profile.modern) else self._legacy
-        return answers.error(request_id, error)
+        if modern is None:
+            modern = self.revision is None and bool(self._profile.modern)
+        return (self._modern if modern else self._legacy).error(request_id, error)
 
 
 def _ignore(_: Any) -> None:
@@ -509,10 +512,9 @@ def _meta_keys(params: dict[str, Any]) -> bool:
 
 
 def _requested_revision(params: dict[str, Any]) -> str | None:
-    """The revision named in `params._meta`, if it is a string at all; what else is wrong there is told by the decoder."""
+    """The revision named in `params._meta`, if it is a string; what else is wrong there is told by the decoder."""
     try:
         meta = msgspec.json.decode(params["_meta"], type=dict[str, msgspec.Raw])
         return msgspec.json.decode(meta[_VERSION_KEY], type=str)
     except (KeyError, *UNREADABLE):
         return None
-

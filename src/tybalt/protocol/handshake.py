@@ -16,7 +16,6 @@ the phase as it was. There is no way back.
 
 from typing import Literal
 
-
 Phase = Literal["new", "answered", "ready"]
 Event = Literal["initialize", "initialized"]
 
@@ -29,5 +28,3 @@ TRANSITIONS: dict[tuple[Phase, Event], Phase] = {
 def next_phase(phase: Phase, event: Event) -> Phase | None:
     """The phase that `event` leads to, or `None` where the event has no place in `phase`."""
     return TRANSITIONS.get((phase, event))
-
-

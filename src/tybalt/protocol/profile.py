@@ -9,9 +9,9 @@ from typing import Any
 
 from tybalt.errors import MisuseError
 from tybalt.protocol.answers import Answers, encode
+from tybalt.types.adaptation import adapt
 from tybalt.types.capabilities import ServerCapabilities
 from tybalt.types.implementation import Implementation
-from tybalt.types.adaptation import adapt
 from tybalt.types.revisions import LEGACY, MODERN, REVISIONS
 
 

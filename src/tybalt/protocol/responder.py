@@ -32,7 +32,7 @@ class Responder:
         self._connection = connection
 
     def respond(self, outcome: Any) -> bytes | None:
-        """The answer as bytes to send: for a value, an `Outcome` or an exception; `None` if the request was cancelled."""
+        """The answer as bytes to send, for a value, an `Outcome` or an exception; `None` after a cancel."""
         if not self.settle():
             return None
         return self._connection.respond(self.request, outcome)

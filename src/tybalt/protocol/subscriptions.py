@@ -83,12 +83,18 @@ class Subscriptions:
         return messages
 
 
+def offers(capabilities: ServerCapabilities, name: ListName, feature: str) -> bool:
+    """Whether a server declares `feature` (`listChanged`, `subscribe`) of one of its lists."""
+    declared: dict[str, Any] | None = getattr(capabilities, name)
+    return declared is not None and bool(declared.get(feature))
+
+
 def _honoured(wanted: SubscriptionFilter, offered: ServerCapabilities) -> dict[str, Any]:
     honoured: dict[str, Any] = {}
     for name in _LISTS:
-        if getattr(wanted, f"{name}_list_changed") and (getattr(offered, name) or {}).get("listChanged"):
+        if getattr(wanted, f"{name}_list_changed") and offers(offered, name, "listChanged"):
             honoured[f"{name}ListChanged"] = True
-    if wanted.resource_subscriptions and (offered.resources or {}).get("subscribe"):
+    if wanted.resource_subscriptions and offers(offered, "resources", "subscribe"):
         honoured["resourceSubscriptions"] = wanted.resource_subscriptions
     return honoured
 

@@ -1,0 +1,1 @@
+"""The server: what it offers, how handlers are compiled, and how connections are served."""

@@ -9,16 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, Protocol
 from weakref import WeakSet
 
-
 from tybalt.errors import InvalidParams, RegistrationError, ResourceNotFound
 from tybalt.protocol.answers import Answers, encode
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.protocol.cursors import page
 from tybalt.protocol.subscriptions import ListName
 from tybalt.server.declaration import Declaration, Kind
+from tybalt.types.adaptation import adapt
 from tybalt.types.capabilities import ServerCapabilities
 from tybalt.types.implementation import Implementation
-from tybalt.types.adaptation import adapt
 from tybalt.types.revisions import REVISIONS, era_of
 
 Call = Callable[[Any, Any], bytes | None]
@@ -131,16 +130,11 @@ class Catalogue:
 
     def _may_replace(self, kind: Kind, key: str) -> bool:
         text = f"a {kind} called {key!r} is there already"
-        match self._on_duplicate:
-            case "error":
-                raise RegistrationError(f"{text}. Give one of them another name, or pass on_duplicate= to the server")
-            case "warn":
-                warnings.warn(f"{text}; the first one stays", stacklevel=4)
-                return False
-            case "replace":
-                return True
-            case "ignore":
-                return False
+        if self._on_duplicate == "error":
+            raise RegistrationError(f"{text}. Give one of them another name, or pass on_duplicate= to the server")
+        if self._on_duplicate == "warn":
+            warnings.warn(f"{text}; the first one stays", stacklevel=4)
+        return self._on_duplicate == "replace"
 
     def _changed(self, kind: Kind) -> None:
         if kind == "tool":

@@ -22,8 +22,10 @@ MAX_VALUES: Final = 100
 
 
 class Completer(Declaration[P, R], Generic[P, R]):
-    """A function that suggests values: it takes `value`, what was typed so far, and may take `arguments`, a dict of the
-    arguments that have a value already, and a `Context`. It returns strings, best first, or a `Completion`.
+    """A function that suggests values.
+
+    It takes `value`, what was typed so far, and may take `arguments`, a dict of the arguments that have a value already,
+    and a `Context`. It returns strings, best first, or a `Completion`.
     """
 
     kind = "completion"
@@ -79,11 +81,12 @@ class Completions:
                 f"completion for {argument!r}: there is no prompt or resource template {reference!r}. "
                 "Declare it first, and name a template by its whole URI"
             )
-        if argument not in declaration.parameters.names:
+        names: tuple[str, ...] = declaration.parameters.names
+        if argument not in names:
             from difflib import get_close_matches
 
-            close = get_close_matches(argument, declaration.parameters.names, 1)
-            hint = f" Did you mean {close[0]!r}?" if close else f" It has {', '.join(declaration.parameters.names)}."
+            close = get_close_matches(argument, names, 1)
+            hint = f" Did you mean {close[0]!r}?" if close else f" It has {', '.join(names)}."
             raise RegistrationError(f"completion: {declaration.where} has no argument {argument!r}.{hint}")
         self._completers[reference, argument] = Completer(function, argument=argument)
 

@@ -55,7 +55,7 @@ class Context:
 
     @property
     def client_info(self) -> Implementation | None:
-        """Name and version the client gives itself: unverified, for display and logs (2026-07-28 basic/index, `_meta`)."""
+        """Name and version the client gives itself: unverified, for display and logs only."""
         return self._session.connection.client_of(self._responder.request)[0]
 
     @property
@@ -98,7 +98,7 @@ class Context:
         return self._session.notify(self._responder.progress(progress, total, message))
 
     def log(self, level: LoggingLevel, data: Any, *, logger: str | None = None) -> Awaitable[None]:
-        """Send a log message to the client, if it asked for this level. `data` is any JSON value; never put secrets in it.
+        """Send a log message to the client, if it asked for this level. `data` is any JSON value, never a secret.
 
         Deprecated by the specification in favour of stderr and OpenTelemetry; supported for interoperability
         (2026-07-28 server/utilities/logging).

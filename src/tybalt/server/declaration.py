@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, Se
 from msgspec.structs import astuple
 
 from tybalt.errors import RegistrationError
-
 from tybalt.types.implementation import Icon
 
 if TYPE_CHECKING:
@@ -42,6 +41,7 @@ class Declaration(Generic[P, R]):
 
     def __init__(self, function: Callable[P, R], options: Mapping[str, Any]) -> None:
         self.function = function
+        self._call: Callable[..., Any] = function
         self.options = options
         self.name: str = options.get("name") or declared_name(function)
         self.tags = frozenset(options.get("tags", ()))
@@ -54,7 +54,8 @@ class Declaration(Generic[P, R]):
 
     def remade(self, function: Callable[..., Any] | None = None, **changes: Any) -> Self:
         """The same declaration of another function, or with other options."""
-        return type(self)(function or self.function, **{**self.options, **changes})  # pyright: ignore[reportCallIssue]
+        make: Callable[..., Self] = type(self)
+        return make(function or self.function, **{**self.options, **changes})
 
     @property
     def where(self) -> str:
@@ -82,11 +83,11 @@ class Declaration(Generic[P, R]):
     def invoke(self, arguments: Any, context: Any) -> Any:
         """Call the function with decoded arguments and, if it wants one, the context."""
         if self.parameters.positional:
-            return self.function(*astuple(arguments))
+            return self._call(*astuple(arguments))
         args, kwargs = self.parameters.arguments(arguments)
         for name in self.parameters.injected:
             kwargs[name] = context
-        return self.function(*args, **kwargs)
+        return self._call(*args, **kwargs)
 
     @property
     def description(self) -> str | None:
@@ -158,5 +159,5 @@ def _is_async(function: Callable[..., Any], where: str) -> bool:
     if not hasattr(inner, "__name__"):
         inner = type(inner).__call__
     if isgeneratorfunction(inner) or isasyncgenfunction(inner):
-        raise RegistrationError(f"{where}: a generator cannot be a handler yet. Collect what it yields and return a list")
+        raise RegistrationError(f"{where}: a generator cannot be a handler. Collect what it yields and return a list")
     return iscoroutinefunction(inner)

@@ -10,7 +10,8 @@ one: a program that has a `Server` but no prompt does not pay for prompts.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
+from functools import partial
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast, overload
 
 from tybalt.errors import RegistrationError
 from tybalt.server.declaration import Declaration
@@ -28,7 +29,7 @@ R = TypeVar("R")
 @overload
 def tool(function: Callable[P, R], /, **options: Unpack[ToolOptions]) -> "Tool[P, R]": ...
 @overload
-def tool(name: str | None = None, /, **options: Unpack[ToolOptions]) -> "Callable[[Callable[P, R]], Tool[P, R]]": ...
+def tool(called: str | None = None, /, **options: Unpack[ToolOptions]) -> "Callable[[Callable[P, R]], Tool[P, R]]": ...
 def tool(function: Callable[..., Any] | str | None = None, /, **options: Any) -> Any:
     """Declare a function as a tool, bare or with options: `@tool`, `@tool("name")`, `@tool(title=…)`.
 
@@ -42,7 +43,9 @@ def tool(function: Callable[..., Any] | str | None = None, /, **options: Any) ->
 @overload
 def prompt(function: Callable[P, R], /, **options: Unpack[PromptOptions]) -> "Prompt[P, R]": ...
 @overload
-def prompt(name: str | None = None, /, **options: Unpack[PromptOptions]) -> "Callable[[Callable[P, R]], Prompt[P, R]]": ...
+def prompt(
+    called: str | None = None, /, **options: Unpack[PromptOptions]
+) -> "Callable[[Callable[P, R]], Prompt[P, R]]": ...
 def prompt(function: Callable[..., Any] | str | None = None, /, **options: Any) -> Any:
     """Declare a function as a prompt, bare or with options. Raises `RegistrationError` as `tool` does."""
     from tybalt.server.prompt import Prompt
@@ -57,7 +60,7 @@ def resource(
 
     Raises `RegistrationError` as `tool` does, and where variables and parameters do not fit.
     """
-    if not isinstance(uri, str):  # pyright: ignore[reportUnnecessaryIsInstance] (the mistake everyone makes once)
+    if not isinstance(uri, str):  # pyright: ignore[reportUnnecessaryIsInstance] (a slip everyone makes once)
         raise RegistrationError("@resource needs a URI: write @resource('data://name')")
     from tybalt.server.resource import declare_resource
 
@@ -66,7 +69,7 @@ def resource(
 
 def as_declaration(given: Any, decorator: Callable[[Any], Any]) -> Declaration[..., Any]:
     """What was declared already, or a plain function declared with `decorator`."""
-    return given if isinstance(given, Declaration) else decorator(given)
+    return cast("Declaration[..., Any]", given) if isinstance(given, Declaration) else decorator(given)
 
 
 def _declare(kind: Any, function: Callable[..., Any] | str | None, options: dict[str, Any]) -> Any:
@@ -74,4 +77,4 @@ def _declare(kind: Any, function: Callable[..., Any] | str | None, options: dict
     if callable(function):
         return kind(function, **options)
     named = options if function is None else {"name": function} | options
-    return lambda later: kind(later, **named)
+    return partial(kind, **named)

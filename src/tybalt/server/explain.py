@@ -100,9 +100,7 @@ def arms(schema: Schema, root: Schema, depth: int = 8) -> Iterator[Schema]:
 
 def expectation(schemas: list[Schema], root: Schema) -> str:
     """What would have been right, in a few words: `an integer >= 1`, `one of "a", "b"`."""
-    said: list[str] = []
-    for schema in schemas:
-        said += [words for words in map(_arm_words, arms(schema, root)) if words not in said]
+    said = dict.fromkeys(_arm_words(arm) for schema in schemas for arm in arms(schema, root))
     return _cut(" or ".join(said), MAX_TEXT) or "any value"
 
 

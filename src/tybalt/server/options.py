@@ -35,7 +35,7 @@ class ToolOptions(_Options, total=False):
 
     annotations: ToolAnnotations | Mapping[str, Any] | None
     """Hints such as `read_only_hint`, as a Struct or a mapping."""
-    output_schema: dict[str, Any] | None | UnsetType
+    output_schema: dict[str, Any] | UnsetType | None
     """In place of the one from the return annotation; `None` for no structured content at all."""
     strict: bool
     """Refuse unknown arguments and convert nothing: "5" is no integer."""

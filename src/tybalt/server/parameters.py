@@ -19,6 +19,7 @@ from typing import Annotated, Any, get_args, get_origin
 import msgspec
 from msgspec.structs import astuple
 
+from tybalt.errors import RegistrationError
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.server import explain
 from tybalt.server.annotations import Site, adopt, metadata_of, shown
@@ -27,8 +28,8 @@ from tybalt.server.custom_types import decode_strict
 from tybalt.server.docstring import Docstring, parse
 from tybalt.server.explain import Problem, explanation
 from tybalt.server.json_values import Schema
-from tybalt.server.pydantic_models import is_field
-from tybalt.server.schema import Schemas, encoded_default
+from tybalt.server.pydantic_models import Unsupported, is_field
+from tybalt.server.schema import Schemas, encoded_default, written
 from tybalt.server.signature import MISSING, read_docstring, read_parameters
 from tybalt.server.survey import is_union
 
@@ -194,7 +195,7 @@ def compile_parameters(
     return Parameters(
         arguments,
         struct=_struct(arguments, strict=strict),
-        schema=_root(arguments, properties, schemas, strict=strict),
+        schema=_root(arguments, properties, schemas, where, strict=strict),
         injected=injected,
         positionals=sum(1 for each in visible if each.kind in (_POSITIONS[:1] if injected else _POSITIONS)),
         docstring=doc,
@@ -310,14 +311,19 @@ def _struct_field(argument: Argument) -> Any:
     return msgspec.field(name=argument.name, default_factory=make)
 
 
-def _root(arguments: list[Argument], properties: dict[str, Schema], schemas: Schemas, *, strict: bool) -> Schema:
+def _root(
+    arguments: list[Argument], properties: dict[str, Schema], schemas: Schemas, where: str, *, strict: bool
+) -> Schema:
     root: Schema = {"type": "object", "properties": properties}
     required = [argument.name for argument in arguments if argument.required]
     if required:
         root["required"] = required
     if strict:
         root["additionalProperties"] = False
-    return schemas.rooted(root)
+    try:
+        return written(schemas.rooted(root))
+    except Unsupported as error:
+        raise RegistrationError(f"{where}: an example or a note in its schema is not JSON: {error}") from error
 
 
 def _members(raw: Raw, *, lax: bool) -> Mapping[str, Raw]:

@@ -36,7 +36,7 @@ async def serve_stdio(server: "Server") -> None:
 
 
 def _on_signals(stop: asyncio.Event) -> list[int]:
-    """Set `stop` on the first SIGTERM or SIGINT, end the process on the second. Where loops have no signals, nothing."""
+    """Set `stop` on the first SIGTERM or SIGINT, end the process on the second; returns the signals handled."""
     loop = asyncio.get_running_loop()
 
     def caught(number: int) -> None:

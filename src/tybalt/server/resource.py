@@ -37,7 +37,9 @@ class Readable(Declaration[P, R], Generic[P, R]):
         self.scope: CacheScope = options.get("scope", "private")
         self.ttl_ms = int(options.get("ttl", 0) * 1000)
         if ":" not in uri:
-            raise RegistrationError(f"{self.where}: {uri!r} has no scheme, so it is no URI. Write one, as in 'data://{uri}'")
+            raise RegistrationError(
+                f"{self.where}: {uri!r} has no scheme, so it is no URI. Write one, as in 'data://{uri}'"
+            )
         if self.ttl_ms < 0:
             raise RegistrationError(f"{self.where}: ttl must be 0 or more seconds, got {options.get('ttl')!r}")
         self.parameters = compile_parameters(function, where=self.where, inject=(Context,))
@@ -136,5 +138,6 @@ def declare_resource(
     function: Callable[P, R], uri: str, **options: Unpack[ResourceOptions]
 ) -> Resource[P, R] | ResourceTemplate[P, R]:
     """A resource for a plain URI, a template for one with variables."""
-    kind = ResourceTemplate if "{" in uri else Resource
-    return kind(function, uri=uri, **options)
+    if "{" in uri:
+        return ResourceTemplate(function, uri=uri, **options)
+    return Resource(function, uri=uri, **options)

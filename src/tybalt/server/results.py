@@ -32,7 +32,8 @@ from tybalt.server.encoding import Unencodable, plain_and_text, valid
 from tybalt.server.json_values import Schema, is_array, is_object
 from tybalt.server.media import Audio, File, Image, Media
 from tybalt.server.metadata import CONSTRAINTS
-from tybalt.server.schema import schema_of
+from tybalt.server.pydantic_models import Unsupported
+from tybalt.server.schema import schema_of, written
 from tybalt.server.signature import MISSING, read_docstring, read_return
 from tybalt.server.survey import is_union
 from tybalt.types.content import (
@@ -211,7 +212,7 @@ def compile_result(
     if kind != "json":
         return ResultShape(where, kind)
     adopted = adopt(annotation, Site(f"{where}: the return annotation", "output"))
-    schema = schema_of(adopted, "output")
+    schema = _written(schema_of(adopted, "output"), f"{where}: the schema of the return annotation")
     returns = parse(read_docstring(fn_or_annotation, where)).returns if is_function else ""
     if not schema:
         return ResultShape(where, "any")
@@ -253,16 +254,21 @@ def _overridden(fn: Any, is_function: bool, where: str, schema: Any) -> ResultSh
         raise RegistrationError(
             f"{where}: output_schema must be a JSON Schema as a dict, or None, not {type(schema).__name__}"
         )
-    try:
-        msgspec.json.encode(schema)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise RegistrationError(f"{where}: output_schema cannot be written as JSON: {error}") from error
+    if schema is not None:
+        schema = _written(schema, f"{where}: output_schema")
     try:
         annotation = _awaited(read_return(fn, where) if is_function else fn)
     except RegistrationError:  # nothing depends on it
         annotation = MISSING
     kind = _kind(annotation)
     return ResultShape(where, "any" if kind == "json" or schema is not None else kind, schema)
+
+
+def _written(schema: Schema, where: str) -> Schema:
+    try:
+        return written(schema)
+    except Unsupported as error:
+        raise RegistrationError(f"{where} cannot be written as JSON: {error}") from error
 
 
 def _is_function(thing: Any) -> bool:

@@ -30,6 +30,17 @@ def schema_of(annotation: Any, direction: Direction = "input") -> Schema:
     return schemas.rooted(schemas.describe(annotation))
 
 
+def written(schema: Schema) -> Schema:
+    """The schema as the JSON it becomes, with nothing in it that is the author's own object.
+
+    Raises `Unsupported` where an example or another note has no JSON form.
+    """
+    try:
+        return msgspec.json.decode(msgspec.json.encode(schema, enc_hook=encode_custom))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Unsupported(_one_line(error)) from error
+
+
 def refusal(annotation: Any, direction: Direction = "input") -> str | None:
     """Why msgspec cannot decode or describe an annotation, in one line; None when it can.
 
@@ -37,12 +48,8 @@ def refusal(annotation: Any, direction: Direction = "input") -> str | None:
     """
     try:
         Schemas(direction).describe(annotation)
-        if direction == "input":
-            msgspec.json.Decoder(annotation)
     except Unsupported as reason:
         return str(reason)
-    except (TypeError, ValueError, RecursionError) as error:
-        return _one_line(error)
     return None
 
 
@@ -50,10 +57,11 @@ def encoded_default(value: Any) -> Any:
     """A default as it stands in a schema, or `msgspec.NODEFAULT` where it has no JSON form."""
     try:
         plain = msgspec.to_builtins(value, str_keys=True, enc_hook=encode_custom)
-        msgspec.json.encode(plain)
+        if any(non_finite(plain)):
+            return msgspec.NODEFAULT
+        return msgspec.json.decode(msgspec.json.encode(plain))
     except (TypeError, ValueError, RecursionError, OverflowError):
         return msgspec.NODEFAULT
-    return msgspec.NODEFAULT if any(non_finite(plain)) else plain
 
 
 class Schemas:

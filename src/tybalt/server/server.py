@@ -6,10 +6,10 @@ any number of transports at once, in one process and on one event loop.
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from tybalt.errors import MisuseError, RegistrationError
 from tybalt.protocol.profile import Profile
@@ -109,7 +109,7 @@ class Server:
     def tool(self, function: Callable[P, R], /, **options: Unpack[ToolOptions]) -> Registered[P, R]: ...
     @overload
     def tool(
-        self, name: str | None = None, /, **options: Unpack[ToolOptions]
+        self, called: str | None = None, /, **options: Unpack[ToolOptions]
     ) -> Callable[[Callable[P, R]], Registered[P, R]]: ...
     def tool(self, function: Any = None, /, **options: Any) -> Any:
         """Offer a function as a tool: `@server.tool`, `@server.tool("name")` or `@server.tool(title=…, …)`.
@@ -123,15 +123,13 @@ class Server:
     def prompt(self, function: Callable[P, R], /, **options: Unpack[PromptOptions]) -> Registered[P, R]: ...
     @overload
     def prompt(
-        self, name: str | None = None, /, **options: Unpack[PromptOptions]
+        self, called: str | None = None, /, **options: Unpack[PromptOptions]
     ) -> Callable[[Callable[P, R]], Registered[P, R]]: ...
     def prompt(self, function: Any = None, /, **options: Any) -> Any:
         """Offer a function as a prompt: `@server.prompt` or `@server.prompt(title=…, …)`. As `tool` otherwise."""
         return self._offer(declare_prompt, function, options)
 
-    def resource(
-        self, uri: str, /, **options: Unpack[ResourceOptions]
-    ) -> Callable[[Callable[P, R]], Registered[P, R]]:
+    def resource(self, uri: str, /, **options: Unpack[ResourceOptions]) -> Callable[[Callable[P, R]], Registered[P, R]]:
         """Offer a function as the resource `uri`, or as a template where the URI has variables.
 
         `@server.resource("users://{id}/profile")` gives each variable to the parameter of its name, converted to its
@@ -146,7 +144,7 @@ class Server:
         `reference` is a handle, a prompt's name, or a template's URI. The function takes what was typed so far, and
         `arguments` if it wants those already filled in; it returns strings, best first.
         """
-        key = reference.declaration.key if isinstance(reference, Registered) else str(reference)
+        key: str = cast("Any", reference).declaration.key if isinstance(reference, Registered) else str(reference)
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
             self.completions.add(key, argument, function)
@@ -157,14 +155,13 @@ class Server:
 
     def add(self, *declarations: Declaration[..., Any] | Callable[..., Any]) -> Self:
         """Offer what `@tool`, `@resource` and `@prompt` declared; a plain function is a tool. Returns the server."""
-        for declaration in declarations:
-            if isinstance(declaration, Registered):
-                declaration = declaration.declaration
-            self._register(as_declaration(declaration, declare_tool))
+        for given in declarations:
+            handle = cast("Any", given)
+            self._register(as_declaration(handle.declaration if isinstance(given, Registered) else given, declare_tool))
         return self
 
     def handle(self, kind: Kind, key: str) -> Registered[..., Any]:
-        """The handle on a tool, prompt, resource or template by its name or URI. Raises `MisuseError` if there is none."""
+        """The handle on a component by its kind and its name or URI. Raises `MisuseError` if there is none."""
         entry = self.catalogue.entry(kind, key)
         if entry is None:
             raise MisuseError(f"there is no {kind} {key!r} on server {self.implementation.name!r}")
@@ -198,7 +195,7 @@ class Server:
     def run(self, transport: str = "stdio") -> None:
         """Serve over stdio until the client closes the stream or the process is told to stop. Blocks."""
         if transport != "stdio":
-            raise MisuseError(f"transport {transport!r} is not there; this version serves 'stdio', or `await server.serve(…)`")
+            raise MisuseError(f"there is no transport {transport!r}; there is 'stdio', and `await server.serve(…)`")
         from tybalt.server.process import run_stdio
 
         run_stdio(self)
@@ -218,7 +215,7 @@ class Server:
         return Session(self, output)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Self]:
+    async def running(self) -> AsyncGenerator[Self, None]:
         """Keep the lifespan open. Nested uses share it; the last one out closes it."""
         if self._users == 0:
             self._running = await self._start()
@@ -290,7 +287,11 @@ class Server:
         made = decorator(function, **options)
         if isinstance(made, Declaration):
             return self._register(made)
-        return lambda later: self._register(made(later))
+
+        def register(later: Callable[..., Any]) -> Registered[..., Any]:
+            return self._register(made(later))
+
+        return register
 
     def _register(self, declaration: Any) -> Registered[..., Any]:
         if self._strict and declaration.kind == "tool" and not declaration.strict:

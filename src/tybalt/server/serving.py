@@ -74,7 +74,9 @@ class Outbox:
             self._flushing = None
 
 
-async def serve(server: "Server", transport: Transport, *, grace: float = 5.0, stop: asyncio.Event | None = None) -> None:
+async def serve(
+    server: "Server", transport: Transport, *, grace: float = 5.0, stop: asyncio.Event | None = None
+) -> None:
     """Serve one connection until its stream ends or `stop` is set, then let requests finish for `grace` seconds.
 
     The transport is closed on return, whatever happened. The server's lifespan must be open (`server.running()`).
@@ -96,7 +98,8 @@ async def serve(server: "Server", transport: Transport, *, grace: float = 5.0, s
 
 async def _read(session: Session, transport: Transport, outbox: Outbox, stop: asyncio.Event | None) -> None:
     if stop is None:
-        return await _read_all(session, transport, outbox)
+        await _read_all(session, transport, outbox)
+        return
     reading = asyncio.create_task(_read_all(session, transport, outbox))
     stopping = asyncio.create_task(stop.wait())
     try:

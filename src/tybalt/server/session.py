@@ -130,7 +130,7 @@ class Session:
             if declaration.timeout is not None:
                 _report_overrun(declaration, monotonic() - started)
             answer = write(request.id, value)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (a handler may raise anything)
             answer = self.failed(request, error, declaration)
         except BaseException:
             if responder is not None:
@@ -139,7 +139,7 @@ class Session:
         return answer if responder is None or responder.settle() else None
 
     def failed(self, request: Any, error: BaseException, declaration: Declaration[..., Any]) -> bytes:
-        """The answer for a handler that raised: declared errors as they are, anything else masked under a reference id."""
+        """The answer for a handler that raised: declared errors as they are, others masked under a reference id."""
         if isinstance(error, McpError | ToolError):
             return self.connection.respond(request, error)
         reference = os.urandom(4).hex()
@@ -206,16 +206,14 @@ class Session:
         if answer is not None:
             self._output.write(answer)
 
-    def _answer(
-        self, request: Any, task: asyncio.Task[Any], write: Write, declaration: Declaration[..., Any]
-    ) -> bytes:
+    def _answer(self, request: Any, task: asyncio.Task[Any], write: Write, declaration: Declaration[..., Any]) -> bytes:
         if task.cancelled():
             return self.connection.respond(request, Cancelled("it was stopped while it ran"))
         if (error := task.exception()) is not None:
             return self.failed(request, error, declaration)
         try:
             return write(request.id, task.result())
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001 (a handler may raise anything)
             return self.failed(request, failure, declaration)
 
     # -- the methods ------------------------------------------------------------------------------------------------
@@ -259,15 +257,18 @@ class Session:
             return self.connection.respond(request, error)
         answers = self.connection.answers_for(request)
         uri = request.params.uri
-        return self.run(request, resource, arguments, lambda ident, value: answers.result(ident, resource.result(uri, value)))
+
+        def write(request_id: int | str, value: Any) -> bytes:
+            return answers.result(request_id, resource.result(uri, value))
+
+        return self.run(request, resource, arguments, write)
 
     def _get_prompt(self, request: Any) -> bytes | None:
         try:
             prompt, arguments = self._catalogue.prompt_call(request.params.name, request.params.arguments or {})
         except McpError as error:
             return self.connection.respond(request, error)
-        answers = self.connection.answers_for(request)
-        return self.run(request, prompt, arguments, lambda ident, value: answers.result(ident, prompt.result(value)))
+        return self.run(request, prompt, arguments, self._writer(request, prompt.result))
 
     def _complete(self, request: Any) -> bytes | None:
         answers = self.connection.answers_for(request)
@@ -275,9 +276,13 @@ class Session:
             completer, arguments = self.server.completions.call(request.params)
         except McpError as error:
             return self.connection.respond(request, error)
-        if not isinstance(completer, Declaration):
+        if arguments is None:
             return answers.result(request.id, completer)
-        return self.run(request, completer, arguments, lambda ident, value: answers.result(ident, completer.result(value)))
+        return self.run(request, completer, arguments, self._writer(request, completer.result))
+
+    def _writer(self, request: Any, result_of: Callable[[Any], Any]) -> Write:
+        answers = self.connection.answers_for(request)
+        return lambda request_id, value: answers.result(request_id, result_of(value))
 
     def _cancel(self, action: CancelRequest) -> None:
         for responder in action.responders:
@@ -338,7 +343,7 @@ class Session:
     ) -> Any:
         depth = _nesting.get() + 1
         if depth > MAX_NESTING:
-            raise MisuseError(f"{declaration.where}: nested {depth} deep; a call may lead to at most {MAX_NESTING} others")
+            raise MisuseError(f"{declaration.where}: nested {depth} deep; at most {MAX_NESTING} calls may nest")
         token = _nesting.set(depth)
         try:
             context = Context(self, responder, message) if declaration.wants_context else None
@@ -413,8 +418,9 @@ def _compile_feed(session: Session) -> Callable[[bytes], bytes | None]:
 
 
 async def _bounded(coroutine: Coroutine[Any, Any, Any], seconds: float, declaration: Declaration[..., Any]) -> Any:
+    scope = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds) as scope:
+        async with scope:
             return await coroutine
     except TimeoutError:
         if not scope.expired():
@@ -426,5 +432,3 @@ async def _bounded(coroutine: Coroutine[Any, Any, Any], seconds: float, declarat
 def _report_overrun(declaration: Declaration[..., Any], seconds: float) -> None:
     if declaration.timeout is not None and seconds > declaration.timeout:
         logger.warning("%s took %.3g s, more than its %g s", declaration.where, seconds, declaration.timeout)
-
-

@@ -102,7 +102,7 @@ def _scalar_call(tool: Tool[..., Any], answers: Answers, writer: Writer) -> Call
                 text = encode(value)
                 return join((head, encode(request.id), opening, text, middle, text, close))
             return write(request.id, value)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (a handler may raise anything)
             return session.failed(request, error, tool)
 
     return call
@@ -121,7 +121,7 @@ def _inline_call(tool: Tool[..., Any], answers: Answers, writer: Writer) -> Call
                 return arguments
         try:
             return write(request.id, function(*astuple(arguments)))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (a handler may raise anything)
             return session.failed(request, error, tool)
 
     return call
@@ -149,7 +149,7 @@ def _async_call(tool: Tool[..., Any], answers: Answers, writer: Writer) -> Call:
                 text = encode(value)
                 return join((head, encode(request.id), opening, text, middle, text, close))
             return write(request.id, value)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (a handler may raise anything)
             return session.failed(request, error, tool)
 
     return call

@@ -25,7 +25,7 @@ _TEXT: Final = b'"content":[{"type":"text","text":'
 class Writer(Struct, frozen=True):
     """How one tool's results are written: `write` for any value, `pieces` for one of exactly the type `expected`.
 
-    Such a value is written as `pieces[0] + id + pieces[1] + value + pieces[2] + value + pieces[3]`, id and value encoded.
+    Such a value is written as `pieces[0] + id + pieces[1] + value + pieces[2] + value + pieces[3]`, both encoded.
     """
 
     write: Write

@@ -1,4 +1,4 @@
-"""The public test kit: `Pair`, golden conversations, `check_transport`. For the tests of those who use Tybalt, and ours."""
+"""The public test kit: `Pair`, golden conversations, `check_transport`; for your tests, and ours."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
