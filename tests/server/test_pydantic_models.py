@@ -4,6 +4,7 @@ import importlib.util
 import subprocess
 import sys
 import textwrap
+from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -152,6 +153,11 @@ class Hidden:
     secret: pydantic.SecretStr
 
 
+@dataclass
+class Queue:
+    waiting: deque[int]
+
+
 Identifier = NewType("Identifier", Annotated[int, Meta(description="d")])
 
 
@@ -231,6 +237,9 @@ def test_field_becomes_meta(annotation: Any, schema: dict[str, Any], good: bytes
         (str | datetime, b'"a"', "a", b"[]"),
         (date | int, b'"2026-07-28"', date(2026, 7, 28), b'"x"'),
         (Annotated[str | bytes, Meta(max_length=2)], b'"ab"', "ab", b'"abc"'),
+        (deque[int], b"[1]", deque([1]), b'["a"]'),
+        (Queue, b'{"waiting":[1]}', Queue(deque([1])), b'{"waiting":["a"]}'),
+        (Annotated[int | Decimal, Field(ge=1)], b"1", 1, b"0"),
         (Annotated[str | bytes, "what"], b'"ab"', "ab", b"5"),
         (list[Point | CatModel], b'[{"kind":"cat","lives":9}]', [CatModel(kind="cat", lives=9)], b"[{}]"),
         (dict[str, int] | Typed, b'{"n":1}', {"n": 1}, b"5"),
@@ -293,6 +302,16 @@ def test_a_field_no_parameter_can_have_is_refused(field: Any, words: str) -> Non
 
     with pytest.raises(RegistrationError, match=f"parameter 'x': `Field`: .*{words}"):
         compiled(fn)
+
+
+def test_a_type_of_pydantic_s_that_needs_another_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "email_validator", None)
+    assert "email-validator is not installed" in refused(pydantic.EmailStr)
+
+
+def test_arguments_of_a_generic_are_in_the_schema() -> None:
+    assert property_of(deque[int]) == {"type": "array", "items": {"type": "integer"}}
+    assert property_of(Queue)["properties"]["waiting"] == {"type": "array", "items": {"type": "integer"}}
 
 
 def test_constraints_that_neither_would_check_together_are_refused() -> None:

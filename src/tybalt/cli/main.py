@@ -16,7 +16,6 @@ import msgspec
 from tybalt.cli.target import TargetError, load_server
 from tybalt.errors import McpError, RegistrationError, ToolError, describe
 
-
 _TARGET = "a Python file, and the name of the Server in it if it has several"
 
 

@@ -10,7 +10,7 @@ from collections import abc
 from collections.abc import Callable
 from enum import Enum
 from types import NoneType
-from typing import Annotated, Any, ForwardRef, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, ForwardRef, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -20,7 +20,7 @@ from tybalt.server.custom_types import Choice, adapted, alternatives
 from tybalt.server.metadata import Metadata, Uncheckable, for_pydantic, read_metadata
 from tybalt.server.pydantic_models import Adapter, Direction, Unsupported
 from tybalt.server.schema import refusal
-from tybalt.server.survey import is_union, survey
+from tybalt.server.survey import CONTAINERS, is_foreign_generic, is_union, survey
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -78,12 +78,8 @@ def shown(annotation: Any) -> str:
     return str(annotation).replace("typing.", "").replace("NoneType", "None")
 
 
-_PLAIN = (int, str, float, bool, Any, None, NoneType, list, dict, bytes)
+_PLAIN = (int, str, float, bool, Any, None, NoneType, list, dict, bytes, msgspec.UnsetType)
 _CONSTRAINED = (int, float, str, bytes, bool, list, dict, set, frozenset, tuple)  # msgspec has all that fit these
-_CONTAINERS: tuple[Any, ...] = (
-    *(list, dict, set, frozenset, tuple),
-    *(abc.Sequence, abc.MutableSequence, abc.Collection, abc.Set, abc.MutableSet, abc.Mapping, abc.MutableMapping),
-)
 _CALLABLE: Any = abc.Callable
 _STREAMS: tuple[Any, ...] = (abc.Iterator, abc.Generator, abc.AsyncIterable, abc.AsyncIterator, abc.AsyncGenerator)
 
@@ -104,9 +100,11 @@ def _translated(annotation: Any, site: Site) -> Any:
         return adopt(annotation.__supertype__, site)
     if hasattr(origin, "__value__"):
         return adopt(origin.__value__[arguments], site) if arguments else _alias(annotation, site)
-    if origin is abc.Iterable or (origin in _STREAMS and site.direction == "output"):
-        return list[adopt(arguments[0], site)] if arguments else list
-    if origin in _CONTAINERS and arguments:
+    if origin is Final:
+        return adopt(arguments[0], site)
+    if origin is abc.Iterable or origin in _STREAMS:
+        return _list(annotation, origin, arguments, site)
+    if origin in CONTAINERS and arguments:
         return _rebuilt(annotation, lambda each: adopt(each, site))
     return Any if annotation is object else _class(annotation, site)
 
@@ -127,9 +125,8 @@ def _annotated(annotation: Any, site: Site) -> Any:
         metas = metadata.metas()
     except (TypeError, ValueError) as error:
         return _by_pydantic(annotation, site, str(error))
-    if metadata.constraints and (bare := _without_none(inner)) is not None:
-        limit, notes = metas[0], metas[1:]
-        return _with(Union[Annotated[adopt(bare, site), limit], None], notes)  # noqa: UP007
+    if metadata.constraints and is_union(inner):
+        return _with(_limited(annotation, inner, metas[0], site), metas[1:])
     return _with(adopt(inner, site), metas)
 
 
@@ -144,10 +141,24 @@ def _with(kind: Any, metas: list[msgspec.Meta]) -> Any:
     return kind
 
 
-def _without_none(annotation: Any) -> Any:
-    """`X` for `X | None`, to which msgspec would not apply a constraint; None for anything else."""
-    arms = [each for each in get_args(annotation) if each is not NoneType] if is_union(annotation) else []
-    return arms[0] if len(arms) == 1 else None
+def _limited(annotation: Any, union: Any, limit: msgspec.Meta, site: Site) -> Any:
+    """A union with the constraint on each member but None, where msgspec and pydantic check it."""
+    members = [each for each in get_args(union) if each is not NoneType]
+    limited = [Annotated[adopt(each, site), limit] for each in members]
+    reasons = [reason for each in limited if (reason := refusal(each, site.direction)) is not None]
+    if reasons and all(_bare(each) in _CONSTRAINED for each in members):
+        raise site.refuse(
+            f"the annotation {shown(annotation)} cannot be used: {reasons[0]}. "
+            "Put the constraint on the member it is meant for, as in `Annotated[int, Meta(ge=1)] | str`"
+        )
+    return Union[tuple(limited if len(members) == len(get_args(union)) else [*limited, None])]  # noqa: UP007
+
+
+def _list(annotation: Any, origin: Any, arguments: tuple[Any, ...], site: Site) -> Any:
+    """What is iterated over comes as a list; what is iterated over once can only be a result."""
+    if origin is not abc.Iterable and site.direction == "input":
+        raise site.refuse(f"the annotation {shown(annotation)} cannot be used: arguments come at once. Use list[...]")
+    return list[adopt(arguments[0], site)] if arguments else list
 
 
 def _alias(annotation: Any, site: Site) -> Any:
@@ -173,6 +184,10 @@ def _has_reference(annotation: Any) -> bool:
 
 
 def _class(annotation: Any, site: Site) -> Any:
+    if get_origin(annotation) is type:
+        raise site.refuse(f"the annotation {shown(annotation)} cannot be used. {_remedy(type)}")
+    if is_foreign_generic(annotation):
+        return _by_pydantic(annotation, site, "msgspec does not know it")
     if pydantic_models.knows(annotation) and not pydantic_models.is_model(annotation):
         return _by_pydantic(annotation, site, "only pydantic can read it")
     for finding in survey(annotation):
@@ -208,7 +223,7 @@ def _in_pydantic_words(annotation: Any) -> Any:
         return _in_pydantic_words(annotation.__supertype__)
     if is_union(annotation):
         return Union[tuple(map(_in_pydantic_words, get_args(annotation)))]  # noqa: UP007
-    if get_origin(annotation) in _CONTAINERS and get_args(annotation):
+    if get_origin(annotation) in CONTAINERS and get_args(annotation):
         return _rebuilt(annotation, _in_pydantic_words)
     return annotation
 

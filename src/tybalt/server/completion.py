@@ -24,8 +24,8 @@ MAX_VALUES: Final = 100
 class Completer(Declaration[P, R], Generic[P, R]):
     """A function that suggests values.
 
-    It takes `value`, what was typed so far, and may take `arguments`, a dict of the arguments that have a value already,
-    and a `Context`. It returns strings, best first, or a `Completion`.
+    It takes `value`, what was typed so far, and may take `arguments`, a dict of the arguments that have a value, and a
+    `Context`. It returns strings, best first, or a `Completion`.
     """
 
     kind = "completion"

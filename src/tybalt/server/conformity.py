@@ -25,12 +25,12 @@ def conformity(adopted: Any) -> Callable[[Any], Any] | None:
 
     None where nothing can be told beforehand.
     """
-    loose = _loosened(adopted)
-    if loose is Any:
-        return None
     try:
+        loose = _loosened(adopted)
         msgspec.convert(None, Union[loose, None])  # noqa: UP007 - refuses here what it would refuse at every call
     except (TypeError, ValueError):
+        return None
+    if loose is Any:
         return None
 
     def check(builtins: Any) -> None:

@@ -113,7 +113,7 @@ def describe_custom(kind: Any, direction: Direction) -> Schema:
         return _adapter(kind).schema(direction)
     except Unsupported as reason:
         name = getattr(kind, "__qualname__", kind)
-        raise Unsupported(f"{name} is no type that JSON can carry ({reason})") from reason
+        raise Unsupported(f"{name} is no type that JSON can carry") from reason
 
 
 def decode_strict(kind: Any, value: Any) -> Any:

@@ -64,8 +64,8 @@ class Adapter:
         self.annotation = annotation
         try:
             self._type_adapter: Any = pydantic.TypeAdapter(annotation)
-        except (pydantic.PydanticUserError, pydantic_core.SchemaError, NameError, TypeError, ValueError) as error:
-            raise Unsupported(_first_line(error)) from error
+        except (pydantic.PydanticUserError, pydantic_core.SchemaError, *_REFUSALS) as error:
+            raise Unsupported(_first_sentence(error)) from error
 
     def validate(self, value: Any, *, strict: bool) -> Any:
         """The typed value for decoded JSON; pydantic's `ValidationError` (a `ValueError`) when it does not fit.
@@ -84,8 +84,8 @@ class Adapter:
             return self._type_adapter.json_schema(
                 mode=mode, ref_template="#/$defs/{model}", schema_generator=_schema_generator()
             )
-        except (pydantic.PydanticUserError, NameError, TypeError, ValueError) as error:
-            raise Unsupported(_first_line(error)) from error
+        except (pydantic.PydanticUserError, *_REFUSALS) as error:
+            raise Unsupported(_first_sentence(error)) from error
 
     def dump(self, value: Any) -> Any:
         """The value as JSON builtins, by alias, as the schema for output says; `ValueError` for another type."""
@@ -217,5 +217,8 @@ def _schema_generator() -> Any:
     return WithoutFieldTitles
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+_REFUSALS = (ImportError, NameError, TypeError, ValueError)  # an ImportError: `EmailStr` needs one more package
+
+
+def _first_sentence(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]

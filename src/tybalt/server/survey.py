@@ -5,6 +5,7 @@ and annotated-types, and neither says a word about the other's. `annotations.py`
 """
 
 import typing
+from collections import abc
 from collections.abc import Iterator
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -13,6 +14,12 @@ import msgspec
 
 from tybalt.server import pydantic_models
 from tybalt.server.metadata import reader_of, shown_item
+
+CONTAINERS: tuple[Any, ...] = (
+    *(list, dict, set, frozenset, tuple),
+    *(abc.Sequence, abc.MutableSequence, abc.Collection, abc.Set, abc.MutableSet, abc.Mapping, abc.MutableMapping),
+)
+"""The generic types msgspec knows."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -25,6 +32,13 @@ class Finding(msgspec.Struct, frozen=True):
 def survey(annotation: Any) -> Iterator[Finding]:
     """Every constraint in the fields of the classes that `annotation` names, directly or through other classes."""
     yield from _within(annotation, set())
+
+
+def is_foreign_generic(annotation: Any) -> bool:
+    """Whether an annotation is a generic class msgspec does not know, of which it would see the arguments too late."""
+    origin: Any = get_origin(annotation)
+    is_class = isinstance(origin, type) and not any(hasattr(origin, mark) for mark in _MARKS)
+    return is_class and bool(get_args(annotation)) and origin not in (*CONTAINERS, Annotated, UnionType)
 
 
 def is_union(annotation: Any) -> bool:
@@ -90,6 +104,8 @@ def _metadata(annotation: Any) -> Iterator[Any]:
 
 def _only_pydantic_reads(annotation: Any) -> bool:
     arguments = get_args(annotation)
+    if is_foreign_generic(annotation):
+        return True
     if arguments:
         return any(_only_pydantic_reads(argument) for argument in arguments)
     return pydantic_models.knows(annotation) and not pydantic_models.is_model(annotation)

@@ -84,7 +84,7 @@ def compile_call(tool: Tool[..., Any], answers: Answers) -> Call:
 
 
 def _scalar_call(tool: Tool[..., Any], answers: Answers, writer: Writer) -> Call:
-    """The hot path: decode, call, join. The writer's scalar road is written out here, which saves a call (40 of 900 ns)."""
+    """The hot path: decode, call, join. The writer's scalar road is written out, which saves a call (40 of 900 ns)."""
     decode, function = tool.parameters.decode, tool.function
     head, opening, middle, close = writer.pieces
     expected, write = writer.expected, writer.write
