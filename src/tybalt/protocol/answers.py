@@ -23,6 +23,8 @@ SUBSCRIPTION_ID: Final = "io.modelcontextprotocol/subscriptionId"
 
 _HEAD: Final = b'{"jsonrpc":"2.0","id":'
 _RESULT: Final = b',"result":{'
+_WHOLE_RESULT: Final = b',"result":'
+_join: Final = b"".join
 _ERROR: Final = b',"error":'
 
 
@@ -33,7 +35,7 @@ class Answers:
     without its braces.
     """
 
-    __slots__ = ("_info", "_opening_bare", "era", "opening", "revision")
+    __slots__ = ("_comma", "_info", "era", "opening", "revision")
 
     head: Final = _HEAD
     close: Final = b"}}"
@@ -42,9 +44,9 @@ class Answers:
         self.revision = revision
         self.era: Era = era_of(revision)
         self._info = adapt(server, revision)
-        self._opening_bare = _RESULT + (b'"resultType":"complete"' if self.era == "modern" else b"")
-        meta = b',"_meta":' + encode({SERVER_INFO: self._info}) if self.era == "modern" else b""
-        self.opening = self._opening_bare + meta
+        modern = b'"resultType":"complete","_meta":' + encode({SERVER_INFO: self._info})
+        self.opening = _RESULT + (modern if self.era == "modern" else b"")
+        self._comma = b"," if self.era == "modern" else b""
 
     def result(self, request_id: RequestId, result: Any, *, wrapped: bool | None = None) -> bytes:
         """The response to `request_id` with `result`: a newest-shape Struct, a dict, encoded JSON, or `None` for {}.
@@ -53,13 +55,22 @@ class Answers:
         requires put in front; so it must hold neither `resultType` nor `_meta`. `wrapped` is `adapt`'s.
         """
         if isinstance(result, bytes | msgspec.Raw):
-            return self._splice(request_id, self.opening, bytes(result))
+            return self.encoded(request_id, bytes(result).strip()[1:-1])
         value = {} if result is None else self._plain(result, wrapped)
         if self.era == "legacy":
-            return self._splice(request_id, self._opening_bare, encode(value))
+            return _join((_HEAD, encode(request_id), _WHOLE_RESULT, encode(value), b"}"))
         meta: dict[str, Any] = {SERVER_INFO: self._info} | (value.pop("_meta", None) or {})
         kind = value.pop("resultType", None) or "complete"
-        return self._splice(request_id, _RESULT, encode({"resultType": kind, "_meta": meta} | value))
+        whole = encode({"resultType": kind, "_meta": meta} | value)
+        return _join((_HEAD, encode(request_id), _WHOLE_RESULT, whole, b"}"))
+
+    def encoded(self, request_id: RequestId, fields: bytes) -> bytes:
+        """The response to `request_id` whose result has these `fields`: encoded, and without the braces around them.
+
+        What the revision requires is put in front. The fields are copied once, which is what a long list costs.
+        """
+        comma = self._comma if fields else b""
+        return _join((_HEAD, encode(request_id), self.opening, comma, fields, b"}}"))
 
     def error(self, request_id: RequestId | None, error: McpError) -> bytes:
         """The error response to `request_id`; `None` where the id could not be read.
@@ -71,9 +82,9 @@ class Answers:
         if error.data is not None:
             body["data"] = error.data
         if request_id is not None:
-            return b"".join((_HEAD, encode(request_id), _ERROR, encode(body), b"}"))
+            return _join((_HEAD, encode(request_id), _ERROR, encode(body), b"}"))
         name = b'{"jsonrpc":"2.0"' if self.revision >= "2025-11-25" else _HEAD + b"null"
-        return b"".join((name, _ERROR, encode(body), b"}"))
+        return _join((name, _ERROR, encode(body), b"}"))
 
     def notification(self, method: str, params: dict[str, Any] | None = None) -> bytes:
         """A notification of this revision; `params` are JSON already."""
@@ -84,8 +95,3 @@ class Answers:
 
     def _plain(self, result: Any, wrapped: bool | None) -> dict[str, Any]:
         return adapt(result, self.revision, wrapped=wrapped) if isinstance(result, Wire) else dict(result)
-
-    def _splice(self, request_id: RequestId, opening: bytes, encoded: bytes) -> bytes:
-        fields = encoded.strip()[1:-1]
-        comma = b"," if fields and not opening.endswith(b"{") else b""
-        return b"".join((_HEAD, encode(request_id), opening, comma, fields, b"}}"))

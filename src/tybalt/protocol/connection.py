@@ -74,6 +74,7 @@ Action = Any
 MAX_BATCH: Final = 100
 """Messages one 2025-03-26 batch may hold."""
 
+_LEGACY_KINDS: Final = frozenset[type[Struct]](LEGACY_REQUESTS)
 _HEEDED: Final = ("notifications/initialized", "notifications/cancelled")
 _META_PREFIX: Final = "io.modelcontextprotocol/"
 _VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
@@ -148,7 +149,7 @@ class ServerConnection:
 
     def era_of(self, request: Any) -> str:
         """`modern` or `legacy`: the era a received request belongs to."""
-        return "legacy" if isinstance(request, LEGACY_REQUESTS) else "modern"
+        return "legacy" if request.__class__ in _LEGACY_KINDS else "modern"
 
     def revision_of(self, request: Any) -> str:
         """The protocol revision a received request is served in."""
@@ -156,11 +157,11 @@ class ServerConnection:
 
     def answers_for(self, request: Any) -> Answers:
         """The answer pieces of the revision a received request is served in."""
-        return self._legacy if isinstance(request, LEGACY_REQUESTS) else self._modern
+        return self._legacy if request.__class__ in _LEGACY_KINDS else self._modern
 
     def client_of(self, request: Any) -> tuple[Implementation | None, ClientCapabilities]:
         """Who sent a request and what that client can do: from its `_meta` in modern, from the handshake in legacy."""
-        if isinstance(request, LEGACY_REQUESTS):
+        if request.__class__ in _LEGACY_KINDS:
             return (self.client.info, self.client.capabilities) if self.client else (None, ClientCapabilities())
         meta = request.params.meta
         return meta.client_info, meta.client_capabilities
@@ -352,7 +353,7 @@ class ServerConnection:
         return self.respond(request, InvalidRequest(self._before_initialize(method_of(request.__class__))))
 
     def _discover(self, request: DiscoverRequest) -> bytes:
-        return self._modern.result(request.id, self._profile.discover_result())
+        return self._modern.encoded(request.id, self._profile.discover_result())
 
     def _listen(self, request: SubscriptionsListenRequest) -> bytes:
         try:
@@ -370,7 +371,7 @@ class ServerConnection:
         self.revision = self._profile.negotiate(request.params.protocol_version)
         self.client = Client(request.params.client_info, request.params.capabilities)
         self.profile = self._profile
-        return self._legacy.result(request.id, self._profile.initialize_result(self.revision))
+        return self._legacy.encoded(request.id, self._profile.initialize_result(self.revision))
 
     def _initialized(self, notification: Any) -> None:
         self.phase = next_phase(self.phase, "initialized") or self.phase
@@ -455,7 +456,7 @@ class ServerConnection:
         Modern: only if the request itself asks with `logLevel` (2026-07-28 server/utilities/logging). Legacy: from
         `logging/setLevel`, `info` until it is set. `None` too when the server does not declare `logging`.
         """
-        if isinstance(request, LEGACY_REQUESTS):
+        if request.__class__ in _LEGACY_KINDS:
             wanted = self.log_level if self._profile.capabilities.logging is not None else None
         else:
             wanted = request.params.meta.log_level

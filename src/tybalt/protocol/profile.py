@@ -61,13 +61,13 @@ class Profile:
         return found
 
     def discover_result(self) -> bytes:
-        """The result of `server/discover` as JSON, without what every modern result carries."""
+        """The fields of the result of `server/discover`, as `Answers.encoded` wants them."""
         if (found := self._encoded.get("discover")) is None:
-            found = self._encoded["discover"] = encode(self._discover)
+            found = self._encoded["discover"] = encode(self._discover)[1:-1]
         return found
 
     def initialize_result(self, revision: str) -> bytes:
-        """The result of `initialize` in the negotiated legacy `revision`, as JSON."""
+        """The fields of the result of `initialize` in the negotiated legacy `revision`."""
         if (found := self._encoded.get(revision)) is None:
             result: dict[str, Any] = {
                 "protocolVersion": revision,
@@ -76,7 +76,7 @@ class Profile:
             }
             if self.instructions:
                 result["instructions"] = self.instructions
-            found = self._encoded[revision] = encode(result)
+            found = self._encoded[revision] = encode(result)[1:-1]
         return found
 
     def negotiate(self, requested: str) -> str:

@@ -177,7 +177,7 @@ class Catalogue:
         return self._answers[revision]
 
     def page(self, kind: Kind, revision: str, cursor: str | None) -> bytes:
-        """One page of a list as the JSON of a result, encoded once until the list changes.
+        """One page of a list as the fields of a result (see `Answers.encoded`), encoded once until the list changes.
 
         Raises `InvalidParams` for a cursor that is not ours.
         """
@@ -260,7 +260,7 @@ class Catalogue:
             result["nextCursor"] = following
         if era_of(revision) == "modern":
             result |= self._hints
-        return encode(result), following
+        return encode(result)[1:-1], following
 
 
 def kind_and_key(declaration: Declaration[..., Any]) -> tuple[Kind, str]:

@@ -119,9 +119,12 @@ def _choices(declaration: Declaration[..., Any], name: str) -> list[str]:
     own = schema["properties"].get(name, {})
     if "$ref" in own:
         own = schema.get("$defs", {}).get(own["$ref"].rsplit("/", 1)[-1], own)
-    if own.get("type") == "boolean":
-        return ["true", "false"]
-    return [str(value) for value in own.get("enum", ())]
+    values: list[str] = []
+    for each in own.get("anyOf", (own,)):
+        if each.get("type") == "boolean":
+            values += ["true", "false"]
+        values += [str(value) for value in each.get("enum", ())]
+    return values
 
 
 def _result(values: Sequence[str]) -> CompleteResult:

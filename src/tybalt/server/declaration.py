@@ -94,9 +94,7 @@ class Declaration(Generic[P, R]):
         """The description option, or what the docstring says before its sections."""
         if (given := self.options.get("description")) is not None:
             return given
-        from tybalt.server.docstring import parse
-
-        return parse(unwrap(self.function).__doc__).description or None
+        return self.parameters.docstring.description or None
 
     @property
     def icons(self) -> list[Icon] | None:

@@ -62,6 +62,10 @@ class Output(Protocol):
         """Take whole messages, in order, without waiting."""
         ...
 
+    def announce(self, *messages: bytes) -> None:
+        """`write` what says nothing new when it is said twice: one that waits already need not be kept again."""
+        ...
+
     @property
     def blocked(self) -> bool:
         """Whether messages are waiting because the peer does not read."""
@@ -156,9 +160,10 @@ class Session:
         write: Write,
         declaration: Declaration[..., Any],
     ) -> bytes | None:
+        task = self.start(_within_timeout(coroutine, declaration))
         if declaration.timeout is not None:
-            coroutine = _bounded(coroutine, declaration.timeout, declaration)
-        task = self.start(coroutine)
+            # A task that is cancelled before it starts never reaches the handler's coroutine inside of its own.
+            task.add_done_callback(lambda _: coroutine.close())
         if not task.done():
             return self.wait_for(task, request, declaration, write, responder)
         answer = self._answer(request, task, write, declaration)
@@ -237,7 +242,7 @@ class Session:
         answers = self.connection.answers_for(request)
         cursor = request.params.cursor if request.params is not None else None
         try:
-            return answers.result(request.id, self._catalogue.page(kind, answers.revision, cursor))
+            return answers.encoded(request.id, self._catalogue.page(kind, answers.revision, cursor))
         except McpError as error:
             return answers.error(request.id, error)
 
@@ -348,7 +353,7 @@ class Session:
         try:
             context = Context(self, responder, message) if declaration.wants_context else None
             value = declaration.invoke(arguments, context)
-            return await value if declaration.is_async else value
+            return await _within_timeout(value, declaration) if declaration.is_async else value
         finally:
             _nesting.reset(token)
 
@@ -357,13 +362,11 @@ class Session:
     def catalogue_changed(self, name: ListName) -> None:
         """Tell the client that a list has changed, if it may know."""
         self.connection.profile = self.server.profile
-        for message in self.connection.list_changed(name):
-            self._output.write(message)
+        self._output.announce(*self.connection.list_changed(name))
 
     def resource_updated(self, uri: str) -> None:
         """Tell the client that a resource has changed, if it watches it."""
-        for message in self.connection.resource_updated(uri):
-            self._output.write(message)
+        self._output.announce(*self.connection.resource_updated(uri))
 
     def close(self) -> None:
         """Stop watching the catalogue."""

@@ -92,8 +92,8 @@ def _scalar_call(tool: Tool[..., Any], answers: Answers, writer: Writer) -> Call
     def call(request: CallToolRequest, session: Session) -> bytes | None:
         try:
             arguments = decode(request.params.arguments)
-        except UNREADABLE as error:
-            arguments = read_again(tool, request, answers, error)
+        except Exception as error:  # noqa: BLE001 (a validator may raise anything)
+            arguments = read_again(tool, request, session, answers, error)
             if type(arguments) is bytes:
                 return arguments
         try:
@@ -115,8 +115,8 @@ def _inline_call(tool: Tool[..., Any], answers: Answers, writer: Writer) -> Call
     def call(request: CallToolRequest, session: Session) -> bytes | None:
         try:
             arguments = decode(request.params.arguments)
-        except UNREADABLE as error:
-            arguments = read_again(tool, request, answers, error)
+        except Exception as error:  # noqa: BLE001 (a validator may raise anything)
+            arguments = read_again(tool, request, session, answers, error)
             if type(arguments) is bytes:
                 return arguments
         try:
@@ -136,8 +136,8 @@ def _async_call(tool: Tool[..., Any], answers: Answers, writer: Writer) -> Call:
     def call(request: CallToolRequest, session: Session) -> bytes | None:
         try:
             arguments = decode(request.params.arguments)
-        except UNREADABLE as error:
-            arguments = read_again(tool, request, answers, error)
+        except Exception as error:  # noqa: BLE001 (a validator may raise anything)
+            arguments = read_again(tool, request, session, answers, error)
             if type(arguments) is bytes:
                 return arguments
         task = session.start(function(*astuple(arguments)))
@@ -162,8 +162,8 @@ def _general_call(tool: Tool[..., Any], answers: Answers, writer: Writer) -> Cal
     def call(request: CallToolRequest, session: Session) -> bytes | None:
         try:
             arguments = decode(request.params.arguments)
-        except UNREADABLE as error:
-            arguments = read_again(tool, request, answers, error)
+        except Exception as error:  # noqa: BLE001 (a validator may raise anything)
+            arguments = read_again(tool, request, session, answers, error)
             if type(arguments) is bytes:
                 return arguments
         return session.run(request, tool, arguments, write)
@@ -171,20 +171,26 @@ def _general_call(tool: Tool[..., Any], answers: Answers, writer: Writer) -> Cal
     return call
 
 
-def read_again(tool: Tool[..., Any], request: CallToolRequest, answers: Answers, error: Exception) -> Any:
+def read_again(
+    tool: Tool[..., Any], request: CallToolRequest, session: Session, answers: Answers, error: Exception
+) -> Any:
     """A second, lax look at arguments the strict decoder refused; the error answer as bytes when that fails too.
 
     Models send "5" for 5 and a JSON string for an object. What is wrong is told to the model as a result from
     2025-11-25 on, and as -32602 before (2025-11-25 server/tools, "Error Handling").
     """
     raw = request.params.arguments
+    if not isinstance(error, UNREADABLE):
+        return session.failed(request, error, tool)
     if not isinstance(error, ValidationError):
         return answers.error(request.id, parse_error(error))
-    if not tool.strict:
-        try:
+    try:
+        if not tool.strict:
             return tool.parameters.decode_lax(raw)
-        except UNREADABLE:
-            pass
+    except UNREADABLE:
+        pass
+    except Exception as failure:  # noqa: BLE001 (a validator may raise anything)
+        return session.failed(request, failure, tool)
     text = tool.parameters.explain(raw, strict=tool.strict)
     if answers.revision < "2025-11-25":
         return answers.error(request.id, InvalidParams(f"Invalid arguments for tool {tool.name}: {text}"))

@@ -23,7 +23,7 @@ _TEXT: Final = b'"content":[{"type":"text","text":'
 
 
 class Writer(Struct, frozen=True):
-    """How one tool's results are written: `write` for any value, `pieces` for one of exactly the type `expected`.
+    """How one tool's results are written: `write` for any value, `pieces` for one whose type is `expected`, if that is set.
 
     Such a value is written as `pieces[0] + id + pieces[1] + value + pieces[2] + value + pieces[3]`, both encoded.
     """
@@ -40,7 +40,9 @@ def compile_writer(shape: ResultShape, answers: Answers) -> Writer:
     if expected is None or shape.schema is None or not is_wrapped(shape.schema) or answers.revision < "2025-06-18":
         return Writer(general)
     pieces = _pieces(answers, quoted=expected is str)
-    return Writer(_scalar(expected, pieces, general), expected, pieces)
+    write = _scalar(expected, pieces, general)
+    # Strings keep to `write`, which looks out for text that cannot be encoded; numbers and booleans always can.
+    return Writer(write) if expected is str else Writer(write, expected, pieces)
 
 
 def _general(shape: ResultShape, answers: Answers) -> Write:
@@ -58,7 +60,10 @@ def _scalar(expected: type, pieces: tuple[bytes, bytes, bytes, bytes], general: 
     def write(request_id: RequestId, value: Any) -> bytes:
         if type(value) is not expected:
             return general(request_id, value)
-        text = encode(value)
+        try:
+            text = encode(value)
+        except UnicodeEncodeError:  # Half a surrogate pair: the general road replaces it.
+            return general(request_id, value)
         return join((head, encode(request_id), opening, text, middle, text, close))
 
     return write

@@ -52,7 +52,8 @@ class MemoryTransport:
             finally:
                 self._receiver = None
         messages, self._inbox = self._inbox, []
-        self._peer._turns.wake()
+        if self._peer._turns.line:
+            self._peer._turns.wake()
         return messages
 
     async def reserve(self) -> SendPermit:
@@ -63,7 +64,11 @@ class MemoryTransport:
 
     def reserve_nowait(self) -> SendPermit | None:
         """A permit, or None while the other end is full or others wait. See `Transport.reserve_nowait`."""
-        return None if self._turns.line or not self._may_send() else self._permit()
+        peer = self._peer
+        if self._turns.line or self._closed or peer._closed or len(peer._inbox) + self._permits >= self._capacity:
+            return None if self._turns.line or not self._may_send() else self._permit()
+        self._permits += 1  # The common case, written out.
+        return _MemoryPermit(self)
 
     async def aclose(self) -> None:
         """Close this end: the peer still receives what was sent. What was not yet received here is dropped."""
@@ -77,12 +82,16 @@ class MemoryTransport:
 
     def commit(self, messages: tuple[bytes, ...]) -> None:
         """For `SendPermit`: put the messages in the peer's inbox."""
+        peer = self._peer
         self._permits -= 1
-        if self._closed or self._peer._closed:
+        if self._closed or peer._closed:
             raise self._closed_error()
-        self._peer._inbox += messages
-        self._peer._wake_receiver()
-        self._turns.wake()
+        peer._inbox += messages
+        receiver = peer._receiver
+        if receiver is not None and not receiver.done():
+            receiver.set_result(None)
+        if self._turns.line:
+            self._turns.wake()
 
     def give_back(self) -> None:
         """For `SendPermit`: free the place it held."""
@@ -113,4 +122,5 @@ class _MemoryPermit(SendPermit):
 
     def __del__(self) -> None:
         # A permit that is dropped unused must not keep its place for ever.
-        self.release()
+        if self._issuer is not None:
+            self.release()
