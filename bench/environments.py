@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterable
 
 BENCH = pathlib.Path(__file__).resolve().parent
 ROOT = BENCH.parent
@@ -45,10 +46,14 @@ def peers(missing: list[str]) -> dict[str, str]:
     return found
 
 
-def version_of(python: str) -> str:
-    """The minor version of an interpreter."""
-    question = "import sys; print('%d.%d' % sys.version_info[:2])"
-    return subprocess.run([python, "-c", question], capture_output=True, text=True, check=True).stdout.strip()
+def newest(pythons: Iterable[str]) -> str:
+    """The newest of some versions, the one that the peers are shown beside."""
+    return max(pythons, key=_numbers)
+
+
+def has(python: str, module: str) -> bool:
+    """Whether an interpreter can import a module."""
+    return subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
 
 
 def pinned(name: str) -> str:

@@ -4,6 +4,8 @@ One `Session`, fed a message, gives its answer back; no transport, no client. Th
 """
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 
 import floors
 import ours
@@ -53,7 +55,7 @@ async def _plain(python: str, effort: Effort) -> list[Row]:
         best = await interleave({name: calls(each, MESSAGE) for name, each in contenders.items()}, effort)
     row = Row(
         key="inprocess",
-        what="bytes → bytes in process, plain tool",
+        what="call in process, bytes → bytes",
         python=python,
         unit="µs",
         ours=best["feed"],
@@ -61,8 +63,45 @@ async def _plain(python: str, effort: Effort) -> list[Row]:
         floor_is="the validated floor",
         goals=[Goal(of="ratio", bound=1.3)],
     )
-    vetted = "the same as a transport delivers it, size and UTF-8 checked first"
-    return [row, replace(row, key="inprocess-vetted", what=vetted, ours=best["receive"])]
+    what = "call in process, size and UTF-8 of the message checked first"
+    vetted = replace(row, key="inprocess-vetted", what=what, ours=best["receive"])
+    return [row, vetted, await _in_turn(python, effort)]
+
+
+async def _in_turn(python: str, effort: Effort) -> Row:
+    """The same with no tool twice in a row: what the interpreter has specialized for one of them is wrong here."""
+    server = ours.server_add()
+    tools = [f"add_{number}" for number in range(8)]
+    for tool in tools:
+        server.tool(tool)(_adder())
+    messages = [call(7, tool) for tool in tools]
+    async with server.running():
+        feed = server.session(Sink()).feed
+        for message in messages:
+            require_equal(feed(message), floors.validated(message), "in process, eight tools in turn")
+
+        def each(handle: Callable[[bytes], object]) -> None:
+            for message in messages:
+                handle(message)
+
+        contenders = {"ours": calls(each, feed), "floor": calls(each, floors.validated)}
+        best = await interleave(contenders, effort)
+    return Row(
+        key="inprocess-mixed",
+        what="call in process, eight tools in turn",
+        python=python,
+        unit="µs",
+        ours=best["ours"] / len(messages),
+        floor=best["floor"] / len(messages),
+        floor_is="the validated floor",
+    )
+
+
+def _adder() -> Callable[[int, int], int]:
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    return add
 
 
 async def _legacy(python: str, effort: Effort) -> Row:
@@ -73,7 +112,7 @@ async def _legacy(python: str, effort: Effort) -> Row:
         best = await interleave({"ours": calls(session.feed, call(legacy=True))}, effort)
     return Row(
         key="inprocess-legacy",
-        what="the same in the legacy era (2025-11-25)",
+        what="call in process, legacy era (2025-11-25)",
         python=python,
         unit="µs",
         ours=best["ours"],
@@ -93,7 +132,7 @@ async def _asynchronous(python: str, effort: Effort) -> Row:
         best = await interleave({"ours": run, "floor": calls(floors.validated, MESSAGE)}, effort)
     return Row(
         key="inprocess-async",
-        what="the same, async tool that does not suspend",
+        what="call in process, async tool that does not suspend",
         python=python,
         unit="µs",
         ours=best["ours"],
@@ -152,21 +191,26 @@ async def _pieces(python: str, effort: Effort) -> list[Piece]:
     tool = server.catalogue.get("tool", "add")
     async with server.running():
         session = server.session(Sink())
-        receive = session.connection.receive
-        request = receive(MESSAGE)
+        session.feed(MESSAGE)
+        request = session.connection.decode(MESSAGE)
+        arguments = request.params.arguments
+        compiled = server.catalogue.calls("2026-07-28")["add"]
         parts = {
-            "receive": ("the core's `receive`: whole-envelope decode, checks", calls(receive, MESSAGE)),
-            "arguments": ("decode of the arguments", calls(tool.parameters.decode, request.params.arguments)),
+            "envelope": ("decode of the whole envelope, any method", calls(session.connection.decode, MESSAGE)),
+            "arguments": ("decode of the arguments", calls(tool.parameters.decode, arguments)),
+            "call": ("the tool: arguments, call, answer", calls(partial(_called, compiled, session), request)),
             "feed": ("`feed`: all of it", calls(session.feed, MESSAGE)),
-            "floor-envelope": ("floor: whole-envelope decode", calls(floors.decode_request, MESSAGE)),
-            "floor-arguments": (
-                "floor: decode of the arguments",
-                calls(floors.decode_arguments, request.params.arguments),
-            ),
+            "receive": ("`receive`: all of it, size and UTF-8 checked first", calls(session.receive, MESSAGE)),
+            "floor-envelope": ("floor: decode of the whole envelope", calls(floors.decode_request, MESSAGE)),
+            "floor-arguments": ("floor: decode of the arguments", calls(floors.decode_arguments, arguments)),
             "floor": ("floor: all of it", calls(floors.validated, MESSAGE)),
         }
         best = await interleave({key: run for key, (_, run) in parts.items()}, effort)
     return [Piece(key=key, what=what, python=python, microseconds=best[key]) for key, (what, _) in parts.items()]
+
+
+def _called(compiled, session, request) -> bytes | None:
+    return compiled(request, session)
 
 
 def initialize(session) -> bytes | None:

@@ -32,7 +32,7 @@ async def _over_transport(python: str, effort: Effort, era: str, loop: str) -> R
     goals = [Goal(of="ratio", bound=2.5), Goal(of="peer", peer="mcp", bound=20, at_least=True)]
     return Row(
         key="memory" if era == "modern" else f"memory-{era}",
-        what=f"client → server → client in memory{'' if era == 'modern' else ', legacy'}",
+        what=f"client → server → client in memory{'' if era == 'modern' else ', legacy era'}",
         python=python,
         unit="µs",
         ours=best["ours"],
@@ -53,7 +53,7 @@ async def _direct(python: str, effort: Effort) -> Row:
         best = await interleave(contenders, effort)
     return Row(
         key="direct",
-        what="the same, direct-call mode",
+        what="client → server → client by direct call",
         python=python,
         unit="µs",
         ours=best["ours"],

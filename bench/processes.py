@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter, perf_counter_ns
 
@@ -36,6 +36,7 @@ class Piped:
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self.pid = self._process.pid
         self.input = self._process.stdin.fileno()
         self.output = self._process.stdout.fileno()
 
@@ -120,14 +121,39 @@ class Piped:
     def resident_megabytes(self) -> float:
         """The memory it holds now."""
         if sys.platform == "linux":
-            with open(f"/proc/{self._process.pid}/status") as status:
+            with open(f"/proc/{self.pid}/status") as status:
                 return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")) / 1024
-        said = subprocess.run(["ps", "-o", "rss=", "-p", str(self._process.pid)], capture_output=True, check=True)
+        said = subprocess.run(["ps", "-o", "rss=", "-p", str(self.pid)], capture_output=True, check=True)
         return int(said.stdout) / 1024
 
     def _said(self) -> str:
         self._complaints.seek(0)
         return self._complaints.read().decode(errors="replace")[-2000:]
+
+
+def can_place(cores: int) -> bool:
+    """Whether processes can be told which core to run on, and there are so many."""
+    return hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) >= cores
+
+
+@contextmanager
+def placed(cores: int, processes: Iterable[Piped]) -> Iterator[None]:
+    """Keep this process on one core and the others on that one, or on the next; 0 leaves it to the system.
+
+    Left alone, the system puts them now on one core and now on two, and the figures are two different ones.
+    """
+    if cores == 0 or not can_place(cores):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    chosen = sorted(before)[:cores]
+    try:
+        os.sched_setaffinity(0, chosen[:1])
+        for each in processes:
+            os.sched_setaffinity(each.pid, chosen[-1:])
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextmanager

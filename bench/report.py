@@ -70,7 +70,7 @@ def _goals_section(results: Results) -> str:
         "| what | Python | ours | floor | ratio | goal | met |",
         "|---|---|---:|---:|---:|---|---|",
     ]
-    lines += [_goal_line(row) for row in results.rows if row.floor is not None or row.goals]
+    lines += [_goal_line(row) for row in results.rows]
     floors = dict.fromkeys(f"{row.what}: {row.floor_is}" for row in results.rows if row.floor_is)
     notes = dict.fromkeys(f"{row.what}, Python {row.python}: {row.note}" for row in results.rows if row.note)
     return "\n".join(

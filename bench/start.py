@@ -8,7 +8,7 @@ from time import perf_counter, sleep
 
 import floors
 import stdio
-from environments import BENCH, CHILD_ENVIRONMENT
+from environments import BENCH, CHILD_ENVIRONMENT, newest
 from measurements import Goal, Results, Row
 from messages import call
 from processes import Piped, patience
@@ -18,8 +18,17 @@ LINE = call() + b"\n"
 SETTLE = 0.1
 """Seconds a process gets before its memory is looked at."""
 
+FIRST_TOOL = """
+from tybalt import Server
+@Server("bench").tool
+def add(a: int, b: int) -> int:
+    return a + b
+"""
+"""What compiles handlers is loaded with the first of them, so the import alone is not all a server pays."""
+
 IMPORTS = {
     "ours": ("import msgspec, asyncio", "from tybalt import Server"),
+    "first tool": ("import msgspec, asyncio", FIRST_TOOL),
     "mcp": ("pass", "from mcp.server import MCPServer"),
     "fastmcp": ("pass", "from fastmcp import FastMCP"),
 }
@@ -39,10 +48,10 @@ print(json.dumps([(middle - start) * 1000, len(before - none), (end - middle) * 
 
 def measure(pythons: Mapping[str, str], peers: Mapping[str, str], effort: Effort) -> Results:
     results = Results(machine={})
-    newest = max(pythons, key=lambda version: tuple(map(int, version.split("."))))
     for python, interpreter in pythons.items():
-        results.rows += _spawn(python, interpreter, peers if python == newest else {}, effort)
-        results.rows += _imports(python, interpreter, peers if python == newest else {}, effort)
+        beside = peers if python == newest(pythons) else {}
+        results.rows += _spawn(python, interpreter, beside, effort)
+        results.rows += _imports(python, interpreter, beside, effort)
     return results
 
 
@@ -107,15 +116,16 @@ def _first_answer(command: list[str], *, look: bool) -> tuple[float, float]:
 
 
 def _imports(python: str, interpreter: str, peers: Mapping[str, str], effort: Effort) -> list[Row]:
-    interpreters = {"ours": interpreter, **peers}
+    interpreters = {"ours": interpreter, "first tool": interpreter, **peers}
     best = dict.fromkeys(interpreters, (inf, 0, inf, 0))
     for number in range(effort.starts):
         for name, each in interpreters.items():
-            if name == "ours" or number < 3:
+            if name not in peers or number < 3:
                 found = _import(each, *IMPORTS[name])
                 before, _, added, _ = best[name]
                 best[name] = (min(before, found[0]), found[1], min(added, found[2]), found[3])
     base, base_modules, added, modules = best["ours"]
+    _, _, with_tool, modules_with_tool = best["first tool"]
     floor_is = "import msgspec, asyncio"
     return [
         Row(
@@ -128,6 +138,7 @@ def _imports(python: str, interpreter: str, peers: Mapping[str, str], effort: Ef
             floor_is=floor_is,
             goals=[Goal(of="difference", bound=60)],
             peers={name: best[name][2] for name in peers},
+            note=f"with a first tool it adds {with_tool:.1f} ms",
         ),
         Row(
             key="import-modules",
@@ -139,6 +150,7 @@ def _imports(python: str, interpreter: str, peers: Mapping[str, str], effort: Ef
             floor_is=floor_is,
             goals=[Goal(of="difference", bound=60)],
             peers={name: float(best[name][3]) for name in peers},
+            note=f"with a first tool it adds {modules_with_tool}",
         ),
     ]
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from math import inf
 
-from environments import BENCH
+from environments import BENCH, has, newest
 from measurements import Goal, Results, Row
 from messages import call, simple
 from msgspec.structs import replace
-from processes import Piped
+from processes import Piped, can_place, placed
 from timing import Effort, at_percent, middle
 
 LINE = call() + b"\n"
@@ -20,6 +20,7 @@ LIST = simple("tools/list") + b"\n"
 AT_ONCE = 100
 ID = re.compile(rb'"id":(\d+)')
 Command = list[str]
+_PLACES = {1: "on one core", 2: "on cores of their own"}
 
 
 class Contender:
@@ -33,11 +34,12 @@ class Contender:
 def measure(pythons: Mapping[str, str], peers: Mapping[str, str], effort: Effort) -> Results:
     results = Results(machine={})
     for python, interpreter in pythons.items():
-        with_peers = peers if python == max(pythons, key=_numbers) else {}
-        results.rows += _one_at_a_time(python, interpreter, with_peers, effort)
-        results.rows.append(_pipelined(python, interpreter, with_peers, effort))
-        results.rows.append(_concurrent(python, interpreter, with_peers, effort))
-        results.rows.append(_listing(python, interpreter, with_peers, effort))
+        beside = peers if python == newest(pythons) else {}
+        for cores in (2, 1):
+            results.rows += _one_at_a_time(python, interpreter, beside if cores == 2 else {}, effort, cores)
+        results.rows.append(_pipelined(python, interpreter, beside, effort))
+        results.rows.append(_concurrent(python, interpreter, beside, effort))
+        results.rows.append(_listing(python, interpreter, beside, effort))
     return results
 
 
@@ -57,10 +59,12 @@ def theirs(peers: Mapping[str, str], shape: str, share: float) -> dict[str, Cont
     return {name: Contender([peers[name], scripts[name], shape], share=share) for name in peers}
 
 
-def _one_at_a_time(python: str, interpreter: str, peers: Mapping[str, str], effort: Effort) -> list[Row]:
+def _one_at_a_time(python: str, interpreter: str, peers: Mapping[str, str], effort: Effort, cores: int) -> list[Row]:
+    """Client and server on cores of their own, where most of the time is the system's to wake them up; then on one."""
+    where = _PLACES[cores] if can_place(cores) else "where the system puts them"
     contenders = {"ours": ours(interpreter, "add"), "floor": floor(interpreter, "serial")}
     contenders |= theirs(peers, "add", 0.05)
-    if _has_uvloop(interpreter):
+    if has(interpreter, "uvloop"):
         contenders["uvloop"] = ours(interpreter, "uvloop")
     median: dict[str, float] = {}
     mean: dict[str, float] = {}
@@ -70,10 +74,10 @@ def _one_at_a_time(python: str, interpreter: str, peers: Mapping[str, str], effo
         median[name] = min(median.get(name, inf), middle(taken))
         mean[name] = min(mean.get(name, inf), sum(taken) / len(taken))
 
-    _in_turn(contenders, effort, 500 if effort.quick else 1500, once)
+    _in_turn(contenders, effort, 500 if effort.quick else 1500, once, cores=cores)
     row = Row(
-        key="stdio",
-        what="stdio, one request at a time (median)",
+        key="stdio" if cores == 2 else "stdio-one-core",
+        what=f"stdio, one request at a time, client and server {where} (median)",
         python=python,
         unit="µs",
         ours=median["ours"],
@@ -164,6 +168,7 @@ def _in_turn(
     count: int,
     once: Callable[[str, Piped, int], None],
     warm_up: str | None = "add",
+    cores: int = 0,
 ) -> None:
     """Start all, then ask each in every round. Peers take part in every third round: they need much longer."""
     with ExitStack() as stack:
@@ -173,6 +178,7 @@ def _in_turn(
                 process.one_at_a_time(LIST, 3)
             else:
                 process.warm_up(50 if name in ("ours", "floor", "uvloop") else 5, warm_up)
+        stack.enter_context(placed(cores, processes.values()))
         for number in range(effort.process_rounds):
             for name, process in processes.items():
                 if contenders[name].share == 1.0 or number % 3 == 0:
@@ -189,13 +195,3 @@ def _require_all(answers: bytes, count: int, name: str) -> None:
     right = answers.count(b'"text":"8"')
     if ids != set(range(1, count + 1)) or right != count:
         raise SystemExit(f"bench: {name} answered {len(ids)} of {count} ids, {right} of them with the sum")
-
-
-def _has_uvloop(interpreter: str) -> bool:
-    from subprocess import run
-
-    return run([interpreter, "-c", "import uvloop"], capture_output=True, check=False).returncode == 0
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))

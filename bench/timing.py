@@ -41,7 +41,7 @@ class Effort(Struct, frozen=True):
     @property
     def starts(self) -> int:
         """How often a process is started."""
-        return 3 if self.quick else 12
+        return 4 if self.quick else 15
 
 
 def calls(function: Callable[[Any], object], argument: object) -> Run:

@@ -3,9 +3,10 @@
     python recorder.py FOLDER COMMAND…
 
 launches COMMAND and passes lines on, both ways, unchanged. It knows no protocol: `interop.recordings` reads what it
-writes. Each run has a file of its own in FOLDER, for a client may launch a server more than once: `> ` begins a line of
-the client, `< ` one of the server, and `= ` the exit status at the end. A line is written down before it is passed on,
-so no answer stands before its question. The file stays locked until the end, so that a reader can wait for it.
+writes. Each run has a file of its own in FOLDER, for a client may launch a server more than once: `> ` begins a line
+of the client, `< ` one of the server, `! ` says that the client sent SIGTERM, and `= ` the exit status at the end. A
+line is written down before it is passed on, so no answer stands before its question. The file stays locked until the
+end, so that a reader can wait for it.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ def main(folder: str, *command: str) -> int:
     """Run `command` to its end; its exit status."""
     with create(pathlib.Path(folder)) as record:
         server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        # A client ends a server that does not go by itself, and may give up on it before it has gone.
-        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+
+        def terminate(*_: object) -> None:
+            record.write(b"! SIGTERM\n")
+            server.terminate()
+
+        signal.signal(signal.SIGTERM, terminate)
         assert server.stdin is not None
         assert server.stdout is not None
         questions = (sys.stdin.buffer, server.stdin, b"> ", record)

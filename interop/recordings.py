@@ -10,7 +10,7 @@ import json
 import pathlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 RECORDER = pathlib.Path(__file__).with_name("recorder.py")
@@ -65,10 +65,14 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Recording:
-    """One run of a server: what was said, in order, and its exit status; `None` where the recorder was killed."""
+    """One run of a server: what was said, in order, and how it ended.
+
+    `status` is its exit status, `None` where the recorder was killed; `terminated`, whether the client sent SIGTERM.
+    """
 
     lines: tuple[Line, ...]
     status: int | None
+    terminated: bool = False
 
     @classmethod
     def of(cls, path: pathlib.Path) -> Recording:
@@ -76,8 +80,9 @@ class Recording:
         with path.open("rb") as record:
             fcntl.flock(record, fcntl.LOCK_SH)
             texts = record.read().decode(errors="replace").split("\n")[:-1]
-        status = int(texts.pop().removeprefix("= ")) if texts and texts[-1].startswith("= ") else None
-        return cls(tuple(Line(SIDES[text[:2]], text[2:]) for text in texts), status)
+        said = tuple(Line(SIDES[text[:2]], text[2:]) for text in texts if text[:2] in SIDES)
+        status = next((int(text[2:]) for text in texts if text[:2] == "= "), None)
+        return cls(said, status, terminated="! SIGTERM" in texts)
 
     def messages(self, side: Side | None = None) -> list[Message]:
         """Every message of one side, or of both."""
@@ -108,4 +113,4 @@ class Recording:
     def after(self, marker: Message) -> Recording:
         """What was said after this message."""
         position = next(at for at, line in enumerate(self.lines) if marker in line.messages)
-        return Recording(self.lines[position + 1 :], self.status)
+        return replace(self, lines=self.lines[position + 1 :])

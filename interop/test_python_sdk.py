@@ -1,7 +1,7 @@
 """The official Python SDK's `Client` launches our servers over stdio and uses all they have, in every revision.
 
-`mode="auto"` probes for a modern server, a modern revision as mode goes straight ahead, and `mode="legacy"` shakes hands.
-The SDK always asks for the newest legacy revision; for the older ones we have it ask for another.
+`mode="auto"` probes for a modern server, a modern revision as mode goes straight ahead, and `mode="legacy"` shakes
+hands. The SDK always asks for the newest legacy revision; for the older ones we have it ask for another.
 """
 
 from __future__ import annotations
@@ -142,7 +142,10 @@ async def test_pages(changing, peer):
     async with peer.connect(changing) as client:
         first = await client.list_tools()
         second = await client.list_tools(cursor=first.next_cursor)
-        assert [[each.name for each in page.tools] for page in (first, second)] == [["grow", "leave", "shrink"], ["touch"]]
+        assert [[each.name for each in page.tools] for page in (first, second)] == [
+            ["grow", "leave", "shrink"],
+            ["touch"],
+        ]
         assert second.next_cursor is None
         with pytest.raises(MCPError) as caught:
             await client.list_tools(cursor="nonsense")

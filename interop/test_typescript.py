@@ -69,7 +69,12 @@ def conversation(
     folder = tmp_path_factory.mktemp("typescript")
     everything, changing = Recorded(folder / "everything", EVERYTHING), Recorded(folder / "changing", CHANGING)
     servers = {"everything": everything.command, "changing": changing.command}
-    return Conversation(request.param, run_program(node, folder, request.param.program, request.param.options | servers), everything, changing)
+    return Conversation(
+        request.param,
+        run_program(node, folder, request.param.program, request.param.options | servers),
+        everything,
+        changing,
+    )
 
 
 def run_program(node: str, home: pathlib.Path, program: str, options: dict[str, Any]) -> Any:
@@ -95,7 +100,10 @@ def test_who_is_there(conversation):
 def test_the_revision(conversation):
     recording = conversation.recording(conversation.everything)
     if conversation.is_modern:
-        versions = {each["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] for each in recording.requests("tools/call")}
+        versions = {
+            each["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"]
+            for each in recording.requests("tools/call")
+        }
         assert versions == {conversation.way.revision}
         assert recording.requests("initialize") == []
     else:
@@ -165,7 +173,10 @@ def test_reading(conversation):
 def test_prompts_and_completion(conversation):
     report = conversation.report["everything"]
     (message,) = report["review"]["messages"]
-    assert message == {"role": "user", "content": {"type": "text", "text": "Please review this python code:\n\nprint(1)"}}
+    assert message == {
+        "role": "user",
+        "content": {"type": "text", "text": "Please review this python code:\n\nprint(1)"},
+    }
     assert report["languages"]["completion"]["values"] == ["python", "pascal", "perl"]
     assert report["ids"]["completion"]["values"] == []
 
@@ -177,7 +188,9 @@ def test_progress(conversation):
     sent = recording.progress(recording.request("tools/call", arguments={"to": 5, "pause": 0.05}))
     message = {"message": "step %d"} if conversation.has("2025-03-26") else {}
     steps = range(1, 6)
-    expected = [{"progress": step, "total": 5} | {key: value % step for key, value in message.items()} for step in steps]
+    expected = [
+        {"progress": step, "total": 5} | {key: value % step for key, value in message.items()} for step in steps
+    ]
     assert [without_token(each) for each in sent] == expected
     # What arrives together with the answer the clients drop: the answer ends the request first.
     assert report["progress"] == [each for each in expected if each in report["progress"]] != []

@@ -1,14 +1,16 @@
 """Whether what went over the wire is what the revision in use allows: every message against its published schema.
 
-`complaints_about_server` judges a recording of our server, `complaints_about_client` one of our client. Both are strict:
-a member that the revision does not list is a complaint. Beyond the schemas they look at what only a conversation shows:
-that each request is answered once, that progress increases and ends with the answer, that log messages and change
-notifications come to those who asked. A test says what should have been said; this says that what was said is well said.
+`complaints_about_server` judges a recording of our server, `complaints_about_client` one of our client. Both are
+strict: a member that the revision does not list is a complaint. Beyond the schemas they look at what only a
+conversation shows: that each request is answered once, that progress increases and ends with the answer, that log
+messages and change notifications come to those who asked. A test says what should have been said; this says that
+what was said is well said.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -35,7 +37,9 @@ def complaints_about_server(recording: Recording) -> list[str]:
     conversation = Conversation()
     told = list(conversation.listen_to(recording))
     told += [f"never answered: {shortened(request)}" for request in conversation.unanswered]
-    return told if recording.status == 0 else [*told, f"the server ended with status {recording.status}"]
+    # The TypeScript client closes stdin and sends SIGTERM at once: one that ends by either has ended well.
+    well = (0, -signal.SIGTERM) if recording.terminated else (0,)
+    return told if recording.status in well else [*told, f"the server ended with status {recording.status}"]
 
 
 def complaints_about_client(recording: Recording) -> list[str]:
@@ -46,12 +50,20 @@ def complaints_about_client(recording: Recording) -> list[str]:
         for message in line.messages:
             if line.side == "server":
                 list(conversation.receive(message))
-            elif "method" in message:
-                conversation.ask(message)
-                told += invalid(conversation.revision, names(conversation.revision)[message["method"]], message)
             else:
-                told += invalid(conversation.revision, response_name(conversation.revision, message), message)
+                conversation.ask(message)
+                told += complaints_about_saying(conversation.revision, message)
     return told
+
+
+def complaints_about_saying(revision: str, message: Message) -> list[str]:
+    """What is wrong with one message of a client."""
+    if "method" not in message:
+        return invalid(revision, response_name(revision, message), message)
+    name = names(revision).get(message["method"])
+    if name is None:
+        return [f"{revision} has no {message['method']}"]
+    return invalid(revision, name, message)
 
 
 class Conversation:
@@ -113,9 +125,8 @@ class Conversation:
         except ValueError as error:
             yield f"no JSON: {error}"
             return
-        if isinstance(found, list):
-            if self.revision != "2025-03-26" or not found:
-                yield "only 2025-03-26 has batches, and none is empty"
+        if isinstance(found, list) and (self.revision != "2025-03-26" or not found):
+            yield "only 2025-03-26 has batches, and none is empty"
         for message in found if isinstance(found, list) else [found]:
             yield from self.receive(message)
 
@@ -149,7 +160,10 @@ class Conversation:
         if method == "initialize":
             self.revision = revision = result["protocolVersion"]
             self.shook_hands = True
-        yield from invalid(revision, result_name(revision, method), result)
+        name = result_name(revision, method)
+        yield from invalid(revision, name, result)
+        if name == "EmptyResult" and result:
+            yield "a result that should be empty"
         if method == "tools/list":
             self.schemas.update({(revision, tool["name"]): tool.get("outputSchema") for tool in result["tools"]})
         elif method == "tools/call" and not result.get("isError"):
@@ -159,8 +173,8 @@ class Conversation:
             self.ended.add(request["id"])
 
     def receive_notification(self, message: Message) -> Iterator[str]:
-        name = names(self.revision).get(message["method"])
-        if name is None or f"#/{key(self.revision)}/{name}" not in json.dumps(definitions(self.revision)["ServerNotification"]):
+        name = names(self.revision).get(message["method"], "")
+        if name not in server_notifications(self.revision):
             yield f"{self.revision} has no such notification of a server"
             return
         yield from invalid(self.revision, name, message)
@@ -250,12 +264,15 @@ def names(revision: str) -> dict[str, str]:
     """The definition of each method's request or notification."""
     methods = {name: each.get("properties", {}).get("method", {}) for name, each in definitions(revision).items()}
     # `ClientNotification` is a union of one, and the generator has put the one in its place.
-    return {method["const"]: name for name, method in methods.items() if "const" in method and name != "ClientNotification"}
+    return {
+        method["const"]: name for name, method in methods.items() if "const" in method and name != "ClientNotification"
+    }
 
 
-def key(revision: str) -> str:
-    """Where a published schema keeps its definitions."""
-    return "$defs" if revision >= "2025-11-25" else "definitions"
+@cache
+def server_notifications(revision: str) -> set[str]:
+    """The definitions of what a server may tell unasked."""
+    return {each["$ref"].rpartition("/")[2] for each in definitions(revision)["ServerNotification"]["anyOf"]}
 
 
 def meta_of(message: Message) -> Message:

@@ -488,7 +488,7 @@ def test_the_work_grows_with_the_length_and_not_faster(text: str, monkeypatch: p
     for piece in HOSTILE:
         for mismatch in ("", "!", "/", "%"):
             counts = [_steps(template, "s" + piece * (size // len(piece)) + mismatch) for size in (250, 500, 1000)]
-            assert counts[2] - counts[1] <= 2.5 * (counts[1] - counts[0]) + 50
+            assert counts[2] - counts[1] <= 2.5 * max(0, counts[1] - counts[0]) + 50
             assert counts[2] < 40_000
 
 
@@ -501,6 +501,7 @@ def _steps(template: UriTemplate, uri: str) -> int:
         steps += 1
         return count
 
+    template.match(uri)  # what is done only once, such as compiling a regular expression, does not count
     before = sys.gettrace()  # a debugger, or what measures coverage
     sys.settrace(count)
     try:

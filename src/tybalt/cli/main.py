@@ -9,12 +9,13 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from typing import Any
 
 import msgspec
 
 from tybalt.cli.target import TargetError, load_server
-from tybalt.errors import McpError, RegistrationError, ToolError, describe
+from tybalt.errors import McpError, TybaltError, describe
 
 _TARGET = "a Python file, and the name of the Server in it if it has several"
 
@@ -26,10 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return parsed.command(parsed)
     except TargetError as error:
         return _complain(str(error), 2)
-    except (RegistrationError, ToolError) as error:
-        return _complain(describe(error), 1)
     except McpError as error:
         return _complain(f"error {error.code}: {error.message}", 1)
+    except TybaltError as error:
+        return _complain(describe(error), 1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    load_server(parsed.target).run()
+    with redirect_stdout(sys.stderr):  # What the file prints while it is loaded; from then on the transport sees to it.
+        server = load_server(parsed.target)
+    server.run()
     return 0
 
 

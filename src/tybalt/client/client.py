@@ -9,8 +9,9 @@ Compatibility"), matches answers to calls, and turns errors into exceptions. The
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final, Literal, Self, TypeVar, cast
 
 import msgspec
@@ -36,6 +37,7 @@ from tybalt.types.discover import DiscoverResult
 from tybalt.types.implementation import Implementation
 from tybalt.types.initialize import InitializeResult
 from tybalt.types.logging import LoggingLevel
+from tybalt.types.progress import ProgressNotificationParams
 from tybalt.types.meta import LOG_LEVEL, SERVER_INFO
 from tybalt.types.prompts import GetPromptResult, ListPromptsResult, Prompt
 from tybalt.types.resources import (
@@ -46,10 +48,12 @@ from tybalt.types.resources import (
     ResourceContents,
     ResourceTemplate,
 )
-from tybalt.types.revisions import LATEST_LEGACY, LEGACY, MODERN
+from tybalt.types.revisions import LATEST_LEGACY, LEGACY
 from tybalt.types.tools import CallToolResult, ListToolsResult, Tool
 
 T = TypeVar("T")
+
+logger = logging.getLogger("tybalt.client")
 
 Era = Literal["auto", "modern", "legacy"]
 OnProgress = Callable[[float, float | None, str | None], object]
@@ -66,6 +70,9 @@ MAX_PAGES: Final = 1_000
 """Pages of one list a client follows before it believes that the server never ends it."""
 
 _MODERN_ERRORS: Final = (-32020, -32021, -32022)
+_OPENINGS: Final = ("server/discover", "initialize")
+"""What is not cancelled: the one may have met a legacy server that knows nothing yet, the other must not be
+(2025-11-25 basic/utilities/cancellation)."""
 
 
 class Client:
@@ -97,10 +104,10 @@ class Client:
         self._on_notification = on_notification
         self._connection = ClientConnection(info or Implementation(name="tybalt", version="0.1.0"))
         self._waiting: dict[int | str, asyncio.Future[msgspec.Raw]] = {}
-        self._progress: dict[int, OnProgress] = {}
+        self._progress: dict[int | str, OnProgress] = {}
         self._deadlines = Deadlines()
         self._lost: BaseException | None = None
-        self._state: Literal["new", "open", "closed"] = "new"
+        self._state: Literal["new", "opening", "probing", "open", "closed"] = "new"
         self.server_info: Implementation | None = None
         """The name and version the server gives itself."""
         self.server_capabilities = ServerCapabilities()
@@ -115,13 +122,14 @@ class Client:
     async def __aenter__(self) -> Self:
         if self._state != "new":
             raise MisuseError("a client connects once; make a new one")
-        self._state = "open"
+        self._state = "opening"
         try:
             await self._link.open(self._receive, self._on_lost)
             await self._connect()
         except BaseException:
             await self.aclose()
             raise
+        self._state = "open"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -131,8 +139,10 @@ class Client:
         """Close the connection; requests still waiting raise `ConnectionLost`. Idempotent."""
         self._state = "closed"
         self._deadlines.close()
-        await self._link.aclose()
         self._on_lost(ConnectionLost("the client was closed"))
+        await self._link.aclose()
+        if self.background:
+            await asyncio.wait(self.background)
 
     # -- tools ------------------------------------------------------------------------------------------------------
 
@@ -228,56 +238,72 @@ class Client:
         identifier, message = connection.request(method, params)
         if on_progress is not None:
             self._progress[identifier] = on_progress
+        sending = None
         try:
             answer = self._link.send(message)
         except BlockingIOError:
-            answer = None
-            sending = self._link.send_later(message)
-        else:
-            sending = None
+            answer, sending = None, self._send_later(message)
+        except BaseException:
+            self._forget(identifier)
+            raise
         if answer is not None:
             self._progress.pop(identifier, None)
             return self._answer(connection.receive(answer))
         future = self._waiting[identifier] = asyncio.get_running_loop().create_future()
+        if sending is not None:
+            sending.add_done_callback(partial(_pass_on, future))
         seconds = self._timeout if timeout is None else timeout
         if seconds is not None:
             self._deadlines.add(identifier, future, seconds)
         try:
-            if sending is not None:
-                await sending
             return await future
         except TimeoutError:
-            self._send(connection.cancel(identifier, "timeout"))
+            self._give_up(identifier, method, sending, "timeout")
             text = f"{method} was not answered within {seconds:g} s; the server was told to stop"
             raise RequestTimeout(text) from None
         except asyncio.CancelledError:
-            self._send(connection.cancel(identifier, "cancelled"))
+            self._give_up(identifier, method, sending, "cancelled")
             raise
         finally:
             self._deadlines.discard(identifier)
-            self._waiting.pop(identifier, None)
-            self._progress.pop(identifier, None)
+            self._forget(identifier)
 
     def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification; it is lost where the connection is."""
         self._send(self._connection.notification(method, params))
+
+    def _give_up(self, identifier: int, method: str, sending: "asyncio.Task[None] | None", reason: str) -> None:
+        """Stop waiting, and tell the server, unless it has not seen the request or must not be told."""
+        cancel = self._connection.cancel(identifier, reason)
+        if sending is not None and not sending.done():
+            sending.cancel()
+        elif method not in _OPENINGS:
+            self._send(cancel)
+
+    def _forget(self, identifier: int) -> None:
+        self._connection.waiting.discard(identifier)
+        self._waiting.pop(identifier, None)
+        self._progress.pop(identifier, None)
 
     def _send(self, message: bytes) -> None:
         """Send what nobody waits for."""
         try:
             self._link.send(message)
         except BlockingIOError:
-            task = asyncio.get_running_loop().create_task(self._send_quietly(message))
-            self.background.add(task)
-            task.add_done_callback(self.background.discard)
+            self._send_later(message)
         except (ConnectionLost, MisuseError):
             pass
 
-    async def _send_quietly(self, message: bytes) -> None:
-        try:
-            await self._link.send_later(message)
-        except ConnectionLost:
-            pass
+    def _send_later(self, message: bytes) -> "asyncio.Task[None]":
+        task = asyncio.get_running_loop().create_task(self._link.send_later(message))
+        self.background.add(task)
+        task.add_done_callback(self._sent)
+        return task
+
+    def _sent(self, task: "asyncio.Task[None]") -> None:
+        self.background.discard(task)
+        if not task.cancelled():
+            task.exception()  # Looked at, so that asyncio does not report it: whoever waits for an answer is told.
 
     def _with_meta(self, params: Mapping[str, Any] | None, *, progress: bool) -> dict[str, Any]:
         body = dict(params or {})
@@ -310,10 +336,12 @@ class Client:
                 future.set_result(event.result)
             return
         match event:
-            case Failed(id=identifier) if identifier is not None:
-                future = self._waiting.get(identifier)
-                if future is not None and not future.done():
-                    future.set_exception(event.error)
+            case Failed(id=None, error=error) if self._state == "probing":
+                # One request waits; an error that names none can only mean that one.
+                for future in self._waiting.values():
+                    _fail(future, error)
+            case Failed(id=identifier, error=error) if identifier is not None:
+                _fail(self._waiting.get(identifier), error)
             case Notified(method=method, params=params):
                 self._notified(method, params)
             case Asked(reply=reply):
@@ -330,61 +358,62 @@ class Client:
 
     def _notified(self, method: str, params: msgspec.Raw) -> None:
         try:
-            body: dict[str, Any] = msgspec.json.decode(params, type=dict[str, Any])
+            body = _decode_members(params)
+            news = _decode_progress(params) if method == "notifications/progress" else None
         except UNREADABLE:
             return
-        if method == "notifications/progress":
-            on_progress = self._progress.get(body.get("progressToken", -1))
-            if on_progress is not None:
-                on_progress(body.get("progress", 0), body.get("total"), body.get("message"))
-        if self._on_notification is not None:
-            self._on_notification(method, body)
+        try:
+            if news is not None and (on_progress := self._progress.get(news.progress_token)) is not None:
+                on_progress(news.progress, news.total, news.message)
+            if self._on_notification is not None:
+                self._on_notification(method, body)
+        except Exception:
+            # Raised here, it would end the connection, or blame the server's handler where the link is direct.
+            logger.exception("a callback failed on %s", method)
 
     def _on_lost(self, reason: BaseException) -> None:
         if self._lost is None:
             self._lost = reason
-        waiting = list(self._waiting.values())
-        for future in waiting:
-            if not future.done():
-                future.set_exception(ConnectionLost(str(self._lost)))
+        for future in self._waiting.values():
+            _fail(future, ConnectionLost(str(self._lost)))
 
     # -- finding the era --------------------------------------------------------------------------------------------
 
     async def _connect(self) -> None:
-        if self._era != "legacy" and await self._discover():
-            return
+        if self._era != "legacy":
+            self._state = "probing"
+            if await self._discover():
+                return
+            self._state = "opening"
         await self._initialize()
 
     async def _discover(self) -> bool:
-        """Ask for a modern server; False if this is a legacy one. Raises where no revision is shared."""
+        """Ask for a modern server; False if this is a legacy one. Raises where no revision is shared.
+
+        Whatever is neither a discover result nor an error that only modern servers have, says legacy.
+        """
         try:
             raw = await self.request("server/discover", {}, timeout=self._probe_timeout)
-        except UnsupportedRevision:
-            raise
+            found = _decode(raw, DiscoverResult)
         except McpError as error:
-            if error.code in _MODERN_ERRORS:
-                self._choose(_supported(error.data))
-                return await self._discover()
+            if error.code == UnsupportedRevision.default_code:
+                # It refuses the one modern revision there is; with a second one, that would be asked for next.
+                raise UnsupportedRevision(self.revision, _supported(error.data)) from None
+            if error.code in _MODERN_ERRORS or self._era == "modern":
+                raise
+            return False
+        except (RequestTimeout, UnexpectedResult):
             if self._era == "modern":
                 raise
             return False
-        except RequestTimeout:
-            if self._era == "modern":
-                raise
-            return False
-        found = _decode(raw, DiscoverResult)
-        self._choose(found.supported_versions)
+        if self.revision not in found.supported_versions:
+            if self._era == "auto" and set(LEGACY).intersection(found.supported_versions):
+                return False
+            raise UnsupportedRevision(self.revision, found.supported_versions)
         self.server_capabilities = found.capabilities
         self.instructions = found.instructions
-        info = (found.meta or {}).get(SERVER_INFO)
-        self.server_info = msgspec.convert(info, Implementation) if info else None
+        self.server_info = _server_info(found)
         return True
-
-    def _choose(self, supported: Sequence[str]) -> None:
-        shared = [revision for revision in MODERN if revision in supported]
-        if not shared:
-            raise UnsupportedRevision(self._connection.revision, list(supported))
-        self._connection.adopt(shared[-1])
 
     async def _initialize(self) -> None:
         self._connection.adopt(LATEST_LEGACY)
@@ -425,6 +454,21 @@ def _spawn(command: Sequence[str]) -> Awaitable[Transport]:
     return spawn(command)
 
 
+def _fail(future: "asyncio.Future[Any] | None", error: BaseException) -> None:
+    if future is not None and not future.done():
+        future.set_exception(error)
+
+
+def _pass_on(future: "asyncio.Future[Any]", sending: "asyncio.Task[None]") -> None:
+    """A request that could not be sent will not be answered."""
+    if not sending.cancelled() and (error := sending.exception()) is not None:
+        _fail(future, error)
+
+
+_decode_members = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_progress = msgspec.json.Decoder(ProgressNotificationParams).decode
+
+
 @cache
 def _decoder(kind: type[Any]) -> Callable[[msgspec.Raw], Any]:
     return msgspec.json.Decoder(kind).decode
@@ -448,11 +492,19 @@ def _unwrapped(value: Any) -> Any:
     return members["result"] if set(members) == {"result"} else members
 
 
-def _supported(data: Any) -> Sequence[str]:
+def _supported(data: Any) -> list[str]:
     try:
         return msgspec.convert(data, _Supported).supported
     except msgspec.ValidationError:
         return []
+
+
+def _server_info(found: DiscoverResult) -> Implementation | None:
+    """Who the server says it is; self-reported and for display only, so that a malformed one is none."""
+    try:
+        return msgspec.convert((found.meta or {}).get(SERVER_INFO), Implementation)
+    except msgspec.ValidationError:
+        return None
 
 
 def _text(result: CallToolResult) -> str:

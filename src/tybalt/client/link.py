@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Protocol, runtime_checkable
 
-from tybalt.errors import ConnectionLost, MisuseError, TransportClosed
+from tybalt.errors import ConnectionLost, MisuseError, TransportClosed, describe
 from tybalt.protocol.frames import Oversized
 from tybalt.transports.transport import Transport
 
@@ -103,6 +103,8 @@ class DirectLink:
             for message in messages:
                 self._receive(message)
 
+    announce = write
+
     @property
     def blocked(self) -> bool:
         """Never: the client takes everything."""
@@ -159,10 +161,15 @@ class TransportLink:
             await asyncio.wait([self._reading])
 
     async def _read(self, transport: Transport, receive: Receiver, lost: Callable[[BaseException], None]) -> None:
-        while messages := await transport.receive():
-            for message in messages:
-                if isinstance(message, Oversized):
-                    lost(ConnectionLost(f"the server sent too much at once: {message}"))
-                    return
-                receive(message)
-        lost(ConnectionLost("the server closed the connection"))
+        reason = "the server closed the connection"
+        try:
+            while messages := await transport.receive():
+                for message in messages:
+                    if isinstance(message, Oversized):
+                        reason = f"the server sent too much at once: {message}"
+                        return
+                    receive(message)
+        except Exception as error:  # noqa: BLE001 (a custom transport may raise anything; whoever waits must hear of it)
+            reason = f"reading from the server failed: {describe(error)}"
+        finally:
+            lost(ConnectionLost(reason))

@@ -121,12 +121,16 @@ class ClientConnection:
 
         `params` are JSON-able. A `_meta` in them is kept; the protocol's own keys win.
         """
-        self._next_id = identifier = self._next_id + 1
-        self.waiting.add(identifier)
+        identifier = self._next_id + 1
         if params and "_meta" in params:
             params = {**params, "_meta": {**params["_meta"], **self._envelope}}
-            return identifier, encode({"jsonrpc": "2.0", "id": identifier, "method": method, "params": params})
+            message = encode({"jsonrpc": "2.0", "id": identifier, "method": method, "params": params})
+            self._next_id = identifier
+            self.waiting.add(identifier)
+            return identifier, message
         fields = encode(params)[1:-1] if params else b""
+        self._next_id = identifier
+        self.waiting.add(identifier)
         head = self._heads.get(method) or self._head(method)
         if not self._tail:
             return identifier, _join((head, encode(identifier), _PARAMS, fields, b"}}"))

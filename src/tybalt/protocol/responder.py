@@ -5,13 +5,16 @@
 """
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tybalt.errors import McpError, MisuseError
 from tybalt.types.logging import LoggingLevel
 
 if TYPE_CHECKING:
     from tybalt.protocol.connection import ServerConnection
+
+
+_INFINITY: Final = float("inf")
 
 
 class Responder:
@@ -28,7 +31,7 @@ class Responder:
         self.request = request
         self.cancelled = False
         self._answered = False
-        self._progress: float | None = None
+        self._progress = -_INFINITY
         self._connection = connection
 
     def respond(self, outcome: Any) -> bytes | None:
@@ -46,8 +49,9 @@ class Responder:
 
         `None` when the client gave no token, when the request is answered or cancelled, and when `progress` did not
         increase: "the `progress` value MUST increase with each notification" (2026-07-28 basic/patterns/progress).
+        Nor is a NaN or an infinity sent, for which JSON has no word.
         """
-        if self._answered or self.cancelled or (self._progress is not None and progress <= self._progress):
+        if self._answered or self.cancelled or not self._progress < progress < _INFINITY:
             return None
         notification = self._connection.progress(self.request, progress, total, message)
         if notification is not None:

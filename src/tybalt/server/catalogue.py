@@ -7,7 +7,7 @@ whoever watches when it does. It serves no request: `session` looks up here and 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, Protocol
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from tybalt.errors import InvalidParams, RegistrationError, ResourceNotFound
 from tybalt.protocol.answers import Answers, encode
@@ -86,7 +86,7 @@ class Catalogue:
         self._inline: dict[str, dict[str, Call]] = {}
         self._pages: dict[tuple[Kind, str], dict[str | None, bytes | None]] = {}
         self._sequence = 0
-        self._watchers: WeakSet[Watcher] = WeakSet()
+        self._watchers: WeakKeyDictionary[Watcher, None] = WeakKeyDictionary()
 
     # -- changing it ------------------------------------------------------------------------------------------------
 
@@ -112,17 +112,19 @@ class Catalogue:
 
     def set_enabled(self, entry: Entry, enabled: bool) -> None:
         """Show an entry to clients, or hide it as if it were not there."""
+        kind, key = kind_and_key(entry.declaration)
         if entry.enabled is not enabled:
             entry.enabled = enabled
-            self._changed(kind_and_key(entry.declaration)[0])
+            if self._entries[kind].get(key) is entry:
+                self._changed(kind)
 
     def watch(self, watcher: Watcher) -> None:
-        """Tell `watcher` of changes for as long as it lives."""
-        self._watchers.add(watcher)
+        """Tell `watcher` of changes for as long as it lives, after those who watched before it."""
+        self._watchers[watcher] = None
 
     def unwatch(self, watcher: Watcher) -> None:
         """Tell `watcher` no more."""
-        self._watchers.discard(watcher)
+        self._watchers.pop(watcher, None)
 
     def watching(self) -> tuple[Watcher, ...]:
         """Who is told of changes now."""
@@ -133,7 +135,7 @@ class Catalogue:
         if self._on_duplicate == "error":
             raise RegistrationError(f"{text}. Give one of them another name, or pass on_duplicate= to the server")
         if self._on_duplicate == "warn":
-            warnings.warn(f"{text}; the first one stays", stacklevel=4)
+            warnings.warn(f"{text}; the first one stays", stacklevel=_authors_level())
         return self._on_duplicate == "replace"
 
     def _changed(self, kind: Kind) -> None:
@@ -266,3 +268,13 @@ class Catalogue:
 def kind_and_key(declaration: Declaration[..., Any]) -> tuple[Kind, str]:
     """What a declaration is, and what it is known by: a name, a URI, or a template."""
     return declaration.kind, declaration.key
+
+
+def _authors_level() -> int:
+    """The stack level, seen from the caller, of the first frame outside of this package: the author's own."""
+    from inspect import currentframe
+
+    frame, level = currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("tybalt."):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -51,10 +51,13 @@ class Completer(Declaration[P, R], Generic[P, R]):
     def result(self, value: Any) -> CompleteResult:
         """The result for what the function returned; more than 100 values are cut, and counted."""
         if isinstance(value, CompleteResult):
-            return value
-        if isinstance(value, Completion):
+            value = value.completion
+        if not isinstance(value, Completion):
+            return _result([str(each) for each in value])
+        if len(value.values) <= MAX_VALUES:
             return CompleteResult(completion=value)
-        return _result([str(each) for each in value])
+        total = len(value.values) if value.total is None else value.total
+        return CompleteResult(completion=Completion(values=value.values[:MAX_VALUES], total=total, has_more=True))
 
 
 class Completions:

@@ -24,15 +24,15 @@ def run_stdio(server: "Server") -> None:
 async def serve_stdio(server: "Server") -> None:
     """`run_stdio` inside a running loop; installs handlers for SIGTERM and SIGINT while it runs."""
     stop = asyncio.Event()
-    async with server.running():
-        transport = await stdio_transport()
-        caught = _on_signals(stop)
-        try:
-            await server.serve(transport, stop=stop)
-        finally:
-            loop = asyncio.get_running_loop()
-            for number in caught:
-                loop.remove_signal_handler(number)
+    # First the streams, so that nothing the lifespan prints can reach the client.
+    transport = await stdio_transport()
+    caught = _on_signals(stop)
+    try:
+        await server.serve(transport, stop=stop)
+    finally:
+        loop = asyncio.get_running_loop()
+        for number in caught:
+            loop.remove_signal_handler(number)
 
 
 def _on_signals(stop: asyncio.Event) -> list[int]:

@@ -5,9 +5,8 @@ any number of transports at once, in one process and on one event loop.
 """
 
 import asyncio
-import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
@@ -20,6 +19,7 @@ from tybalt.server.decorators import as_declaration
 from tybalt.server.decorators import prompt as declare_prompt
 from tybalt.server.decorators import resource as declare_resource
 from tybalt.server.decorators import tool as declare_tool
+from tybalt.server.lifetime import Hook, Lifetime
 from tybalt.server.options import CacheScope, PromptOptions, ResourceOptions, ToolOptions
 from tybalt.server.registered import Registered
 from tybalt.server.session import Output, Session
@@ -34,7 +34,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Lifespan = Callable[["Server"], AbstractAsyncContextManager[Any]]
-Hook = Callable[[], Awaitable[None] | None]
 
 
 class Server:
@@ -81,7 +80,6 @@ class Server:
         )
         self.instructions = instructions
         self.grace = grace
-        self.lifespan_value: Any = None
         self.catalogue = Catalogue(
             self.implementation,
             page_size=page_size,
@@ -93,11 +91,7 @@ class Server:
         self._revisions = _revisions(eras)
         self._hints = (int(ttl * 1000), scope)
         self._profile: Profile | None = None
-        self._lifespan = lifespan
-        self._startup: list[Hook] = []
-        self._shutdown: list[Hook] = []
-        self._running: AsyncExitStack | None = None
-        self._users = 0
+        self._lifetime = Lifetime(None if lifespan is None else lambda: lifespan(self))
         self.catalogue.watch(self)
         self.add(*(as_declaration(each, declare_tool) for each in tools))
         self.add(*resources)
@@ -169,12 +163,12 @@ class Server:
 
     def on_startup(self, hook: Hook) -> Self:
         """Run `hook`, plain or async, before the first connection is served. Returns the server."""
-        self._startup.append(hook)
+        self._lifetime.startup.append(hook)
         return self
 
     def on_shutdown(self, hook: Hook) -> Self:
         """Run `hook`, plain or async, after the last connection has ended; the last added runs first."""
-        self._shutdown.append(hook)
+        self._lifetime.shutdown.append(hook)
         return self
 
     def resource_updated(self, uri: str) -> None:
@@ -201,11 +195,18 @@ class Server:
         run_stdio(self)
 
     async def serve(self, transport: "Transport", *, stop: asyncio.Event | None = None) -> None:
-        """Serve one connection over any transport until its stream ends or `stop` is set; then close it."""
+        """Serve one connection over any transport until its stream ends or `stop` is set; then close it.
+
+        The transport is closed whatever happens, and after the lifespan where this was the last connection: what a
+        shutdown hook prints in stdio mode must not reach the client.
+        """
         from tybalt.server.serving import serve
 
-        async with self.running():
-            await serve(self, transport, grace=self.grace, stop=stop)
+        try:
+            async with self.running():
+                await serve(self, transport, grace=self.grace, stop=stop)
+        finally:
+            await transport.aclose()
 
     def session(self, output: Output) -> Session:
         """One connection, driven by hand: feed it messages; what comes later goes to `output`.
@@ -216,29 +217,12 @@ class Server:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[Self, None]:
-        """Keep the lifespan open. Nested uses share it; the last one out closes it."""
-        if self._users == 0:
-            self._running = await self._start()
-        self._users += 1
-        try:
-            yield self
-        finally:
-            self._users -= 1
-            if self._users == 0 and self._running is not None:
-                stack, self._running = self._running, None
-                await stack.aclose()
-                self.lifespan_value = None
+        """Keep the lifespan open. Uses share it, also those that begin at once; the last one out closes it.
 
-    async def _start(self) -> AsyncExitStack:
-        async with AsyncExitStack() as stack:
-            if self._lifespan is not None:
-                self.lifespan_value = await stack.enter_async_context(self._lifespan(self))
-            for hook in self._shutdown:
-                stack.push_async_callback(_call, hook)
-            for hook in self._startup:
-                await _call(hook)
-            return stack.pop_all()
-        raise AssertionError("unreachable")
+        Raises what the lifespan or a hook raises.
+        """
+        async with self._lifetime.held():
+            yield self
 
     # -- what it is -------------------------------------------------------------------------------------------------
 
@@ -246,6 +230,11 @@ class Server:
     def name(self) -> str:
         """The server's name, as clients see it."""
         return self.implementation.name
+
+    @property
+    def lifespan_value(self) -> Any:
+        """What the lifespan yielded; `None` without one, and while it is not open."""
+        return self._lifetime.value
 
     @property
     def profile(self) -> Profile:
@@ -328,7 +317,4 @@ def _check(*, name: str, page_size: int | None, on_duplicate: str, ttl: float, g
         raise RegistrationError(f"ttl and grace are seconds, 0 or more; got ttl={ttl}, grace={grace}")
 
 
-async def _call(hook: Hook) -> None:
-    result = hook()
-    if inspect.isawaitable(result):
-        await result
+

@@ -49,6 +49,10 @@ class Outbox:
         if self._flushing is None:
             self._flushing = asyncio.get_running_loop().create_task(self._flush())
 
+    def announce(self, *messages: bytes) -> None:
+        """`write` those that are not waiting already, so that a peer that does not read costs no memory."""
+        self.write(*[message for message in messages if message not in self._waiting])
+
     async def drained(self) -> None:
         """Wait until no message is waiting."""
         if self._flushing is not None:
@@ -79,7 +83,7 @@ async def serve(
 ) -> None:
     """Serve one connection until its stream ends or `stop` is set, then let requests finish for `grace` seconds.
 
-    The transport is closed on return, whatever happened. The server's lifespan must be open (`server.running()`).
+    After calling this, you must close the transport. The server's lifespan must be open (`server.running()`).
     """
     outbox = Outbox(transport)
     session = Session(server, outbox)
@@ -93,7 +97,6 @@ async def serve(
         session.close()
         await session.abort()
         await outbox.aclose()
-        await transport.aclose()
 
 
 async def _read(session: Session, transport: Transport, outbox: Outbox, stop: asyncio.Event | None) -> None:

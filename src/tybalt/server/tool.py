@@ -5,6 +5,7 @@ for one revision, into a function from a request to its answer: one decoder, the
 does not finish at once is `session`'s business.
 """
 
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack
 
@@ -149,6 +150,8 @@ def _async_call(tool: Tool[..., Any], answers: Answers, writer: Writer) -> Call:
                 text = encode(value)
                 return join((head, encode(request.id), opening, text, middle, text, close))
             return write(request.id, value)
+        except CancelledError:  # What it awaited was cancelled already.
+            return session.wait_for(task, request, tool, write)
         except Exception as error:  # noqa: BLE001 (a handler may raise anything)
             return session.failed(request, error, tool)
 

@@ -23,7 +23,7 @@ _TEXT: Final = b'"content":[{"type":"text","text":'
 
 
 class Writer(Struct, frozen=True):
-    """How one tool's results are written: `write` for any value, `pieces` for one whose type is `expected`, if that is set.
+    """How one tool's results are written: `write` for any value, `pieces` for one of type `expected`, if that is set.
 
     Such a value is written as `pieces[0] + id + pieces[1] + value + pieces[2] + value + pieces[3]`, both encoded.
     """

@@ -29,6 +29,8 @@ class _Recorder:
     def write(self, *messages: bytes) -> None:
         self.said.extend(messages)
 
+    announce = write
+
     async def drained(self) -> None:
         """Nothing ever waits."""
 
@@ -48,7 +50,7 @@ async def converse(server: Any, lines: Sequence[str]) -> list[str]:
                     continue
                 said.append(line)
                 if line.startswith("> "):
-                    answer = session.feed(line[2:].encode())
+                    answer = session.receive(line[2:].encode())
                     if answer is not None:
                         recorder.write(answer)
                     said += [f"< {message.decode()}" for message in await _settled(recorder)]
