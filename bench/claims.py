@@ -38,7 +38,7 @@ async def measure(python: str, effort: Effort) -> Results:
             "10 µs",
             handshake[0],
             handshake[1],
-            "a session opened, its `initialize` answered, and closed",
+            "a session opened, initialized and closed",
         ),
     ]
     shown = [

@@ -3,6 +3,8 @@
 `reasons.md` holds the words for goals that are missed, a section for each row's key; figures never stand in it.
 """
 
+from math import log10
+
 from environments import BENCH, PEERS, ROOT, pinned
 from measurements import Goal, Results, Row
 
@@ -228,12 +230,10 @@ def _bars(row: Row) -> tuple[str, list[tuple[str, float]]]:
 
 def _draw(groups: list[tuple[str, list[tuple[str, float]]]]) -> str:
     left, width, bar, right = 20, 640, 14, 120
-    lowest, decades = 0.1, 8
+    lowest, decades = 0.1, 7
     y, shapes = 56, []
 
     def x(microseconds: float) -> float:
-        from math import log10
-
         return left + max(0.0, log10(microseconds / lowest)) / decades * width
 
     for title, bars in groups:

@@ -217,7 +217,9 @@ def test_ping(conversation):
 
 def test_changes(conversation):
     report = conversation.report["changing"]
-    assert "grown" not in report["before"]
+    # The second generation follows the pages by itself, the first shows one.
+    pages = ["grow", "leave", "shrink", "touch"]
+    assert report["before"] == (pages if conversation.way.program == "modern.mjs" else pages[:3])
     assert "grown" in report["after"]
     assert report["heard"] == ["tools", "counter://value"]
     wanted = {"toolsListChanged": True, "resourceSubscriptions": ["counter://value"]}

@@ -62,13 +62,12 @@ class Driver:
         self, method: str, params: dict[str, Any] | None = None, *, id: Any = None, meta: dict[str, Any] | None = None
     ) -> bytes:
         """A request of this revision."""
-        if id is None:
-            self._id += 1
-            id = self._id
+        self._id += id is None
+        identifier = self._id if id is None else id
         meta = {**self._meta, **(meta or {})}
         if self.revision in MODERN:
-            return modern(method, params, id=id, meta=meta)
-        return legacy(method, {**(params or {}), "_meta": meta} if meta else params, id=id)
+            return modern(method, params, id=identifier, meta=meta)
+        return legacy(method, {**(params or {}), "_meta": meta} if meta else params, id=identifier)
 
     def ask(
         self, method: str, params: dict[str, Any] | None = None, *, id: Any = None, meta: dict[str, Any] | None = None

@@ -54,14 +54,15 @@ class TestDuplicates:
             server.add(named("a"))
 
     def test_a_warning_points_at_the_second_declaration_and_the_first_stays(self) -> None:
-        server = Server("x", on_duplicate="warn").add(tool("a")(named("first")))
-        with pytest.warns(UserWarning, match="'a' is there already; the first one stays") as caught:
-            server.tool("a")(named("second"))
-            server.add(tool("a")(named("third")))
-            server.prompt("a")(named("prompt"))
-            server.prompt("a")(named("other prompt"))
-        assert len(caught) == 3
-        assert {warning.filename for warning in caught} == {__file__}
+        server = Server("x", on_duplicate="warn").add(tool("a")(named("first")), prompt("a")(named("first")))
+        for declare in (
+            lambda: server.tool("a")(named("second")),
+            lambda: server.add(tool("a")(named("third"))),
+            lambda: server.prompt("a")(named("second")),
+        ):
+            with pytest.warns(UserWarning, match="'a' is there already; the first one stays") as caught:
+                declare()
+            assert [warning.filename for warning in caught] == [__file__]
         assert Driver(server).call("a")["structuredContent"] == "first"
 
     def test_the_new_one_may_replace_it_in_its_place(self) -> None:

@@ -372,6 +372,9 @@ class TestLifespan:
         assert events == ["up", "down"]
 
 
+UNKNOWN = {"ref": {"type": "ref/prompt", "name": "nothing"}, "argument": {"name": "code", "value": ""}}
+
+
 @pytest.mark.parametrize("revision", REVISIONS)
 @pytest.mark.parametrize(
     ("method", "params", "modern_code", "legacy_code"),
@@ -380,8 +383,7 @@ class TestLifespan:
         ("prompts/get", {"name": "nothing"}, -32602, -32602),
         ("resources/read", {"uri": "data://nothing"}, -32602, -32002),
         ("tools/list", {"cursor": "nonsense"}, -32602, -32602),
-        ("completion/complete", {"ref": {"type": "ref/prompt", "name": "no"}, "argument": {"name": "a", "value": ""}},)
-        + (-32602, -32602),
+        ("completion/complete", UNKNOWN, -32602, -32602),
     ],
 )
 def test_what_is_not_there(revision: str, method: str, params: Any, modern_code: int, legacy_code: int) -> None:

@@ -37,8 +37,8 @@ from tybalt.types.discover import DiscoverResult
 from tybalt.types.implementation import Implementation
 from tybalt.types.initialize import InitializeResult
 from tybalt.types.logging import LoggingLevel
-from tybalt.types.progress import ProgressNotificationParams
 from tybalt.types.meta import LOG_LEVEL, SERVER_INFO
+from tybalt.types.progress import ProgressNotificationParams
 from tybalt.types.prompts import GetPromptResult, ListPromptsResult, Prompt
 from tybalt.types.resources import (
     ListResourcesResult,

@@ -420,7 +420,9 @@ def _compile_feed(session: Session) -> Callable[[bytes], bytes | None]:
     return feed
 
 
-def _within_timeout(coroutine: Coroutine[Any, Any, Any], declaration: Declaration[..., Any]) -> Coroutine[Any, Any, Any]:
+def _within_timeout(
+    coroutine: Coroutine[Any, Any, Any], declaration: Declaration[..., Any]
+) -> Coroutine[Any, Any, Any]:
     """The coroutine of a handler, ended when the handler's timeout has passed."""
     return coroutine if declaration.timeout is None else _bounded(coroutine, declaration.timeout, declaration)
 
