@@ -76,7 +76,8 @@ def _prepared(name: str, version: str, requirements: pathlib.Path, missing: list
             bootstrap.run([base, "-m", "venv", "--clear", str(environment)], "Remove the folder and run it again.")
         _install(environment, requirements)
     except bootstrap.Stop as stop:
-        missing.append(f"{name}: its environment could not be made ({str(stop).splitlines()[0]})")
+        print(f"bench: {stop}", file=sys.stderr)
+        missing.append(f"{name}: its environment could not be made")
         return None
     return str(python)
 

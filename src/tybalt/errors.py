@@ -50,6 +50,14 @@ class McpError(TybaltError):
         self.code = self.default_code if code is None else code
         self.data = data
 
+    @classmethod
+    def received(cls, code: int, message: str, data: Any = None) -> "McpError":
+        """The error a peer answered, as the class that stands for its code, or as a plain `McpError`."""
+        kind = _KIND_OF.get(code, McpError)
+        error = kind.__new__(kind)
+        McpError.__init__(error, message, code=code, data=data)
+        return error
+
     def code_in(self, era: Era) -> int:
         """The code this error has on the wire in `era`; the same in both, but for `ResourceNotFound`."""
         return self.code
@@ -87,7 +95,6 @@ class ResourceNotFound(InvalidParams):
 
     def __init__(self, uri: str) -> None:
         super().__init__("Resource not found", data={"uri": uri})
-        self.uri = uri
 
     def code_in(self, era: Era) -> int:
         """The code this error has on the wire in `era`."""
@@ -125,11 +132,27 @@ class UnsupportedRevision(McpError):
         super().__init__("Unsupported protocol version", data={"supported": supported, "requested": requested})
 
 
+_KIND_OF: dict[int, type[McpError]] = {
+    kind.default_code: kind
+    for kind in (
+        ParseError,
+        InvalidRequest,
+        MethodNotFound,
+        InvalidParams,
+        InternalError,
+        HeaderMismatch,
+        MissingClientCapability,
+        UnsupportedRevision,
+    )
+}
+_KIND_OF[-32002] = ResourceNotFound
+
+
 class ToolError(TybaltError):
     """The tool says no: answered as a result with `isError: true`, its text meant for the model.
 
-    The text is sent as it is and never masked, so it must not hold secrets
-    (2026-07-28 server/tools, "Error Handling").
+    The text is sent as it is and never masked, so it must not hold secrets. What caused the error is not sent; an
+    author who wants that told passes `describe(error)` on (2026-07-28 server/tools, "Error Handling").
     """
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from msgspec import Meta
+from pydantic import Field
 
 from tests.server.driving import REVISIONS, Driver
 from tests.types.published import validator
@@ -93,6 +94,18 @@ class TestByItself:
 
     def test_the_variables_of_a_template(self, server: Server) -> None:
         assert values(Driver(server), "color", "r", uri="paint://{color}/{name}") == ["red"]
+
+    def test_an_argument_is_known_by_its_name_on_the_wire(self) -> None:
+        def paint(colour: Annotated[Literal["red"], Field(alias="color")]) -> str:
+            return colour
+
+        server = Server("x")
+        server.prompt(paint)
+        driver = Driver(server)
+        assert driver.result("prompts/list")["prompts"][0]["arguments"][0]["name"] == "color"
+        assert values(driver, "color") == ["red"]
+        server.completion("paint", "colour")(lambda_of_value)
+        assert values(driver, "color", "re") == ["re"]
 
     def test_a_resource_without_variables_has_nothing_to_complete(self, server: Server) -> None:
         assert values(Driver(server), "color", uri="paint://palette") == []
@@ -192,12 +205,8 @@ class TestRefused:
         params = {"ref": ref, "argument": {"name": argument, "value": ""}}
         assert Driver(server).error("completion/complete", params)["code"] == -32602
 
-    def none(self) -> list[str]:
-        return []
-
     def test_declaring_for_what_is_not_there(self, server: Server) -> None:
         with pytest.raises(RegistrationError, match="there is no prompt or resource template 'pain'. Declare it first"):
-            server.completion("pain", "color")
             server.completion("pain", "color")(lambda_of_value)
         with pytest.raises(RegistrationError, match="has no argument 'colour'. Did you mean 'color'"):
             server.completion("paint", "colour")(lambda_of_value)

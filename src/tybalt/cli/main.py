@@ -13,6 +13,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from tybalt.cli.target import TargetError, load_server
 from tybalt.errors import McpError, TybaltError, describe
@@ -63,15 +64,25 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _call(parsed: argparse.Namespace) -> int:
-    arguments = dict(_argument(text) for text in parsed.arguments)
-    result = asyncio.run(_call_tool(load_server(parsed.target), parsed.tool, arguments))
+    server = load_server(parsed.target)
+    arguments = dict(_argument(text, _texts(server, parsed.tool)) for text in parsed.arguments)
+    result = asyncio.run(_call_tool(server, parsed.tool, arguments))
     if parsed.json:
         print(msgspec.json.format(msgspec.json.encode(result)).decode())
     else:
         from tybalt.server.display import render_result
 
-        print(render_result(result))
+        # The structured content says the same as the text, where there is text.
+        print(render_result(replace(result, structured_content=msgspec.UNSET) if result.content else result))
     return 1 if result.is_error else 0
+
+
+def _texts(server: Any, tool: str) -> set[str]:
+    """The arguments of a tool that are strings, and so are not read as JSON."""
+    declaration = server.catalogue.get("tool", tool)
+    schema: dict[str, Any] = {} if declaration is None else declaration.definition.input_schema
+    properties: dict[str, dict[str, Any]] = schema.get("properties", {})
+    return {name for name, each in properties.items() if each.get("type") == "string"}
 
 
 async def _call_tool(server: Any, tool: str, arguments: dict[str, Any]) -> Any:
@@ -108,10 +119,12 @@ async def _lists(server: Any) -> dict[str, Any]:
         }
 
 
-def _argument(text: str) -> tuple[str, Any]:
+def _argument(text: str, texts: set[str]) -> tuple[str, Any]:
     name, separator, value = text.partition("=")
     if not separator or not name:
         raise TargetError(f"{text!r} is no argument; write NAME=VALUE, such as a=5")
+    if name in texts:
+        return name, value
     try:
         return name, msgspec.json.decode(value)
     except msgspec.DecodeError:

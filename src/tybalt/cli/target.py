@@ -30,11 +30,12 @@ def _import(path: Path) -> ModuleType:
     if not path.is_file():
         raise TargetError(f"there is no file {path}; expected FILE or FILE:OBJECT, such as server.py:server")
     sys.path.insert(0, str(path.parent.resolve()))
-    spec = spec_from_file_location(path.stem, path)
+    name = path.stem if path.stem not in sys.modules else f"{path.stem} (server)"  # A server.py may be called json.py.
+    spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise TargetError(f"{path} is no Python file; its name must end in .py")
     module = module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 

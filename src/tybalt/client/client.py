@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, Self, TypeVar, cast
 
 import msgspec
 
+from tybalt import __version__
 from tybalt.client.deadlines import Deadlines
 from tybalt.client.link import DirectLink, Link, Serves, TransportLink
 from tybalt.errors import (
@@ -102,7 +103,7 @@ class Client:
         self._probe_timeout = probe_timeout
         self._log_level = log_level
         self._on_notification = on_notification
-        self._connection = ClientConnection(info or Implementation(name="tybalt", version="0.1.0"))
+        self._connection = ClientConnection(info or Implementation(name="tybalt", version=__version__))
         self._waiting: dict[int | str, asyncio.Future[msgspec.Raw]] = {}
         self._progress: dict[int | str, OnProgress] = {}
         self._deadlines = Deadlines()
@@ -247,8 +248,11 @@ class Client:
             self._forget(identifier)
             raise
         if answer is not None:
-            self._progress.pop(identifier, None)
-            return self._answer(connection.receive(answer))
+            event = connection.receive(answer)
+            if type(event) is Answered or not isinstance(event, Notified):
+                self._progress.pop(identifier, None)
+                return self._answer(event)
+            self._handle(event)  # Not the answer yet: a subscription is acknowledged first.
         future = self._waiting[identifier] = asyncio.get_running_loop().create_future()
         if sending is not None:
             sending.add_done_callback(partial(_pass_on, future))
@@ -329,7 +333,9 @@ class Client:
     # -- what comes in ----------------------------------------------------------------------------------------------
 
     def _receive(self, message: bytes) -> None:
-        event = self._connection.receive(message)
+        self._handle(self._connection.receive(message))
+
+    def _handle(self, event: Any) -> None:
         if type(event) is Answered:
             future = self._waiting.get(event.id)
             if future is not None and not future.done():

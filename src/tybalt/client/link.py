@@ -161,7 +161,7 @@ class TransportLink:
             await asyncio.wait([self._reading])
 
     async def _read(self, transport: Transport, receive: Receiver, lost: Callable[[BaseException], None]) -> None:
-        reason = "the server closed the connection"
+        reason = ""
         try:
             while messages := await transport.receive():
                 for message in messages:
@@ -172,4 +172,16 @@ class TransportLink:
         except Exception as error:  # noqa: BLE001 (a custom transport may raise anything; whoever waits must hear of it)
             reason = f"reading from the server failed: {describe(error)}"
         finally:
-            lost(ConnectionLost(reason))
+            lost(ConnectionLost(reason or await _how_it_ended(transport)))
+
+
+async def _how_it_ended(transport: Any) -> str:
+    """Why there is nothing more to read; a process that has ended tells its exit status, a moment later."""
+    wait = getattr(transport, "wait", None)
+    if wait is None:
+        return "the server closed the connection"
+    try:
+        status = await asyncio.wait_for(wait(), 1.0)
+    except (TimeoutError, asyncio.CancelledError):
+        return "the server closed the connection, though its process still runs"
+    return f"the server's process ended with status {status}; what it wrote to stderr may say why"

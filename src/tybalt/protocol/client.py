@@ -191,7 +191,7 @@ class ClientConnection:
             return self._receive_call(incoming)
         if incoming.error is None:
             return Unreadable("neither a result with an id, nor an error, nor a method")
-        failure = McpError(incoming.error.message, code=incoming.error.code, data=incoming.error.data)
+        failure = McpError.received(incoming.error.code, incoming.error.message, incoming.error.data)
         if incoming.id is not None and incoming.id not in self.waiting:
             return None
         self.waiting.discard(incoming.id or 0)

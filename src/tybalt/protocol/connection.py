@@ -26,7 +26,6 @@ from tybalt.errors import (
     MethodNotFound,
     ToolError,
     UnsupportedRevision,
-    describe,
 )
 from tybalt.outcomes import Cancelled, Err, Ok, Panicked
 from tybalt.protocol.actions import Batch, CancelRequest
@@ -179,8 +178,10 @@ class ServerConnection:
         try:
             request = self.decode(message)
         except UNREADABLE:
-            return self._receive_slowly(message)
-        return self.judge(request)
+            pass
+        else:
+            return self.judge(request)
+        return self._receive_slowly(message)
 
     def receive_oversized(self, oversized: Oversized) -> bytes:
         """The answer to a message that the framing gave up on."""
@@ -489,9 +490,9 @@ class ServerConnection:
         if not isinstance(error, ToolError):
             return answers.error(request.id, InternalError("Internal error"))
         if isinstance(request, CallToolRequest):
-            result = CallToolResult(content=[TextContent(text=describe(error))], is_error=True)
+            result = CallToolResult(content=[TextContent(text=str(error))], is_error=True)
             return answers.result(request.id, result)
-        return answers.error(request.id, InternalError(describe(error)))
+        return answers.error(request.id, InternalError(str(error)))
 
     def _error(self, request_id: RequestId | None, error: McpError, *, modern: bool | None = None) -> bytes:
         if modern is None:

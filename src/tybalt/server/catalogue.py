@@ -95,7 +95,7 @@ class Catalogue:
         kind, key = kind_and_key(declaration)
         present = self._entries[kind].get(key)
         if present is not None and not self._may_replace(kind, key):
-            return present
+            return Entry(declaration, key, 0)  # A handle on what is not there: removing it removes nothing.
         self._sequence += 1
         entry = Entry(declaration, key, present.sequence if present else self._sequence)
         self._entries[kind][key] = entry
@@ -109,6 +109,10 @@ class Catalogue:
         if self._entries[kind].get(key) is entry:
             del self._entries[kind][key]
             self._changed(kind)
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether an entry is in the catalogue, enabled or not."""
+        return self._entries[entry.declaration.kind].get(entry.key) is entry
 
     def set_enabled(self, entry: Entry, enabled: bool) -> None:
         """Show an entry to clients, or hide it as if it were not there."""
@@ -224,7 +228,8 @@ class Catalogue:
         try:
             return prompt, prompt.parameters.from_strings(arguments)
         except UNREADABLE as error:
-            raise InvalidParams(f"Invalid arguments for prompt {name}: {error}") from None
+            text = str(error).removeprefix("Invalid arguments: ")
+            raise InvalidParams(f"Invalid arguments for prompt {name}: {text}") from None
 
     def capabilities(self, *, completions: bool) -> ServerCapabilities:
         """What the server can do, from what was ever in it: a list that became empty is still a list."""

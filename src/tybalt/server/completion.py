@@ -73,18 +73,19 @@ class Completions:
             _choices(declaration, name)
             for kind in ("prompt", "template")
             for declaration in self._catalogue.declarations(kind)
-            for name in declaration.parameters.names
+            for name in declaration.parameters.wire_names
         )
 
     def add(self, reference: str, argument: str, function: Callable[..., Any]) -> None:
-        """Declare a completer for `argument` of the prompt or URI template called `reference`."""
+        """Declare a completer for `argument`, by its name in Python or on the wire, of the prompt or URI template."""
         declaration = self._catalogue.get("prompt", reference) or self._catalogue.get("template", reference)
         if declaration is None:
             raise RegistrationError(
                 f"completion for {argument!r}: there is no prompt or resource template {reference!r}. "
                 "Declare it first, and name a template by its whole URI"
             )
-        names: tuple[str, ...] = declaration.parameters.names
+        names: tuple[str, ...] = declaration.parameters.wire_names
+        argument = dict(zip(declaration.parameters.names, names, strict=True)).get(argument, argument)
         if argument not in names:
             from difflib import get_close_matches
 
@@ -106,7 +107,7 @@ class Completions:
         if declaration is None:
             raise InvalidParams(f"Unknown {'prompt' if kind == 'prompt' else 'resource template'}: {reference}")
         name, value = params.argument.name, params.argument.value
-        if name not in declaration.parameters.names:
+        if name not in declaration.parameters.wire_names:
             raise InvalidParams(f"{kind} {reference!r} has no argument {name!r}")
         completer = self._completers.get((reference, name))
         if completer is None:

@@ -76,10 +76,6 @@ class Declaration(Generic[P, R]):
         """Call the function itself, past everything the framework does."""
         return self.function(*args, **kwargs)
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Self:
-        """A declaration on a class, read from an instance, is the same declaration of the bound method."""
-        return self if instance is None else self.remade(self.function.__get__(instance))
-
     def invoke(self, arguments: Any, context: Any) -> Any:
         """Call the function with decoded arguments and, if it wants one, the context."""
         if self.parameters.positional:

@@ -64,17 +64,57 @@ def resource(
         raise RegistrationError("@resource needs a URI: write @resource('data://name')")
     from tybalt.server.resource import declare_resource
 
-    return lambda function: declare_resource(function, uri, **options)
+    def made(function: Callable[P, R]) -> "Resource[P, R] | ResourceTemplate[P, R]":
+        return declare_resource(function, uri, **options)
+
+    def declare(function: Callable[P, R]) -> Any:
+        return Method(function, made) if _is_method(function) else made(function)
+
+    return declare
 
 
 def as_declaration(given: Any, decorator: Callable[[Any], Any]) -> Declaration[..., Any]:
     """What was declared already, or a plain function declared with `decorator`."""
-    return cast("Declaration[..., Any]", given) if isinstance(given, Declaration) else decorator(given)
+    if isinstance(given, Declaration):
+        return cast("Declaration[..., Any]", given)
+    if not callable(given):
+        raise RegistrationError(f"expected a function, or what @tool, @resource or @prompt made of one; got {given!r}")
+    return decorator(given)
+
+
+def refuse_plain_function(function: Any) -> Any:
+    """Raises `RegistrationError`: a function without a URI is no resource."""
+    raise RegistrationError(f"{function!r} has no URI. Declare it with @resource('data://name') first")
 
 
 def _declare(kind: Any, function: Callable[..., Any] | str | None, options: dict[str, Any]) -> Any:
     """A declaration of `kind`, or the decorator that makes one when only options are known yet."""
     if callable(function):
-        return kind(function, **options)
+        return _of_class_or_function(function, kind, options)
     named = options if function is None else {"name": function} | options
-    return partial(kind, **named)
+    return partial(_of_class_or_function, kind=kind, options=named)
+
+
+def _of_class_or_function(function: Callable[..., Any], kind: Any, options: dict[str, Any]) -> Any:
+    return Method(function, partial(kind, **options)) if _is_method(function) else kind(function, **options)
+
+
+def _is_method(function: Callable[..., Any]) -> bool:
+    """Whether a function stands in the body of a class and waits to be bound."""
+    scope = getattr(function, "__qualname__", "").rpartition(".")[0]
+    takes_self = next(iter(getattr(function, "__code__", _NO_CODE).co_varnames), "") in ("self", "cls")
+    return bool(scope) and not scope.endswith("<locals>") and takes_self
+
+
+class Method:
+    """A method declared in the body of a class: read from an instance, it is the declaration of the bound method."""
+
+    def __init__(self, function: Callable[..., Any], declare: Callable[[Callable[..., Any]], Any]) -> None:
+        self._function = function
+        self._declare = declare
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else self._declare(self._function.__get__(instance, owner))
+
+
+_NO_CODE = (lambda: None).__code__

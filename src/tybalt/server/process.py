@@ -6,8 +6,11 @@ running requests finish within the server's grace period; a second signal ends t
 """
 
 import asyncio
+import atexit
 import os
 import signal
+from contextlib import suppress
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from tybalt.transports.stdio import stdio_transport
@@ -22,33 +25,43 @@ def run_stdio(server: "Server") -> None:
 
 
 async def serve_stdio(server: "Server") -> None:
-    """`run_stdio` inside a running loop; installs handlers for SIGTERM and SIGINT while it runs."""
+    """`run_stdio` inside a running loop, on the main thread."""
     stop = asyncio.Event()
     # First the streams, so that nothing the lifespan prints can reach the client.
     transport = await stdio_transport()
-    caught = _on_signals(stop)
-    try:
-        await server.serve(transport, stop=stop)
-    finally:
-        loop = asyncio.get_running_loop()
-        for number in caught:
-            loop.remove_signal_handler(number)
+    _on_signals(stop)
+    await server.serve(transport, stop=stop)
+    _end_quietly()
 
 
-def _on_signals(stop: asyncio.Event) -> list[int]:
-    """Set `stop` on the first SIGTERM or SIGINT, end the process on the second; returns the signals handled."""
+def _on_signals(stop: asyncio.Event) -> None:
+    """Set `stop` on the first SIGTERM or SIGINT, end the process on the second.
+
+    The handlers are Python's, not the loop's: they outlive the loop, so that there is no moment at which a client that
+    says SIGTERM right after its goodbye kills a server that has ended well.
+    """
     loop = asyncio.get_running_loop()
 
-    def caught(number: int) -> None:
+    def caught(number: int, _: FrameType | None) -> None:
         if stop.is_set():
             os._exit(128 + number)
-        stop.set()
+        loop.call_soon_threadsafe(stop.set)
 
-    numbers: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, caught, number)
-        except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread.
-            continue
-        numbers.append(number)
-    return numbers
+        with suppress(ValueError):  # Not the main thread: signals are somebody else's there.
+            signal.signal(number, caught)
+
+
+def _end_quietly() -> None:
+    """All is answered and closed: from here on SIGTERM ends the process at once, as the success it is.
+
+    While the interpreter shuts down it runs no handlers and puts the default ones back, but leaves what is ignored.
+    """
+    with suppress(ValueError):
+        signal.signal(signal.SIGTERM, _succeed)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
+
+
+def _succeed(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (what a handler is called with)
+    os._exit(0)

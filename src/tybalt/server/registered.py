@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Generic, ParamSpec, TypeVar
 
+from tybalt.errors import MisuseError
 from tybalt.server.catalogue import Catalogue, Entry
 from tybalt.server.declaration import Declaration
 
@@ -32,7 +33,7 @@ class Registered(Generic[P, R]):
     @property
     def enabled(self) -> bool:
         """Whether clients see it."""
-        return self._entry.enabled
+        return self._entry.enabled and self._catalogue.holds(self._entry)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself, past everything the server does."""
@@ -43,13 +44,19 @@ class Registered(Generic[P, R]):
         self._catalogue.remove(self._entry)
 
     def disable(self) -> None:
-        """Hide it: clients neither see it nor can use it, until `enable`."""
+        """Hide it: clients neither see it nor can use it, until `enable`. Raises `MisuseError` once it is removed."""
+        self._check_held()
         self._catalogue.set_enabled(self._entry, False)
 
     def enable(self) -> None:
-        """Show it again."""
+        """Show it again. Raises `MisuseError` once it is removed."""
+        self._check_held()
         self._catalogue.set_enabled(self._entry, True)
 
+    def _check_held(self) -> None:
+        if not self._catalogue.holds(self._entry):
+            raise MisuseError(f"{self.declaration.where} is not on the server any more; add it again")
+
     def __repr__(self) -> str:
-        state = "" if self.enabled else ", disabled"
+        state = "" if self.enabled else ", disabled" if self._catalogue.holds(self._entry) else ", removed"
         return f"<{self.declaration.noun} {self.name!r}{state}>"

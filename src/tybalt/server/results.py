@@ -174,6 +174,11 @@ class ResultShape:
             blocks = [self._block(each) for each in content if each is not None]
         elif content is not None and content is not UNSET:
             blocks = [self._block(content)]
+        if structured is UNSET and self.schema is not None and not value.is_error:
+            raise MisuseError(
+                f"{self.where}: returned a ToolResult without structured content, but advertises an output schema. "
+                "Give structured_content, annotate the return as ToolResult, or pass output_schema=None"
+            )
         return CallToolResult(
             content=blocks,
             structured_content=structured,
@@ -208,7 +213,8 @@ def compile_result(
     if output_schema is not UNSET:
         return _overridden(fn_or_annotation, is_function, where, output_schema)
     annotation = _awaited(read_return(fn_or_annotation, where) if is_function else fn_or_annotation)
-    kind = _kind(annotation)
+    # A bare `list` says nothing of what is in it, which may be content as well as data.
+    kind = "any" if annotation is list else _kind(annotation)
     if kind != "json":
         return ResultShape(where, kind)
     adopted = adopt(annotation, Site(f"{where}: the return annotation", "output"))

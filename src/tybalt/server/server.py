@@ -15,7 +15,7 @@ from tybalt.protocol.profile import Profile
 from tybalt.protocol.subscriptions import ListName
 from tybalt.server.catalogue import Catalogue, OnDuplicate
 from tybalt.server.declaration import Declaration, Kind
-from tybalt.server.decorators import as_declaration
+from tybalt.server.decorators import as_declaration, refuse_plain_function
 from tybalt.server.decorators import prompt as declare_prompt
 from tybalt.server.decorators import resource as declare_resource
 from tybalt.server.decorators import tool as declare_tool
@@ -94,7 +94,7 @@ class Server:
         self._lifetime = Lifetime(None if lifespan is None else lambda: lifespan(self))
         self.catalogue.watch(self)
         self.add(*(as_declaration(each, declare_tool) for each in tools))
-        self.add(*resources)
+        self.add(*(as_declaration(each, refuse_plain_function) for each in resources))
         self.add(*(as_declaration(each, declare_prompt) for each in prompts))
 
     # -- declaring --------------------------------------------------------------------------------------------------
@@ -138,7 +138,8 @@ class Server:
         `reference` is a handle, a prompt's name, or a template's URI. The function takes what was typed so far, and
         `arguments` if it wants those already filled in; it returns strings, best first.
         """
-        key: str = cast("Any", reference).declaration.key if isinstance(reference, Registered) else str(reference)
+        declaration = getattr(reference, "declaration", reference)
+        key: str = declaration.key if isinstance(declaration, Declaration) else str(declaration)
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
             self.completions.add(key, argument, function)
@@ -299,6 +300,8 @@ class Server:
 
 def _revisions(eras: Iterable[str]) -> tuple[str, ...]:
     chosen: list[str] = []
+    if not eras:
+        raise RegistrationError("eras: expected at least one of 'modern' and 'legacy', or leave it out for both")
     for era in [eras] if isinstance(eras, str) else eras:
         if era not in ("modern", "legacy", *REVISIONS):
             raise RegistrationError(f"eras: {era!r} is neither 'modern' nor 'legacy' nor one of {', '.join(REVISIONS)}")
@@ -315,6 +318,3 @@ def _check(*, name: str, page_size: int | None, on_duplicate: str, ttl: float, g
         raise RegistrationError(f"on_duplicate must be 'error', 'warn', 'replace' or 'ignore', got {on_duplicate!r}")
     if ttl < 0 or grace < 0:
         raise RegistrationError(f"ttl and grace are seconds, 0 or more; got ttl={ttl}, grace={grace}")
-
-
-

@@ -14,7 +14,7 @@ from sys import version_info
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from tybalt.errors import InternalError, InvalidParams, McpError, MisuseError, ToolError, describe
+from tybalt.errors import InternalError, InvalidParams, McpError, MisuseError, ToolError
 from tybalt.outcomes import Cancelled
 from tybalt.protocol.actions import Batch, CancelRequest
 from tybalt.protocol.answers import encode
@@ -335,7 +335,7 @@ class Session:
         try:
             return tool.shape.result(await self._nested(tool, decoded, responder, message))
         except ToolError as error:
-            return CallToolResult(content=[TextContent(text=describe(error))], is_error=True)
+            return CallToolResult(content=[TextContent(text=str(error))], is_error=True)
 
     async def read_resource(self, uri: str, responder: Responder, message: bytes) -> list[ResourceContents]:
         """`Context.read_resource`."""
@@ -406,16 +406,18 @@ def _compile_feed(session: Session) -> Callable[[bytes], bytes | None]:
         try:
             request = decode(message)
         except UNREADABLE:
-            if decode is decode_any:
-                return session.act(connection.receive(message), message)
-            decode = decode_any
-            return feed(message)
-        if type(request) is call_kind:
-            decode = decode_call
-            call = find(request.params.name)
-            if call is not None:
-                return call(request, session)
-        return session.act(connection.judge(request), message)
+            pass  # What follows runs outside of this block, so that no handler's error has ours for its context.
+        else:
+            if type(request) is call_kind:
+                decode = decode_call
+                call = find(request.params.name)
+                if call is not None:
+                    return call(request, session)
+            return session.act(connection.judge(request), message)
+        if decode is decode_any:
+            return session.act(connection.receive(message), message)
+        decode = decode_any
+        return feed(message)
 
     return feed
 

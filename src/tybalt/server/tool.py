@@ -194,9 +194,12 @@ def read_again(
         pass
     except Exception as failure:  # noqa: BLE001 (a validator may raise anything)
         return session.failed(request, failure, tool)
+    if bytes(raw).lstrip()[:1] != b"{":
+        text = "Invalid params: `arguments` must be an object - at `$.params.arguments`"
+        return answers.error(request.id, InvalidParams(text))
     text = tool.parameters.explain(raw, strict=tool.strict)
     if answers.revision < "2025-11-25":
-        return answers.error(request.id, InvalidParams(f"Invalid arguments for tool {tool.name}: {text}"))
+        return answers.error(request.id, InvalidParams(f"Tool {tool.name}: {text}"))
     return answers.result(request.id, CallToolResult(content=[TextContent(text=text)], is_error=True))
 
 
@@ -217,4 +220,6 @@ def _as_annotations(annotations: ToolAnnotations | Mapping[str, Any] | None, whe
     try:
         return ToolAnnotations(**{python_name.get(key, key): value for key, value in annotations.items()})
     except TypeError as error:
-        raise RegistrationError(f"{where}: annotations: {error}. They may hold {', '.join(python_name)}") from None
+        raise RegistrationError(
+            f"{where}: annotations: {error}. They may hold {', '.join(ToolAnnotations.__struct_fields__)}"
+        ) from None

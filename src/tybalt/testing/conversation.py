@@ -69,11 +69,12 @@ async def check_conversation(server: Any, path: str | Path, *, update: bool | No
         path.write_text("\n".join(actual) + "\n", encoding="utf-8")
         return
     for number, (wanted, got) in enumerate(zip(expected, actual, strict=False), 1):
-        assert wanted == got, f"{path.name}:{number}\n  expected {wanted}\n  got      {got}\n{_HINT}"
-    assert len(expected) == len(actual), (
-        f"{path.name}: expected {len(expected)} lines, got {len(actual)}; the rest is "
-        f"{(actual[len(expected) :] or expected[len(actual) :])}\n{_HINT}"
-    )
+        if wanted != got:
+            raise AssertionError(f"{path.name}:{number}\n  expected {wanted}\n  got      {got}\n{_HINT}")
+    if len(expected) != len(actual):
+        rest = actual[len(expected) :] or expected[len(actual) :]
+        text = f"{path.name}: expected {len(expected)} lines, got {len(actual)}; the rest is {rest}\n{_HINT}"
+        raise AssertionError(text)
 
 
 async def _settled(recorder: _Recorder) -> list[bytes]:
