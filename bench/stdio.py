@@ -151,7 +151,7 @@ def _listing(python: str, interpreter: str, peers: Mapping[str, str], effort: Ef
     def once(name: str, process: Piped, count: int) -> None:
         median[name] = min(median.get(name, inf), middle(process.one_at_a_time(LIST, count)))
 
-    _in_turn(contenders, effort, 200, once, warm_up=None)
+    _in_turn(contenders, effort, 200, once, warm_up=None, cores=2)
     return Row(
         key="list-stdio",
         what="tools/list with 300 tools, over stdio (median)",

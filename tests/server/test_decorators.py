@@ -112,6 +112,16 @@ class Counter:
         self.count += by
         return self.count
 
+    @tool("number")
+    def value(self) -> int:
+        """What was counted."""
+        return self.count
+
+    @resource("c://{by}")
+    def at(self, by: int) -> str:
+        """What it would be."""
+        return str(self.count + by)
+
     async def later(self, context: Context) -> str:
         """Say the id of the request."""
         return f"{self.count} {context.request_id}"
@@ -140,7 +150,33 @@ class TestMethods:
 
     def test_one_that_is_not_bound_is_refused_with_the_remedy(self) -> None:
         with pytest.raises(RegistrationError, match=r"Counter\.increase.*'self'.*Register it on an instance"):
-            tool(Counter.increase)
+            Server("x").add(Counter.increase)
+        for unbound in (Counter.value, Counter.at):
+            with pytest.raises(RegistrationError, match="Register it on an instance"):
+                Server("x").add(unbound)
+
+    def test_a_server_cannot_offer_a_method_of_a_class(self) -> None:
+        server = Server("x")
+        for decorate in (server.tool, server.tool("name"), server.prompt(title="T"), server.resource("c://{by}")):
+            with pytest.raises(RegistrationError, match=r"Counter\.increase.*Register it on an instance"):
+                decorate(Counter.increase)
+
+    @pytest.mark.parametrize("given", [5, None, "add", object()], ids=["number", "nothing", "text", "object"])
+    def test_what_is_no_function_is_refused(self, given: Any) -> None:
+        with pytest.raises(RegistrationError, match="expected a function"):
+            Server("x").add(given)
+        with pytest.raises(RegistrationError, match="expected a function"):
+            Server("x", prompts=[given])
+
+    def test_a_function_is_no_resource(self) -> None:
+        with pytest.raises(RegistrationError, match=r"has no URI. Declare it with @resource"):
+            Server("x", resources=[add])
+
+    def test_one_declared_in_the_class_is_bound_when_it_is_read(self) -> None:
+        one, two = Counter(1), Counter(2)
+        assert Driver(Server("x").add(one.value)).call("number")["structuredContent"] == 1
+        assert Driver(Server("x").add(two.value)).call("number")["structuredContent"] == 2
+        assert Driver(Server("x").add(one.at)).result("resources/read", {"uri": "c://3"})["contents"][0]["text"] == "4"
 
     async def test_an_async_method_with_a_context(self) -> None:
         driver = Driver(Server("x").add(Counter(7).later))
@@ -180,7 +216,7 @@ async def async_generator() -> Any:
         (lambda: tool(add, timeout=-1.5), ["timeout", "-1.5"]),
         (lambda: tool(add, colour="red"), ["there is no option 'colour'", "annotations"]),
         (lambda: prompt(add, strict=True), ["prompt 'add'", "no option 'strict'"]),
-        (lambda: tool(add, annotations={"readonly": True}), ["annotations", "readonly", "readOnlyHint"]),
+        (lambda: tool(add, annotations={"readonly": True}), ["annotations", "readonly", "read_only_hint"]),
         (lambda: resource("nonsense")(lambda_free), ["'nonsense' has no scheme", "data://nonsense"]),
         (lambda: resource("data://x", ttl=-1)(lambda_free), ["ttl must be 0 or more", "-1"]),
         (lambda: resource("users://{id}", size=3)(of_user), ["template has no size"]),

@@ -6,7 +6,7 @@ import pytest
 
 from tests.protocol.conversations import initialize, modern
 from tests.server.driving import LEGACY, NEWEST, REVISIONS, Driver, Output
-from tybalt import Server, prompt, resource, tool
+from tybalt import MisuseError, Server, prompt, resource, tool
 
 
 def greet(name: str) -> str:
@@ -109,7 +109,8 @@ def test_nothing_is_told_of_what_was_removed() -> None:
     driver = Driver(server, "2025-11-25")
     handle.remove()
     handle.disable()
-    handle.enable()
+    with pytest.raises(MisuseError, match="not on the server any more"):
+        handle.enable()
     assert len(driver.said()) == 1
     assert driver.result("tools/list")["tools"] == []
 

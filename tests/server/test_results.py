@@ -404,7 +404,11 @@ def test_a_finished_result_passes_through() -> None:
 )
 def test_tool_result(given: ToolResult, expected: CallToolResult) -> None:
     assert shape(ToolResult).result(given) == expected
-    assert shape(int).result(given) == expected
+    if expected.structured_content is msgspec.UNSET:
+        with pytest.raises(MisuseError, match="advertises an output schema"):
+            shape(int).result(given)
+    else:
+        assert shape(int).result(given) == expected
 
 
 def test_a_tool_result_shows_what_was_said() -> None:

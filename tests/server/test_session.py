@@ -303,13 +303,6 @@ class TestBatches:
         (answers,) = await driver.later()
         assert [answer["id"] for answer in answers] == [2]  # pyright: ignore
 
-    async def test_a_cancel_inside_of_the_batch(self) -> None:
-        driver = Driver(Gate().server(), "2025-03-26")
-        cancel = message(method="notifications/cancelled", params={"requestId": 1})
-        driver.receive(self.batch(legacy("tools/call", {"name": "wait"}, id=1), cancel))
-        assert await driver.later() == []
-        assert driver.session.connection.in_flight == 0
-
     def test_at_once_where_nothing_waits(self) -> None:
         driver = Driver(Server("x").add(add), "2025-03-26")
         answers = driver.receive(self.batch(legacy("ping", id=1), legacy("tools/list", id=2)))

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast, overload
 
 from tybalt.errors import RegistrationError
-from tybalt.server.declaration import Declaration
+from tybalt.server.declaration import Declaration, qualified_name
 from tybalt.server.options import PromptOptions, ResourceOptions, ToolOptions
 
 if TYPE_CHECKING:
@@ -77,9 +77,19 @@ def as_declaration(given: Any, decorator: Callable[[Any], Any]) -> Declaration[.
     """What was declared already, or a plain function declared with `decorator`."""
     if isinstance(given, Declaration):
         return cast("Declaration[..., Any]", given)
-    if not callable(given):
+    if not callable(given) and not isinstance(given, Method):
         raise RegistrationError(f"expected a function, or what @tool, @resource or @prompt made of one; got {given!r}")
-    return decorator(given)
+    return bound(given if isinstance(given, Method) else decorator(given))
+
+
+def bound(declared: Any) -> Declaration[..., Any]:
+    """A declaration that a server can take. Raises `RegistrationError` for a method that waits for its instance."""
+    if isinstance(declared, Method):
+        raise RegistrationError(
+            f"{declared}: parameter 'self': this is a method that is not bound. "
+            "Register it on an instance, as `instance.method`"
+        )
+    return declared
 
 
 def refuse_plain_function(function: Any) -> Any:
@@ -103,7 +113,8 @@ def _is_method(function: Callable[..., Any]) -> bool:
     """Whether a function stands in the body of a class and waits to be bound."""
     scope = getattr(function, "__qualname__", "").rpartition(".")[0]
     takes_self = next(iter(getattr(function, "__code__", _NO_CODE).co_varnames), "") in ("self", "cls")
-    return bool(scope) and not scope.endswith("<locals>") and takes_self
+    is_bound = hasattr(function, "__self__")
+    return takes_self and not is_bound and bool(scope) and not scope.endswith("<locals>")
 
 
 class Method:
@@ -115,6 +126,9 @@ class Method:
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else self._declare(self._function.__get__(instance, owner))
+
+    def __str__(self) -> str:
+        return qualified_name(self._function)
 
 
 _NO_CODE = (lambda: None).__code__

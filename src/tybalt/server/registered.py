@@ -44,18 +44,14 @@ class Registered(Generic[P, R]):
         self._catalogue.remove(self._entry)
 
     def disable(self) -> None:
-        """Hide it: clients neither see it nor can use it, until `enable`. Raises `MisuseError` once it is removed."""
-        self._check_held()
+        """Hide it: clients neither see it nor can use it, until `enable`."""
         self._catalogue.set_enabled(self._entry, False)
 
     def enable(self) -> None:
         """Show it again. Raises `MisuseError` once it is removed."""
-        self._check_held()
-        self._catalogue.set_enabled(self._entry, True)
-
-    def _check_held(self) -> None:
         if not self._catalogue.holds(self._entry):
             raise MisuseError(f"{self.declaration.where} is not on the server any more; add it again")
+        self._catalogue.set_enabled(self._entry, True)
 
     def __repr__(self) -> str:
         state = "" if self.enabled else ", disabled" if self._catalogue.holds(self._entry) else ", removed"

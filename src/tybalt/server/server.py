@@ -15,7 +15,7 @@ from tybalt.protocol.profile import Profile
 from tybalt.protocol.subscriptions import ListName
 from tybalt.server.catalogue import Catalogue, OnDuplicate
 from tybalt.server.declaration import Declaration, Kind
-from tybalt.server.decorators import as_declaration, refuse_plain_function
+from tybalt.server.decorators import as_declaration, bound, refuse_plain_function
 from tybalt.server.decorators import prompt as declare_prompt
 from tybalt.server.decorators import resource as declare_resource
 from tybalt.server.decorators import tool as declare_tool
@@ -130,7 +130,7 @@ class Server:
         type. Raises `RegistrationError` where variables and parameters do not fit.
         """
         decorate = declare_resource(uri, **options)
-        return lambda function: self._register(decorate(function))
+        return lambda function: self._register(bound(decorate(function)))
 
     def completion(self, reference: Any, argument: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Suggest values for one argument of a prompt, or one variable of a resource template.
@@ -275,11 +275,11 @@ class Server:
 
     def _offer(self, decorator: Callable[..., Any], function: Any, options: dict[str, Any]) -> Any:
         made = decorator(function, **options)
-        if isinstance(made, Declaration):
-            return self._register(made)
+        if callable(function):
+            return self._register(bound(made))
 
         def register(later: Callable[..., Any]) -> Registered[..., Any]:
-            return self._register(made(later))
+            return self._register(bound(made(later)))
 
         return register
 
