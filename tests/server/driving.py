@@ -122,5 +122,3 @@ class Driver:
     def texts(self, result: dict[str, Any]) -> list[str]:
         """The text blocks of a result."""
         return [block["text"] for block in result["content"]]
-
-

@@ -38,7 +38,9 @@ def test_what_comes_before_the_end_of_the_batch_waits_for_it() -> None:
     assert answers.close() == b"[1]"
 
 
-@given(st.lists(st.tuples(st.sampled_from(["at once", "later", "never"]), st.integers(0, 99)), max_size=8), st.randoms())
+@given(
+    st.lists(st.tuples(st.sampled_from(["at once", "later", "never"]), st.integers(0, 99)), max_size=8), st.randoms()
+)
 def test_every_answer_is_in_the_one_array_whatever_the_order(elements: list[tuple[str, int]], order: Random) -> None:
     answers, pending, sent = BatchAnswers(), list[bytes | None](), list[bytes]()
     for when, number in elements:

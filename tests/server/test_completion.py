@@ -206,11 +206,13 @@ class TestRefused:
         assert Driver(server).error("completion/complete", params)["code"] == -32602
 
     def test_declaring_for_what_is_not_there(self, server: Server) -> None:
-        with pytest.raises(RegistrationError, match="there is no prompt or resource template 'pain'. Declare it first"):
+        with pytest.raises(
+            RegistrationError, match=r"there is no prompt or resource template 'pain'\. Declare it first"
+        ):
             server.completion("pain", "color")(lambda_of_value)
-        with pytest.raises(RegistrationError, match="has no argument 'colour'. Did you mean 'color'"):
+        with pytest.raises(RegistrationError, match=r"has no argument 'colour'\. Did you mean 'color'"):
             server.completion("paint", "colour")(lambda_of_value)
-        with pytest.raises(RegistrationError, match="has no argument 'zzz'. It has color, shade"):
+        with pytest.raises(RegistrationError, match=r"has no argument 'zzz'\. It has color, shade"):
             server.completion("paint", "zzz")(lambda_of_value)
 
     def test_a_completer_of_another_shape(self, server: Server) -> None:

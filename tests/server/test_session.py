@@ -164,9 +164,7 @@ class TestLater:
         gate = Gate()
         driver = Driver(gate.server())
         for word in ("a", "b", "c"):
-            driver.session.receive(
-                driver.encoded("tools/call", {"name": name, "arguments": {"name": word}}, id=7)
-            )
+            driver.session.receive(driver.encoded("tools/call", {"name": name, "arguments": {"name": word}}, id=7))
         gate.opened.set()
         answers = await driver.later()
         assert {answer["id"] for answer in answers} == {7}
@@ -237,7 +235,7 @@ class TestCancel:
             try:
                 await asyncio.Event().wait()
             finally:
-                raise ValueError("while stopping")  # noqa: B012
+                raise ValueError("while stopping")
             return 1
 
         driver = Driver(Server("x").add(awkward))
@@ -291,7 +289,7 @@ class TestBatches:
         assert driver.call("add", a=2)["content"][0]["text"] == "3"
         gate.opened.set()
         (answers,) = await driver.later()
-        assert {answer.get("id") for answer in answers} == {*WAITING, "q", "p", None}  # pyright: ignore
+        assert {answer.get("id") for answer in answers} == {*WAITING, "q", "p", None}
         assert len(answers) == 6
 
     async def test_one_that_is_cancelled_is_left_out(self) -> None:
@@ -301,7 +299,7 @@ class TestBatches:
         await driver.later()
         driver.cancel(1)
         (answers,) = await driver.later()
-        assert [answer["id"] for answer in answers] == [2]  # pyright: ignore
+        assert [answer["id"] for answer in answers] == [2]
 
     def test_at_once_where_nothing_waits(self) -> None:
         driver = Driver(Server("x").add(add), "2025-03-26")

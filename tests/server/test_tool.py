@@ -74,7 +74,7 @@ async def test_a_result_has_the_shape_of_the_revision(name: str, revision: str, 
     if revision in LEGACY:
         assert isinstance(structured, dict)
         assert tool_["outputSchema"]["type"] == "object"
-        structured = structured["result"] if "result" in structured else structured
+        structured = structured.get("result", structured)
     assert structured == msgspec.to_builtins(value)
     jsonschema_rs.validator_for(tool_["outputSchema"]).validate(result["structuredContent"])
 
@@ -96,6 +96,7 @@ def of_kind(kind: str, annotation: Any, value: Any) -> Any:
 
 def test_a_scalar_tool_may_return_something_else() -> None:
     """What is not of the promised type takes the general road, and is judged there."""
+
     class Level(int):
         pass
 
@@ -193,9 +194,11 @@ class TestArguments:
         assert answer["error"]["code"] == -32602 and "$.params.arguments" in answer["error"]["message"]
 
     @pytest.mark.parametrize("function", SEARCHES)
-    @pytest.mark.parametrize("text", [b'{"query":"\\ud800"}', b'{"query":"x","limit":1e999}', b"[" * 2_000 + b"]" * 2_000])
+    @pytest.mark.parametrize(
+        "text", [b'{"query":"\\ud800"}', b'{"query":"x","limit":1e999}', b"[" * 2_000 + b"]" * 2_000]
+    )
     def test_arguments_that_only_the_second_decode_meets(self, text: bytes, function: Any) -> None:
-        """`arguments` are left raw by the first decode; what is no JSON, or too deep, in there keeps its request's id."""
+        """`arguments` are left raw by the first decode; what is no JSON or too deep there keeps the id."""
         driver = Driver(Server("x").add(tool("search")(function)))
         message = driver.encoded("tools/call", {"name": "search", "arguments": {"here": 1}}, id="kept")
         answer = driver.receive(message.replace(b'{"here":1}', text))
@@ -222,7 +225,9 @@ class TestFailures:
         reference = text.rsplit(" ", 1)[1]
         (record,) = caplog.records
         assert "'fail'" in text and len(reference) == 8 and reference in record.getMessage()
-        assert "tool 'fail'" in record.getMessage() and record.exc_info is not None and SECRET in str(record.exc_info[1])
+        assert (
+            "tool 'fail'" in record.getMessage() and record.exc_info is not None and SECRET in str(record.exc_info[1])
+        )
 
     @pytest.mark.parametrize("kind", ["plain", "list", "async", "suspended", "context"])
     async def test_a_declared_one_is_for_the_model_without_its_causes(self, kind: str) -> None:
@@ -356,7 +361,9 @@ class TestDefinition:
             "meta": {"a/b": 1},
             "annotations": {"read_only_hint": True},
         }
-        server = Server("x").add(tool(**options)(search), *(tool(name)(returning(*VALUES[name][:2])) for name in VALUES))
+        server = Server("x").add(
+            tool(**options)(search), *(tool(name)(returning(*VALUES[name][:2])) for name in VALUES)
+        )
         result = Driver(server, revision).result("tools/list")
         validator(revision, "ListToolsResult").validate(result)
 

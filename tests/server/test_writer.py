@@ -67,7 +67,9 @@ def test_text_that_cannot_be_encoded_is_made_valid(revision: str) -> None:
 
 @pytest.mark.parametrize("revision", REVISIONS)
 @pytest.mark.parametrize(
-    ("annotation", "value"), [(int, type("Level", (int,), {})(3)), (str, type("Text", (str,), {})("a"))], ids=["int", "str"]
+    ("annotation", "value"),
+    [(int, type("Level", (int,), {})(3)), (str, type("Text", (str,), {})("a"))],
+    ids=["int", "str"],
 )
 def test_what_is_not_exactly_of_the_type_takes_the_long_road(annotation: type, value: Any, revision: str) -> None:
     answers = Answers(revision, SERVER)
