@@ -129,7 +129,7 @@ class UnsupportedRevision(McpError):
     default_code = -32022
 
     def __init__(self, requested: str, supported: list[str]) -> None:
-        super().__init__("Unsupported protocol version", data={"supported": supported, "requested": requested})
+        super().__init__("Unsupported protocol version", data={"supported": supported, "requested": cut(requested)})
 
 
 _KIND_OF: dict[int, type[McpError]] = {
@@ -186,6 +186,11 @@ class UnexpectedResult(TybaltError):
 
 class MisuseError(TybaltError, RuntimeError):
     """The program broke a rule of this API; the text says which, and what to do instead."""
+
+
+def cut(text: str, limit: int = 100) -> str:
+    """`text`, or its first `limit` characters and an ellipsis: for what a peer sent and an error text repeats."""
+    return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 def describe(error: BaseException) -> str:

@@ -36,7 +36,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from tybalt.errors import RegistrationError
-from tybalt.server.parameters import Parameters, compile_parameters
+from tybalt.server.parameters import LARGE, Parameters, compile_parameters
 
 T = TypeVar("T")
 
@@ -1233,10 +1233,32 @@ def test_an_explanation_is_bounded() -> None:
     assert told.startswith("Invalid arguments (100 problems):")
     assert told.endswith("- and 80 more")
     assert told.count("\n") == 21
-    noise = msgspec.json.encode({f"unknown{n}": 1 for n in range(10_000)})
+    noise = msgspec.json.encode({f"unknown{n}": 1 for n in range(3_000)})
     told = of(int, strict=True).explain(noise, strict=True)
     assert told.endswith("- and 2 more")
     assert len(told) < 2_000
+
+
+def test_what_is_large_is_explained_without_looking_at_all_of_it() -> None:
+    noise = {f"unknown{n}": 1 for n in range(10_000)}
+    parameters = of(int, strict=True)
+    assert "`unknown0`" in parameters.explain(msgspec.json.encode({"x": 1, **noise}), strict=True)
+    assert parameters.explain(msgspec.json.encode(noise), strict=True).endswith("missing; expected an integer")
+    large = msgspec.json.encode({"x": "y" * LARGE})
+    assert (
+        of(bool).explain(large, strict=False)
+        == "Invalid arguments: $.arguments.x: expected true or false; got a string"
+    )
+
+
+def test_text_inside_of_a_string_keeps_to_the_limits_of_a_message() -> None:
+    parameters = of(list[Any])
+    assert parameters.decode_lax(b'{"x":"[[[1]]]"}').x == [[[1]]]
+    for inner in ("[" * 200 + "]" * 200, "[" + "[]," * 100_001 + "1]"):
+        with pytest.raises(msgspec.ValidationError, match=r"\$\.arguments\.x: expected an array"):
+            parameters.decode_lax(msgspec.json.encode({"x": inner}))
+        with pytest.raises(msgspec.ValidationError):
+            parameters.decode_lax(msgspec.json.encode(f'{{"x":{inner}}}'))
 
 
 def test_arguments_that_are_no_object_are_explained() -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from tybalt.errors import McpError
+from tybalt.errors import McpError, cut
 from tybalt.protocol.answers import encode
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.types.adaptation import adapt
@@ -205,5 +205,5 @@ class ClientConnection:
         if incoming.method == _PING:
             body["result"] = {}
         else:
-            body["error"] = {"code": -32601, "message": f"Method not found: {incoming.method}"}
+            body["error"] = {"code": -32601, "message": f"Method not found: {cut(incoming.method)}"}
         return Asked(incoming.method, encode(body))

@@ -12,7 +12,7 @@ from typing import Any, Union
 import msgspec
 from msgspec import Raw, Struct
 
-from tybalt.errors import InvalidParams, InvalidRequest, ParseError
+from tybalt.errors import InvalidParams, InvalidRequest, ParseError, cut
 from tybalt.types import legacy
 from tybalt.types.cancellation import CancelledNotification
 from tybalt.types.completion import CompleteRequest
@@ -208,5 +208,4 @@ def _shown(raw: Raw | None) -> str:
     """A short, printable form of what came, for an error text."""
     if raw is None:
         return "nothing"
-    text = bytes(raw).decode("utf-8", "replace")
-    return text if len(text) <= 40 else text[:37] + "..."
+    return cut(bytes(raw).decode("utf-8", "replace"), 40)

@@ -26,6 +26,7 @@ from tybalt.errors import (
     MethodNotFound,
     ToolError,
     UnsupportedRevision,
+    cut,
 )
 from tybalt.outcomes import Cancelled, Err, Ok, Panicked
 from tybalt.protocol.actions import Batch, CancelRequest
@@ -231,7 +232,9 @@ class ServerConnection:
         assert envelope.id is not None
         try:
             if envelope.method.startswith("notifications/"):
-                raise MethodNotFound(f"Method not found: {envelope.method} is a notification, so it must have no id")
+                raise MethodNotFound(
+                    f"Method not found: {cut(envelope.method)} is a notification, so it must have no id"
+                )
             params = read_params(envelope.params)
             if self._looks_modern(envelope, params):
                 request = self._read_modern(envelope, params, message)
@@ -276,7 +279,7 @@ class ServerConnection:
         return read_request(message, kind)
 
     def _before_initialize(self, method: str) -> str:
-        text = f"`{method}` before `initialize`: send `initialize` first"
+        text = f"`{cut(method)}` before `initialize`: send `initialize` first"
         if self._profile.modern:
             text += f', or name the revision in `params._meta["{_VERSION_KEY}"]` ({", ".join(self._profile.modern)})'
         return text
@@ -286,7 +289,7 @@ class ServerConnection:
             supported = list(self._profile.modern)
             text = f"Method not found: initialize. This server speaks {', '.join(supported)}, which has no handshake"
             return MethodNotFound(text, data={"supported": supported})
-        return MethodNotFound(f"Method not found: {method}")
+        return MethodNotFound(f"Method not found: {cut(method)}")
 
     def _receive_notification(self, envelope: Envelope, message: bytes) -> Action:
         """Unknown, malformed and foreign notifications are ignored, and so are responses nobody asked for."""

@@ -22,7 +22,7 @@ from typing import Any, Final, Generic, TypeVar, Union, cast, get_args, get_orig
 import msgspec
 from msgspec import Struct
 
-from tybalt.errors import InvalidParams, RegistrationError
+from tybalt.errors import InvalidParams, RegistrationError, cut
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.protocol.timestamp import timestamp_dec_hook, timestamp_schema_hook
 from tybalt.types.tools import NO_ARGUMENTS, Tool
@@ -83,7 +83,7 @@ class Registry(Generic[S]):
         """
         decoder = self._decoders.get(name)
         if decoder is None:
-            raise InvalidParams(f"Unknown tool: {name[:MAX_NAME]}")
+            raise InvalidParams(f"Unknown tool: {cut(name)}")
         try:
             return decoder.decode(arguments)
         except UNREADABLE as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from tybalt.protocol.prescan import prescan
 from tybalt.server.custom_types import decode_lax, decode_strict, encode_custom
 from tybalt.server.explain import arms
 from tybalt.server.json_values import Schema, non_finite
@@ -79,14 +80,7 @@ class Argument:
         data = bytes(raw)
         if not data.startswith(b'"') or not self._takes_structure(schema, root):
             return data
-        inner = msgspec.json.decode(data, type=str).strip()
-        if not inner.startswith(("{", "[")):
-            return data
-        try:
-            msgspec.json.decode(inner)
-        except (msgspec.DecodeError, RecursionError):
-            return data
-        return inner.encode()
+        return json_inside(data, ("{", "[")) or data
 
     def _made(self) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
         if self._decoders is None:
@@ -102,6 +96,24 @@ class Argument:
             text = any(arm.get("type") == "string" and not _NARROW.intersection(arm) for arm in found)
             self._structured = not text and any(arm.get("type") in {"object", "array"} for arm in found)
         return self._structured
+
+
+def json_inside(data: bytes, openings: str | tuple[str, ...]) -> bytes | None:
+    """The JSON text inside of a JSON string, or None where it holds none that starts so.
+
+    The prescan of the message saw only a string; what is inside of it has to keep to the same limits.
+    """
+    inner = msgspec.json.decode(data, type=str).strip()
+    if not inner.startswith(openings):
+        return None
+    text = inner.encode()
+    if prescan(text) is not None:
+        return None
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return text
 
 
 _NARROW = frozenset({"format", "contentEncoding", "enum", "const"})

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, Protocol
 from weakref import WeakKeyDictionary
 
-from tybalt.errors import InvalidParams, RegistrationError, ResourceNotFound
+from tybalt.errors import InvalidParams, RegistrationError, ResourceNotFound, cut
 from tybalt.protocol.answers import Answers, encode
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.protocol.cursors import page
@@ -224,7 +224,7 @@ class Catalogue:
         """The prompt called `name`, and its arguments converted. Raises `InvalidParams`, saying which and why."""
         prompt = self.get("prompt", name)
         if prompt is None:
-            raise InvalidParams(f"Unknown prompt: {name}")
+            raise InvalidParams(f"Unknown prompt: {cut(name)}")
         try:
             return prompt, prompt.parameters.from_strings(arguments)
         except UNREADABLE as error:

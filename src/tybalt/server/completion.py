@@ -7,7 +7,7 @@ themselves. 2026-07-28 server/utilities/completion.
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
-from tybalt.errors import InvalidParams, RegistrationError
+from tybalt.errors import InvalidParams, RegistrationError, cut
 from tybalt.server.catalogue import Catalogue
 from tybalt.server.context import Context
 from tybalt.server.declaration import Declaration
@@ -105,10 +105,10 @@ class Completions:
         if declaration is None and kind == "template" and self._catalogue.get("resource", reference) is not None:
             return _result([]), None
         if declaration is None:
-            raise InvalidParams(f"Unknown {'prompt' if kind == 'prompt' else 'resource template'}: {reference}")
+            raise InvalidParams(f"Unknown {'prompt' if kind == 'prompt' else 'resource template'}: {cut(reference)}")
         name, value = params.argument.name, params.argument.value
         if name not in declaration.parameters.wire_names:
-            raise InvalidParams(f"{kind} {reference!r} has no argument {name!r}")
+            raise InvalidParams(f"{kind} {reference!r} has no argument {cut(name)!r}")
         completer = self._completers.get((reference, name))
         if completer is None:
             lowered = value.lower()

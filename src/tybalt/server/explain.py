@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from tybalt.errors import cut
 from tybalt.server import pydantic_models
 from tybalt.server.custom_types import Mismatch
 from tybalt.server.json_values import Schema, is_array
@@ -57,7 +58,7 @@ def unknown(path: str, names: list[str], known: Sequence[str]) -> Iterator[Probl
     for name in names[:MAX_PROBLEMS]:
         close = get_close_matches(name[:MAX_VALUE], known, 1)
         hint = f"did you mean `{close[0]}`?" if close else there_is
-        yield Problem(f"{path}{_cut(name, MAX_VALUE)}", f"unknown argument; {hint}")
+        yield Problem(f"{path}{cut(name, MAX_VALUE)}", f"unknown argument; {hint}")
     if len(names) > MAX_PROBLEMS:
         yield Problem(path.rstrip("."), f"{len(names) - MAX_PROBLEMS} more unknown arguments")
 
@@ -77,9 +78,9 @@ def failures(error: BaseException, path: str, value: Any, schema: Schema, root: 
     if isinstance(error, RecursionError):
         yield Problem(path, "nested too deeply")
     elif not isinstance(error, msgspec.ValidationError):
-        yield Problem(path, f"cannot be read as JSON: {_cut(str(error), MAX_TEXT)}")
+        yield Problem(path, f"cannot be read as JSON: {cut(str(error), MAX_TEXT)}")
     elif not here or not _is_about_type(error, message):
-        yield Problem(place, _cut(_plain(message), MAX_TEXT))
+        yield Problem(place, cut(_plain(message), MAX_TEXT))
     else:
         yield Problem(place, f"expected {expectation(here, root)}; got {shown(found, message)}")
 
@@ -101,14 +102,14 @@ def arms(schema: Schema, root: Schema, depth: int = 8) -> Iterator[Schema]:
 def expectation(schemas: list[Schema], root: Schema) -> str:
     """What would have been right, in a few words: `an integer >= 1`, `one of "a", "b"`."""
     said = dict.fromkeys(_arm_words(arm) for schema in schemas for arm in arms(schema, root))
-    return _cut(" or ".join(said), MAX_TEXT) or "any value"
+    return cut(" or ".join(said), MAX_TEXT) or "any value"
 
 
 def shown(value: Any, message: str = "") -> str:
     """A value as JSON, cut to `MAX_VALUE` characters; its type from msgspec's message where it could not be found."""
     if value is not UNKNOWN:
         try:
-            return _cut(msgspec.json.encode(value).decode(), MAX_VALUE)
+            return cut(msgspec.json.encode(value).decode(), MAX_VALUE)
         except (TypeError, ValueError, RecursionError):
             return f"a value of type {type(value).__name__}"
     match = re.search(r"got `(\w+)`", message)
@@ -250,7 +251,7 @@ def _foreign(problem: pydantic_models.Problem, path: str, start: Any) -> Problem
     if problem.kind == "missing":
         return Problem(path, "missing")
     text = problem.message.replace("Input should be", "expected")
-    return Problem(path, f"{_cut(text, MAX_TEXT)}; got {shown(problem.value)}")
+    return Problem(path, f"{cut(text, MAX_TEXT)}; got {shown(problem.value)}")
 
 
 def _plain(message: str) -> str:
@@ -261,7 +262,3 @@ def _plain(message: str) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names[:20])
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[:length]}…"

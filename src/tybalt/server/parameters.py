@@ -23,7 +23,7 @@ from tybalt.errors import RegistrationError
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.server import explain
 from tybalt.server.annotations import Site, adopt, metadata_of, shown
-from tybalt.server.argument import Argument, Constant
+from tybalt.server.argument import Argument, Constant, json_inside
 from tybalt.server.custom_types import decode_strict
 from tybalt.server.docstring import Docstring, parse
 from tybalt.server.explain import Problem, explanation
@@ -34,6 +34,9 @@ from tybalt.server.signature import MISSING, read_docstring, read_parameters
 from tybalt.server.survey import is_union
 
 Raw = bytes | msgspec.Raw
+
+LARGE = 64 * 1024
+"""Bytes of JSON up to which a failure is explained with what came, and unknown arguments are looked for."""
 
 
 class Parameters:
@@ -48,6 +51,7 @@ class Parameters:
 
     __slots__ = (
         "_arguments",
+        "_decode_known",
         "_keywords",
         "_positionals",
         "decode",
@@ -81,6 +85,7 @@ class Parameters:
         self.positional = not injected and positionals == len(arguments)
         self.decode = msgspec.json.Decoder(struct, dec_hook=decode_strict).decode
         self._arguments = arguments
+        self._decode_known: Callable[[bytes], Any] | None = None
         self._positionals = positionals
         self._keywords = self.names[positionals:]
 
@@ -91,7 +96,7 @@ class Parameters:
         as JSON is accepted too, and null for no arguments. Raises what `decode` raises.
         """
         strict = self.struct.__struct_config__.forbid_unknown_fields
-        return self._made(*self._read(_members(raw, lax=True), lax=True, strict=strict))
+        return self._made(*self._read(self._members(raw, lax=True), lax=True, strict=strict))
 
     def from_strings(self, values: Mapping[str, str | list[str] | dict[str, str]]) -> Any:
         """The arguments from strings: URI template variables, or prompt arguments, by their name on the wire.
@@ -114,10 +119,13 @@ class Parameters:
         """Everything that is wrong with arguments that were refused, for the model that sent them.
 
         One line for each argument that is missing, of the wrong type or out of bounds, and for each unknown one where
-        `strict` is set; at most 20 lines, at most 200 characters of any value.
+        `strict` is set; at most 20 lines, at most 200 characters of any value. What is longer than `LARGE` is not
+        shown, and unknown names in it are not looked for: an explanation must not cost more than the call.
         """
         try:
-            _, problems = self._read(_members(raw, lax=not strict), lax=not strict, strict=strict)
+            _, problems = self._read(self._members(raw, lax=not strict), lax=not strict, strict=strict)
+            if not problems:
+                self.decode(raw)
         except UNREADABLE as error:
             problems = list(explain.failures(error, "$.arguments", _decoded(raw), {"type": "object"}, {}))
         return explanation(problems) if problems else "The arguments are valid."
@@ -153,6 +161,26 @@ class Parameters:
         if strict:
             problems.extend(explain.unknown(path, strange, self.wire_names))
         return values, problems
+
+    def _members(self, raw: Raw, *, lax: bool) -> Mapping[str, Raw]:
+        """The arguments by name, undecoded; of much, only what a parameter takes."""
+        data = bytes(raw)
+        if lax and data == b"null":
+            return {}
+        if lax and data.startswith(b'"'):
+            data = json_inside(data, "{") or data
+        return _decode_members(data) if len(data) <= LARGE else self._known(data)
+
+    def _known(self, data: bytes) -> Mapping[str, Raw]:
+        """The arguments that a parameter takes. A dict of all names may weigh twenty times what was sent."""
+        if self._decode_known is None:
+            fields = [
+                (argument.field, msgspec.Raw, msgspec.field(name=argument.name, default=_ABSENT))
+                for argument in self._arguments
+            ]
+            self._decode_known = msgspec.json.Decoder(msgspec.defstruct("Known", fields, kw_only=True)).decode
+        values = astuple(self._decode_known(data))
+        return {name: value for name, value in zip(self.wire_names, values, strict=True) if value is not _ABSENT}
 
     def _value(self, argument: Argument, raw: Raw, *, lax: bool) -> Any:
         if not lax:
@@ -326,22 +354,14 @@ def _root(
         raise RegistrationError(f"{where}: an example or a note in its schema is not JSON: {error}") from error
 
 
-def _members(raw: Raw, *, lax: bool) -> Mapping[str, Raw]:
-    """The arguments by name, undecoded."""
-    data = bytes(raw)
-    if lax and data == b"null":
-        return {}
-    if lax and data.startswith(b'"'):
-        inner = msgspec.json.decode(data, type=str).strip()
-        data = inner.encode() if inner.startswith("{") else data
-    return _decode_members(data)
-
-
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_ABSENT = msgspec.Raw()
 
 
 def _decoded(raw: Raw) -> Any:
-    """What came, for an error text; `explain.UNKNOWN` when it cannot be decoded."""
+    """What came, for an error text; `explain.UNKNOWN` when it cannot be decoded, or would not be worth it."""
+    if len(bytes(raw)) > LARGE:
+        return explain.UNKNOWN
     try:
         return msgspec.json.decode(raw)
     except UNREADABLE:

@@ -14,7 +14,7 @@ from sys import version_info
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from tybalt.errors import InternalError, InvalidParams, McpError, MisuseError, ToolError
+from tybalt.errors import InternalError, InvalidParams, McpError, MisuseError, ToolError, cut
 from tybalt.outcomes import Cancelled
 from tybalt.protocol.actions import Batch, CancelRequest
 from tybalt.protocol.answers import encode
@@ -253,7 +253,7 @@ class Session:
         return self._no_such_tool(request) if call is None else call(request, self)
 
     def _no_such_tool(self, request: Any) -> bytes:
-        return self.connection.respond(request, InvalidParams(f"Unknown tool: {request.params.name}"))
+        return self.connection.respond(request, InvalidParams(f"Unknown tool: {cut(request.params.name)}"))
 
     def _read_resource(self, request: Any) -> bytes | None:
         try:
@@ -326,7 +326,7 @@ class Session:
         """`Context.call_tool`."""
         tool = self._catalogue.get("tool", name)
         if tool is None:
-            raise InvalidParams(f"Unknown tool: {name}")
+            raise InvalidParams(f"Unknown tool: {cut(name)}")
         raw = encode(arguments)
         try:
             decoded = tool.parameters.decode(raw)
