@@ -6,11 +6,12 @@
     │   ├── InvalidRequest           -32600  the JSON is not a request we may answer
     │   ├── MethodNotFound           -32601  this revision, or this server, has no such method
     │   ├── InvalidParams            -32602  the method exists, its parameters are wrong
+    │   │   ├── InvalidArguments     -32602  arguments that do not fit their tool; from 2025-11-25 on a result
     │   │   └── ResourceNotFound     -32602  modern; -32002 legacy
     │   ├── InternalError            -32603  our fault; the text is masked
-    │   ├── HeaderMismatch           -32020  modern
-    │   ├── MissingClientCapability  -32021  modern
-    │   └── UnsupportedRevision      -32022  modern
+    │   ├── HeaderMismatch           -32020  modern; -32600 legacy
+    │   ├── MissingClientCapability  -32021  modern; -32600 legacy
+    │   └── UnsupportedRevision      -32022  modern; -32600 legacy
     ├── ToolError                    the tool says no: a result with `isError`, written for the model
     ├── RegistrationError            a handler that cannot be compiled, raised where it is declared
     ├── TransportError               the wire itself
@@ -38,8 +39,8 @@ class McpError(TybaltError):
     """An error answer of the protocol: `code`, `message` and optional `data`, as JSON-RPC 2.0 section 5.1 has them.
 
     Raise it in a handler to answer with exactly this error, in either era. A client raises it for an error the
-    server answered. `code` must be an integer; codes of your own belong outside -32768…-32000
-    (2026-07-28 basic/index, "Error Codes").
+    server answered. Codes of your own belong outside -32768…-32000 (2026-07-28 basic/index, "Error Codes"). Raises
+    `MisuseError` for a code that is no integer.
     """
 
     default_code: ClassVar[int] = -32603
@@ -48,6 +49,8 @@ class McpError(TybaltError):
         super().__init__(message)
         self.message = message
         self.code = self.default_code if code is None else code
+        if type(self.code) is not int:
+            raise MisuseError(f"an error code is an integer, such as 404; got {self.code!r}")
         self.data = data
 
     @classmethod
@@ -59,8 +62,8 @@ class McpError(TybaltError):
         return error
 
     def code_in(self, era: Era) -> int:
-        """The code this error has on the wire in `era`; the same in both, but for `ResourceNotFound`."""
-        return self.code
+        """The code this error has on the wire in `era`: the same in both, but for what the other era does not have."""
+        return (_MODERN_CODES if era == "modern" else _LEGACY_CODES).get(self.code, self.code)
 
 
 class ParseError(McpError):
@@ -87,6 +90,19 @@ class InvalidParams(McpError):
     default_code = -32602
 
 
+class InvalidArguments(InvalidParams):
+    """Arguments that do not fit their tool: `problems` says which and why, for a model to act on.
+
+    Answered as a result with `isError` from 2025-11-25 on, and as the -32602 it is before (2025-11-25 server/tools,
+    "Error Handling"). `tool` is its name.
+    """
+
+    def __init__(self, tool: str, problems: str) -> None:
+        super().__init__(f"{tool}: {problems}")
+        self.tool = tool
+        self.problems = problems
+
+
 class ResourceNotFound(InvalidParams):
     """No resource answers to this URI: -32602 in modern, -32002 in legacy.
 
@@ -98,7 +114,7 @@ class ResourceNotFound(InvalidParams):
 
     def code_in(self, era: Era) -> int:
         """The code this error has on the wire in `era`."""
-        return self.code if era == "modern" else -32002
+        return -32602 if era == "modern" else -32002
 
 
 class InternalError(McpError):
@@ -146,6 +162,10 @@ _KIND_OF: dict[int, type[McpError]] = {
     )
 }
 _KIND_OF[-32002] = ResourceNotFound
+_MODERN_CODES = {-32002: -32602}
+"""Codes that modern must not emit (2026-07-28 basic/index, "Error Codes"), and what stands for them."""
+_LEGACY_CODES = {-32020: -32600, -32021: -32600, -32022: -32600}
+"""Codes that legacy does not know, and what stands for them."""
 
 
 class ToolError(TybaltError):
@@ -205,7 +225,7 @@ def describe(error: BaseException) -> str:
     while current is not None and id(current) not in seen and len(parts) < 16:
         seen.add(id(current))
         text = str(current) or type(current).__name__
-        if not parts or not parts[-1].endswith(text):
+        if not parts or not f": {parts[-1]}".endswith(f": {text}"):
             parts.append(text)
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
     return ": ".join(parts)

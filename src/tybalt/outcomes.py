@@ -5,7 +5,7 @@ protocol core accepts one as an answer; how outcomes are joined, and where they 
 layers above. `Err` is a failure the author declared; `Panicked` is any other exception.
 """
 
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 
@@ -39,16 +39,3 @@ class Panicked(Struct, frozen=True):
 
 
 Outcome = Ok[T] | Err | Cancelled | Panicked
-
-
-def outcome_of(value: Any) -> "Outcome[Any]":
-    """The outcome that `value` stands for: itself, the class of an exception, or `Ok`."""
-    match value:
-        case Ok() | Err() | Cancelled() | Panicked():
-            return cast("Outcome[Any]", value)
-        case McpError() | ToolError():
-            return Err(value)
-        case BaseException():
-            return Panicked(value)
-        case _:
-            return Ok(value)

@@ -1,6 +1,6 @@
 """`ServerConnection`: both eras, the handshake, every refusal, and the property that nothing a peer sends breaks it."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -18,13 +18,28 @@ from tests.protocol.conversations import (
     modern,
     ready,
 )
-from tybalt.errors import InvalidParams, MisuseError, ResourceNotFound, ToolError
+from tybalt.errors import (
+    HeaderMismatch,
+    InvalidArguments,
+    InvalidParams,
+    McpError,
+    MissingClientCapability,
+    MisuseError,
+    ResourceNotFound,
+    ToolError,
+    UnsupportedRevision,
+)
 from tybalt.outcomes import Cancelled, Err, Ok, Panicked
-from tybalt.protocol.actions import Batch, CancelRequest, join_batch
-from tybalt.protocol.connection import MAX_BATCH
+from tybalt.protocol.actions import Batch, CancelRequest, Ignored, join_batch
+from tybalt.protocol.codec import MAX_BATCH
+from tybalt.protocol.frames import Oversized
 from tybalt.types import legacy as legacy_types
 from tybalt.types.capabilities import ServerCapabilities
+from tybalt.types.elicitation import ElicitRequest, ElicitRequestFormParams, ElicitRequestURLParams
+from tybalt.types.input_required import InputRequiredResult
 from tybalt.types.revisions import LEGACY
+from tybalt.types.roots import ListRootsRequest
+from tybalt.types.sampling import CreateMessageRequest, CreateMessageRequestParams
 from tybalt.types.tools import CallToolRequest, CallToolResult, ListToolsRequest
 
 VERSION = "io.modelcontextprotocol/protocolVersion"
@@ -45,7 +60,7 @@ class TestModern:
         assert result["_meta"]["io.modelcontextprotocol/serverInfo"] == {"name": "test", "version": "1.0"}
         assert result["ttlMs"] == 0 and result["cacheScope"] == "public"
 
-    @pytest.mark.parametrize("method", ["ping", "initialize", "logging/setLevel", "resources/subscribe", "nonsense"])
+    @pytest.mark.parametrize("method", ["ping", "logging/setLevel", "resources/subscribe", "nonsense"])
     def test_methods_of_legacy_do_not_exist(self, method: str) -> None:
         assert code(connection().receive(modern(method))) == -32601
 
@@ -184,7 +199,10 @@ class TestHandshake:
         (b'{"jsonrpc":"2.0","id":1,"method":"ping","ignored":"\xed\xa0\x80"}', -32700),
         ("{}".encode("utf-16"), -32700),
         (b"[" * 100_000, -32600),
-        (b'{"a":' * 800, -32700),
+        (b'{"a":' * 800, -32600),
+        (b"[garbage", -32700),
+        (b"[", -32700),
+        (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}', -32700),
         (b"null", -32600),
         (b"5", -32600),
         (b'"ping"', -32600),
@@ -223,8 +241,6 @@ def test_params_of_the_wrong_kind_are_invalid(params: bytes) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        b'{"jsonrpc":"2.0","id":1,"result":{}}',
-        b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}',
         b'{"jsonrpc":"2.0","method":"nonsense"}',
         b'{"jsonrpc":"2.0","method":"tools/call","params":{"name":"x"}}',
         b'{"jsonrpc":"2.0","method":"notifications/cancelled"}',
@@ -237,6 +253,23 @@ def test_params_of_the_wrong_kind_are_invalid(params: bytes) -> None:
 def test_what_needs_no_answer_gets_none(text: bytes) -> None:
     for served in (connection(), ready()):
         assert served.receive(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"jsonrpc":"2.0","id":1,"result":{}}',
+        b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}',
+        b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x"}}',
+        b'{"jsonrpc":"2.0","id":1.5,"result":null}',
+        b'{"jsonrpc":"2.0","error":{"code":-32700,"message":"x"}}',
+        b'{"id":1,"result":{}}',
+    ],
+)
+def test_a_response_to_nothing_is_never_answered(text: bytes) -> None:
+    """Two peers that answer each other's errors would go on for ever."""
+    for served in (connection(), ready()):
+        assert isinstance(served.receive(text), Ignored)
 
 
 @pytest.mark.parametrize("id", [0, -1, "", "1", 2**53 + 1, 2**70, "x" * 100_000, "ü\n\u2028"])
@@ -292,8 +325,9 @@ class TestInFlight:
         served.accept(served.receive(modern("tools/list", id=1))).respond({"tools": []})
         cancel = message(method="notifications/cancelled", params={"requestId": 1})
         assert served.receive(cancel) is None
-        served.accept(served.receive(modern("tools/list", id=1)))
-        assert isinstance(served.receive(cancel), CancelRequest)
+        kept = served.accept(served.receive(modern("tools/list", id=1)))
+        action = served.receive(cancel)
+        assert isinstance(action, CancelRequest) and action.responders == (kept,)
         assert served.receive(cancel) is None
 
     def test_a_second_answer_is_misuse(self) -> None:
@@ -306,9 +340,27 @@ class TestInFlight:
     def test_a_responder_dropped_unanswered_warns(self) -> None:
         served = connection()
         responder = served.accept(served.receive(modern("tools/list")))
-        served.forget(responder)
+        assert served.in_flight == 1
         with pytest.warns(ResourceWarning, match="dropped unanswered"):
             del responder
+        assert served.in_flight == 0
+
+    def test_a_value_that_cannot_be_sent_leaves_the_right_to_answer(self) -> None:
+        served = connection()
+        for value in (5, [1], ["ab"], b"null", b"[1]", b"{", msgspec.Raw(b'"x"'), CallToolResult(content=[object()])):  # pyright: ignore[reportArgumentType]
+            responder = served.accept(served.receive(modern("prompts/get", {"name": "x"})))
+            with pytest.raises((MisuseError, TypeError)):
+                responder.respond(value)
+            assert served.in_flight == 1
+            assert code(responder.rpc_error(InvalidParams("so be it"))) == -32602
+
+    def test_many_requests_under_one_id_cost_no_more_than_under_many(self) -> None:
+        """Counted in steps of a dict, not of a list: answering the newest first looks at none of the others."""
+        served = connection()
+        responders = [served.accept(served.receive(modern("tools/list", id="same"))) for _ in range(2_000)]
+        for responder in reversed(responders):
+            assert responder.respond({"tools": []}) is not None
+        assert served.in_flight == 0
 
 
 class TestResponses:
@@ -349,10 +401,38 @@ class TestResponses:
         error = decoded(served.respond(request, Err(InvalidParams("what?", data=[1]))))["error"]
         assert error == {"code": -32602, "message": "what?", "data": [1]}
 
-    def test_anything_else_is_masked(self) -> None:
+    def test_anything_else_is_masked_under_its_reference(self) -> None:
         served, request = self.call()
-        error = decoded(served.respond(request, Panicked(ValueError("secret"))))["error"]
-        assert error == {"code": -32603, "message": "Internal error"}
+        result = decoded(served.respond(request, Panicked(ValueError("secret")), reference="abc"))["result"]
+        assert result["isError"] is True and "abc" in result["content"][0]["text"]
+        assert "secret" not in str(result)
+        elsewhere = served.receive(modern("prompts/get", {"name": "x"}))
+        assert decoded(served.respond(elsewhere, ValueError("secret")))["error"] == {
+            "code": -32603,
+            "message": "Internal error",
+        }
+
+    @pytest.mark.parametrize("revision", [*LEGACY, None])
+    def test_arguments_that_do_not_fit_are_for_the_model_from_2025_11_25_on(self, revision: str | None) -> None:
+        served = connection() if revision is None else ready(revision)
+        request = served.receive((legacy if revision else modern)("tools/call", {"name": "x"}))
+        answer = decoded(served.respond(request, InvalidArguments("x", "$.a: missing")))
+        if revision is None or revision >= "2025-11-25":
+            assert answer["result"]["isError"] and answer["result"]["content"][0]["text"] == "$.a: missing"
+        else:
+            assert answer["error"] == {"code": -32602, "message": "x: $.a: missing"}
+
+    @pytest.mark.parametrize(
+        "error", [ResourceNotFound("a:b"), McpError.received(-32002, "gone"), McpError("x", code=-32002)]
+    )
+    def test_the_code_of_legacy_for_a_missing_resource_never_goes_out_in_modern(self, error: McpError) -> None:
+        served, request = self.call()
+        assert code(served.respond(request, error)) == -32602
+
+    def test_the_codes_of_modern_never_go_out_in_legacy(self) -> None:
+        served = ready()
+        for error in (HeaderMismatch("x"), MissingClientCapability({"roots": {}}), UnsupportedRevision("x", [])):
+            assert code(served.respond(served.receive(legacy("tools/list")), error)) == -32600
 
     def test_ok_is_unwrapped_and_cancelled_is_503(self) -> None:
         served, request = self.call()
@@ -391,18 +471,40 @@ class TestBatches:
 
     def test_initialize_inside_is_refused(self) -> None:
         served = ready("2025-03-26")
-        action = served.receive(b"[" + initialize() + b"]")
-        assert isinstance(action, Batch)
-        assert code(action.items[0][1]) == -32600
+        for inside in (initialize(), legacy("initialize", {})):
+            action = served.receive(b"[" + inside + b"]")
+            assert isinstance(action, Batch)
+            ((_, refusal),) = action.items
+            assert code(refusal) == -32600
+
+    def test_what_is_modern_is_refused_inside(self) -> None:
+        """An acknowledgment would arrive in an array, behind what it has to come before."""
+        served = ready("2025-03-26")
+        for request in (modern("subscriptions/listen", {"notifications": {}}, id=5), modern("tools/list", id=5)):
+            ((_, refusal),) = served.receive(b"[" + request + b"]").items
+            assert code(refusal) == -32600 and decoded(refusal)["id"] == 5
+        assert served.end_subscriptions() == []
+
+    def test_a_cancel_finds_a_request_of_the_same_batch(self) -> None:
+        served = ready("2025-03-26")
+        cancel = message(method="notifications/cancelled", params={"requestId": 2})
+        batch = served.receive(b"[" + legacy("tools/list", id=2) + b"," + cancel + b"]")
+        accepted = None
+        for _, action in batch.items:
+            if isinstance(action, CancelRequest):
+                assert action.responders == (accepted,)
+                break
+            accepted = served.accept(action)
+        else:
+            raise AssertionError("the cancel found nothing")
 
     @pytest.mark.parametrize("size", [0, MAX_BATCH + 1])
     def test_the_size_is_bounded(self, size: int) -> None:
         assert code(ready("2025-03-26").receive(b"[" + b",".join([legacy("ping")] * size) + b"]")) == -32600
 
     def test_a_batch_inside_a_batch_is_refused(self) -> None:
-        action = ready("2025-03-26").receive(b"[[" + legacy("ping") + b"]]")
-        assert isinstance(action, Batch)
-        assert code(action.items[0][1]) == -32600
+        ((_, refusal),) = ready("2025-03-26").receive(b"[[" + legacy("ping") + b"]]").items
+        assert code(refusal) == -32600
 
 
 class TestNotifications:
@@ -565,3 +667,152 @@ def test_nothing_a_peer_sends_breaks_a_connection(messages: list[bytes], revisio
             assert b"\n" not in action
     assert served.in_flight == 1
     assert decoded(kept.respond({"tools": []}))["id"] == "kept-in-flight"
+
+
+class TestEras:
+    """Which era a request belongs to (docs/decisions/0002)."""
+
+    @pytest.mark.parametrize(
+        "meta", [{VERSION: None}, {CAPABILITIES: {}}, {"io.modelcontextprotocol/logLevel": "info"}]
+    )
+    def test_any_member_of_the_envelope_means_modern_after_a_handshake_too(self, meta: dict[str, Any]) -> None:
+        for served in (connection(), ready()):
+            assert code(served.receive(message(id=1, method="tools/list", params={"_meta": meta}))) == -32602
+
+    @pytest.mark.parametrize("key", ["io.modelcontextprotocol/related-task", "dev.example/x", "progressToken"])
+    def test_other_keys_mean_nothing(self, key: str) -> None:
+        served = ready()
+        params = {"level": "loud", "_meta": {key: "t"}}
+        assert code(served.receive(legacy("logging/setLevel", params))) == -32602
+        assert decoded(served.receive(legacy("logging/setLevel", {**params, "level": "info"})))["result"] == {}
+
+    def test_initialize_selects_legacy_whatever_it_carries(self) -> None:
+        served = connection()
+        hello = msgspec.json.decode(initialize("2025-06-18"))
+        hello["params"]["_meta"] = {**ENVELOPE, "dev.example/x": 1}
+        assert decoded(served.receive(msgspec.json.encode(hello)))["result"]["protocolVersion"] == "2025-06-18"
+
+    def test_a_server_of_legacy_only_ignores_the_envelope(self) -> None:
+        served = ready("2025-06-18", revisions=["2025-06-18"])
+        request = served.receive(modern("tools/call", {"name": "x", "arguments": {"a": 1}}))
+        assert type(request) is legacy_types.CallToolRequest and bytes(request.params.arguments) == b'{"a":1}'
+
+    @pytest.mark.parametrize("params", [{"protocolVersion": 5}, {}])
+    def test_a_second_initialize_is_refused_even_when_malformed(self, params: dict[str, Any]) -> None:
+        assert code(ready().receive(legacy("initialize", params))) == -32600
+
+    def test_a_method_that_is_not_offered_does_not_exist_even_when_malformed(self) -> None:
+        served = connection(capabilities=ServerCapabilities())
+        assert code(served.receive(modern("tools/call"))) == -32601
+        assert code(ready(capabilities=ServerCapabilities()).receive(legacy("resources/unsubscribe", {}))) == -32601
+
+    def test_unsubscribing_needs_what_subscribing_needs(self) -> None:
+        served = ready(capabilities=ServerCapabilities(resources={}))
+        for method in ("resources/subscribe", "resources/unsubscribe"):
+            assert code(served.receive(legacy(method, {"uri": "a:b"}))) == -32601
+
+    def test_a_member_nobody_knows_does_not_silence_a_notification(self) -> None:
+        served = connection()
+        served.receive(initialize())
+        served.receive(message(method="notifications/initialized", **{"x-trace": "a"}))
+        assert served.is_ready
+        kept = served.accept(served.receive(legacy("tools/list", id=1)))
+        cancel = message(method="notifications/cancelled", params={"requestId": 1}, x=1)
+        assert served.receive(cancel) == CancelRequest((kept,), None)
+
+    def test_one_id_for_a_subscription_and_a_call_cancels_both(self) -> None:
+        served = connection()
+        served.receive(modern("subscriptions/listen", {"notifications": {"toolsListChanged": True}}, id=1))
+        kept = served.accept(served.receive(modern("tools/list", id=1)))
+        action = served.receive(message(method="notifications/cancelled", params={"requestId": 1}))
+        assert action == CancelRequest((kept,), None)
+        assert served.list_changed("tools") == []
+
+
+class TestRefusals:
+    def test_a_message_that_is_refused_unread_keeps_its_id_where_it_can_be_found(self) -> None:
+        arguments = {"a": [{} for _ in range(100_001)]}
+        answer = decoded(connection().receive(modern("tools/call", {"name": "x", "arguments": arguments}, id="far")))
+        assert answer["id"] == "far" and answer["error"]["code"] == -32600
+
+    def test_an_oversized_line_is_refused(self) -> None:
+        assert code(connection().receive(Oversized(10, 5))) == -32600
+
+    @pytest.mark.parametrize("name", ["x" * 1_000_000, "é" * 1_000])
+    def test_what_came_is_not_repeated_at_length(self, name: str) -> None:
+        for served in (connection(), ready()):
+            for answer in (
+                served.receive(legacy(name)),
+                served.receive(modern(name)),
+                served.receive(legacy(f"notifications/{name}")),
+            ):
+                assert len(answer) < 700
+
+
+class TestAsking:
+    QUESTIONS: ClassVar[dict[str, Any]] = {
+        "form": ElicitRequest(
+            params=ElicitRequestFormParams(message="?", requested_schema={"type": "object", "properties": {}})
+        ),
+        "url": ElicitRequest(
+            params=ElicitRequestURLParams(mode="url", message="?", url="https://a.example", elicitation_id="e")
+        ),
+        "sample": CreateMessageRequest(params=CreateMessageRequestParams(messages=[], max_tokens=1)),
+        "tools": CreateMessageRequest(params=CreateMessageRequestParams(messages=[], max_tokens=1, tools=[])),
+        "roots": ListRootsRequest(),
+    }
+
+    @pytest.mark.parametrize(
+        ("asked", "declared", "required"),
+        [
+            (["form"], {}, {"elicitation": {}}),
+            (["form"], {"elicitation": {}}, None),
+            (["form"], {"elicitation": {"url": {}}}, {"elicitation": {"form": {}}}),
+            (["url"], {"elicitation": {}}, {"elicitation": {"url": {}}}),
+            (["url"], {"elicitation": {"url": {}}}, None),
+            (["sample"], {}, {"sampling": {}}),
+            (["sample"], {"sampling": {}}, None),
+            (["tools", "sample"], {"sampling": {}}, {"sampling": {"tools": {}}}),
+            (["tools"], {"sampling": {"tools": {}}}, None),
+            (["roots"], {"sampling": {}}, {"roots": {}}),
+            (["roots", "form"], {}, {"roots": {}, "elicitation": {}}),
+            ([], {}, None),
+        ],
+    )
+    def test_a_client_is_asked_only_for_what_it_declared(
+        self, asked: list[str], declared: dict[str, Any], required: dict[str, Any] | None
+    ) -> None:
+        served = connection()
+        request = served.receive(modern("tools/call", {"name": "x"}, meta={CAPABILITIES: declared}))
+        questions = {name: self.QUESTIONS[name] for name in asked}
+        answer = decoded(served.respond(request, InputRequiredResult(input_requests=questions, request_state="s")))
+        if required is None:
+            assert answer["result"]["resultType"] == "input_required"
+            assert answer["result"]["inputRequests"].keys() == questions.keys()
+        else:
+            assert answer["error"]["code"] == -32021
+            assert answer["error"]["data"] == {"requiredCapabilities": required}
+
+    def test_only_three_methods_may_ask_and_only_in_modern(self) -> None:
+        question = InputRequiredResult(request_state="s")
+        served = ready()
+        with pytest.raises(MisuseError, match="tools/list cannot ask"):
+            served.respond(served.receive(modern("tools/list")), question)
+        with pytest.raises(MisuseError, match="2025-11-25 has no result that asks"):
+            served.respond(served.receive(legacy("tools/call", {"name": "x"})), question)
+
+
+def test_logging_needs_its_capability_and_a_level_that_exists() -> None:
+    served = connection(capabilities=ServerCapabilities(tools={}))
+    request = served.receive(modern("tools/call", {"name": "x"}, meta={"io.modelcontextprotocol/logLevel": "debug"}))
+    assert served.log(request, "emergency", "x") is None
+    with pytest.raises(MisuseError, match="no log level 'warn'; there are debug, info, notice, warning"):
+        served.log(request, "warn", "x")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_total_that_is_no_number_is_left_out() -> None:
+    served = connection()
+    responder = served.accept(served.receive(modern("tools/call", {"name": "x"}, meta={"progressToken": 1})))
+    for step, total in enumerate((float("inf"), float("nan"), -float("inf"))):
+        assert "total" not in decoded(responder.progress(step, total))["params"]
+    responder.cancel()

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
-from tybalt.errors import InvalidParams, RegistrationError, cut
-from tybalt.protocol.registry import InvalidArguments, NoTools, Registry
+from tybalt.errors import InvalidArguments, InvalidParams, RegistrationError, cut
+from tybalt.protocol.registry import NoTools, Registry
 from tybalt.protocol.timestamp import Timestamp
 
 
@@ -195,7 +195,7 @@ def test_arguments_that_do_not_fit_are_explained(name: str, arguments: bytes, te
         Registry[Any](GetWeather, Add, Node, FindPlace).parse(name, arguments)
     assert str(caught.value).startswith(text)
     assert caught.value.tool == name
-    assert text.startswith(f"{name}: {caught.value.path}: ")
+    assert str(caught.value) == f"{name}: {caught.value.problems}"
     assert caught.value.code == -32602
 
 

@@ -56,7 +56,7 @@ forms = st.fixed_dictionaries(
     optional={"$schema": st.just("https://json-schema.org/draft/2020-12/schema")},
 )
 nothing = st.just({})
-answers = st.none() | st.sampled_from([{}, {"k": msgspec.Raw(b'{"action":"decline"}')}])
+answers = st.just(msgspec.UNSET) | st.sampled_from([b"{}", b'{"k":{"action":"decline"}}']).map(msgspec.Raw)
 
 MEMBERS: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     ("Tool", "input_schema"): object_schemas,
@@ -164,5 +164,6 @@ _PLAIN: dict[type, st.SearchStrategy[Any]] = {
     inspect.BoolType: flags,
     inspect.NoneType: st.none(),
     inspect.AnyType: json_values,
+    inspect.CustomType: st.just(msgspec.UNSET),  # `UnsetType`, a member that must not come
     inspect.RawType: json_values.map(lambda value: msgspec.Raw(msgspec.json.encode(value))),
 }

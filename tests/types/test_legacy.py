@@ -71,7 +71,7 @@ def test_reads_without_meta(method: str, params: Any, kind: type, modern: type):
 
 @pytest.mark.parametrize(("method", "params", "kind", "modern"), MESSAGES, ids=lambda value: str(value)[:30])
 def test_reads_a_progress_token(method: str, params: Any, kind: type, modern: type):
-    meta = {"progressToken": "t", "io.modelcontextprotocol/logLevel": ["nonsense"], "dev.example/key": 1}
+    meta = {"progressToken": "t", "io.modelcontextprotocol/related-task": {"taskId": "1"}, "dev.example/key": 1}
     request = decode(encoded(method, {**(params or {}), "_meta": meta}))
     assert type(request) is kind
     assert request.params is not None

@@ -4,6 +4,7 @@
 (nothing to do), or one of the values below. An action is an imperative: what the caller must do next.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
@@ -24,18 +25,19 @@ class CancelRequest(Struct, frozen=True):
 class Batch(Struct, frozen=True):
     """Handle each of these actions, collect the answers, and send `join_batch(answers)` as one message.
 
-    `items` pairs each element, as it was sent, with what `receive` returns for it, without the `None`s. Where no
-    answer comes out of it, nothing is sent (JSON-RPC 2.0 section 6). Only 2025-03-26 has batches.
+    `items` pairs each element, as it was sent, with what `receive` returns for it, without the `None`s. It is to be
+    walked once: an element is received when its turn comes, so that a cancel finds a request of the same batch that
+    was accepted before it. Where no answer comes out of it, nothing is sent (JSON-RPC 2.0 section 6). Only 2025-03-26
+    has batches.
     """
 
-    items: tuple[tuple[bytes, Any], ...]
+    items: Iterator[tuple[bytes, Any]]
 
 
-class Close(Struct, frozen=True):
-    """Send `farewell`, if there is one, then close the transport; `reason` is for the log."""
+class Ignored(Struct, frozen=True):
+    """Do nothing: `reason` is for a debug log. A server has asked nothing, so nobody waits for a response."""
 
     reason: str
-    farewell: bytes | None = None
 
 
 def join_batch(answers: list[bytes]) -> bytes | None:

@@ -5,21 +5,20 @@ One `Answers` serves one revision of one server. It knows what every result of i
 error without an id is written. It decides nothing: what to answer is the caller's business.
 """
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
-from tybalt.errors import Era, McpError
+from tybalt.errors import Era, McpError, MisuseError, cut
 from tybalt.types.adaptation import adapt
 from tybalt.types.base import Wire
 from tybalt.types.implementation import Implementation
+from tybalt.types.meta import SERVER_INFO
 from tybalt.types.revisions import era_of
 
 RequestId = int | str
 
 encode = msgspec.json.Encoder().encode
-SERVER_INFO: Final = "io.modelcontextprotocol/serverInfo"
-SUBSCRIPTION_ID: Final = "io.modelcontextprotocol/subscriptionId"
 
 _HEAD: Final = b'{"jsonrpc":"2.0","id":'
 _RESULT: Final = b',"result":{'
@@ -52,10 +51,14 @@ class Answers:
         """The response to `request_id` with `result`: a newest-shape Struct, a dict, encoded JSON, or `None` for {}.
 
         Encoded JSON (`bytes` or `msgspec.Raw`) must be a whole object and is sent as it is, with what the revision
-        requires put in front; so it must hold neither `resultType` nor `_meta`. `wrapped` is `adapt`'s.
+        requires put in front; so it must hold neither `resultType` nor `_meta`. `wrapped` is `adapt`'s. Raises
+        `MisuseError` for anything else.
         """
         if isinstance(result, bytes | msgspec.Raw):
-            return self.encoded(request_id, bytes(result).strip()[1:-1])
+            text = bytes(result).strip()
+            if not (text.startswith(b"{") and text.endswith(b"}")):
+                raise MisuseError(f"a result is a JSON object, not {cut(text.decode(errors='replace'), 40)}")
+            return self.encoded(request_id, text[1:-1].strip())
         value = {} if result is None else self._plain(result, wrapped)
         if self.era == "legacy":
             return _join((_HEAD, encode(request_id), _WHOLE_RESULT, encode(value), b"}"))
@@ -94,4 +97,10 @@ class Answers:
         return encode(body)
 
     def _plain(self, result: Any, wrapped: bool | None) -> dict[str, Any]:
-        return adapt(result, self.revision, wrapped=wrapped) if isinstance(result, Wire) else dict(result)
+        if isinstance(result, Wire):
+            return adapt(result, self.revision, wrapped=wrapped)
+        if isinstance(result, dict):
+            return dict(cast("dict[str, Any]", result))
+        raise MisuseError(
+            f"a result is a Struct of tybalt.types, a dict, an encoded JSON object or None, not {type(result).__name__}"
+        )

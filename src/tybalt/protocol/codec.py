@@ -2,23 +2,26 @@
 
 The fast path is one decoder per era over the union of everything a client may send, tagged by `method`: envelope,
 params and the required `_meta` fields in one pass, `arguments` left raw. It raises one of `UNREADABLE` for anything
-else. The slow path (`read_envelope`, `read_request`) then takes the message apart, so that the answer can say exactly
-what was expected, what came, and where.
+else. The slow path (`parse_line`, `read_request`) then takes the message apart, so that the answer can say exactly what
+was expected, what came, and where. It reads into Structs only: a dict of whatever members came may weigh forty times
+what was sent.
 """
 
 from functools import cache
-from typing import Any, Union
+from typing import Any, Final, Literal, Union
 
 import msgspec
 from msgspec import Raw, Struct
 
-from tybalt.errors import InvalidParams, InvalidRequest, ParseError, cut
+from tybalt.errors import InvalidParams, InvalidRequest, McpError, ParseError, cut
+from tybalt.protocol.prescan import vet
 from tybalt.types import legacy
 from tybalt.types.cancellation import CancelledNotification
 from tybalt.types.completion import CompleteRequest
 from tybalt.types.discover import DiscoverRequest
 from tybalt.types.initialize import InitializedNotification, InitializeRequest, PingRequest
 from tybalt.types.logging import SetLevelRequest
+from tybalt.types.meta import CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION
 from tybalt.types.progress import ProgressNotification
 from tybalt.types.prompts import GetPromptRequest, ListPromptsRequest
 from tybalt.types.resources import (
@@ -87,29 +90,90 @@ decode_legacy_call = msgspec.json.Decoder(legacy.CallToolRequest).decode
 """For those who know that a message means `tools/call`: without the union's look for the tag (60 of 550 ns)."""
 
 
+MAX_BATCH: Final = 100
+"""Messages one 2025-03-26 batch may hold."""
+
+
+ABSENT: Final = Raw()
+"""Stands for a member that did not come; known by identity."""
+
+
 class Envelope(Struct, frozen=True):
     """The outside of one JSON-RPC message, taken apart without looking inside `params`."""
 
-    kind: str
-    """`request`, `notification` or `response`."""
+    kind: Literal["request", "notification", "response"]
     id: int | str | None = None
     method: str = ""
-    params: Raw | None = None
+    params: Raw = ABSENT
 
 
-class Unanswerable(Exception):
+class Unanswerable(McpError):
     """A message that is not a valid JSON-RPC message: `error` is the answer, under `id` where that could be read."""
 
-    def __init__(self, error: ParseError | InvalidRequest, request_id: int | str | None = None) -> None:
-        super().__init__(str(error))
+    def __init__(self, error: McpError, request_id: int | str | None = None) -> None:
+        super().__init__(error.message, code=error.code)
         self.error = error
         self.id = request_id
 
 
-_decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
-_decode_items = msgspec.json.Decoder(list[Raw]).decode
+class _Members(Struct):
+    """The members of a message, each as it stands there."""
+
+    jsonrpc: Raw = ABSENT
+    id: Raw = ABSENT
+    method: Raw = ABSENT
+    params: Raw = ABSENT
+    result: Raw = ABSENT
+    error: Raw = ABSENT
+
+
+class EnvelopeMeta(Struct):
+    """The modern members of a request's `_meta`, each as it stands there; all absent in legacy."""
+
+    protocol_version: Raw = msgspec.field(name=PROTOCOL_VERSION, default=ABSENT)
+    client_capabilities: Raw = msgspec.field(name=CLIENT_CAPABILITIES, default=ABSENT)
+    client_info: Raw = msgspec.field(name=CLIENT_INFO, default=ABSENT)
+    log_level: Raw = msgspec.field(name=LOG_LEVEL, default=ABSENT)
+
+    def __bool__(self) -> bool:
+        """Whether any of them came."""
+        return any(value is not ABSENT for value in msgspec.structs.astuple(self))
+
+    @property
+    def revision(self) -> str | None:
+        """The revision named, if it is a string; what else is wrong with it is told by the decoder."""
+        return _text(self.protocol_version)
+
+
+class _Params(Struct):
+    meta: Raw = msgspec.field(name="_meta", default=ABSENT)
+
+
+class _Identity(Struct):
+    id: int | str | None = None
+
+
+_NO_META: Final = EnvelopeMeta()
+
+_decode_members = msgspec.json.Decoder(_Members).decode
+_decode_params = msgspec.json.Decoder(_Params).decode
+_decode_meta = msgspec.json.Decoder(EnvelopeMeta).decode
+_decode_identity = msgspec.json.Decoder(_Identity).decode
+_decode_anything = msgspec.json.Decoder(Raw).decode
 _decode_id = msgspec.json.Decoder(int | str).decode
 _decode_text = msgspec.json.Decoder(str).decode
+
+
+def parse_line(line: bytes | str) -> Envelope:
+    """One line of a stream as a JSON-RPC message, in no particular revision: request, notification or response.
+
+    Raises `Unanswerable`, an `McpError` that says what is wrong with it: -32700 where it is no JSON, -32600 where it is
+    JSON but no message of JSON-RPC 2.0, or larger inside than is accepted.
+    """
+    message = line.encode() if isinstance(line, str) else line
+    if (refusal := vet(message)) is not None:
+        raise Unanswerable(refusal, identity(message))
+    return read_envelope(message)
 
 
 def is_batch(message: bytes) -> bool:
@@ -118,36 +182,56 @@ def is_batch(message: bytes) -> bool:
 
 
 def read_batch(message: bytes) -> list[bytes]:
-    """The elements of a JSON array, each as the bytes it was sent as; raises `Unanswerable`."""
+    """The elements of a JSON array, each as the bytes it was sent as; raises `Unanswerable`, also for too many."""
     try:
-        return [bytes(item) for item in _decode_items(message)]
+        found = _batch_decoder()(message)
+    except UNREADABLE as error:
+        raise Unanswerable(parse_error(error)) from None
+    items = [bytes(item) for item in msgspec.structs.astuple(found) if item is not ABSENT]
+    if not 0 < len(items) <= MAX_BATCH:
+        text = "more" if items else "none"
+        raise Unanswerable(InvalidRequest(f"a batch holds 1 to {MAX_BATCH} messages, got {text}"))
+    return items
+
+
+def check_json(message: bytes) -> None:
+    """Raises `Unanswerable` for what is no JSON."""
+    try:
+        _decode_anything(message)
     except UNREADABLE as error:
         raise Unanswerable(parse_error(error)) from None
 
 
-def read_envelope(message: bytes) -> Envelope:
-    """Take a message apart; raises `Unanswerable` when it is not JSON (-32700) or not JSON-RPC 2.0 (-32600)."""
+def identity(message: bytes) -> int | str | None:
+    """The id of a message that is refused unread, or `None` where none can be found."""
     try:
-        fields = _decode_fields(message)
+        return _decode_identity(message).id
+    except UNREADABLE:
+        return None
+
+
+def read_envelope(message: bytes) -> Envelope:
+    """`parse_line` for a message that was vetted already."""
+    try:
+        members = _decode_members(message)
     except msgspec.ValidationError:
         raise Unanswerable(InvalidRequest("expected one JSON object, as JSON-RPC 2.0 has it")) from None
     except UNREADABLE as error:
         raise Unanswerable(parse_error(error)) from None
-    identifier = _read_id(fields)
-    if fields.get("jsonrpc") != b'"2.0"' and _text(fields.get("jsonrpc")) != "2.0":
-        got = _shown(fields.get("jsonrpc"))
+    if members.method is ABSENT and not (members.result is ABSENT and members.error is ABSENT):
+        # Nothing is wrong with a response that would be worth an answer: two peers could go on like that for ever.
+        return Envelope("response", identity(message))
+    identifier = _read_id(members.id)
+    if _text(members.jsonrpc) != "2.0":
+        got = _shown(members.jsonrpc)
         raise Unanswerable(InvalidRequest(f'`jsonrpc` must be "2.0", got {got} - at `$.jsonrpc`'), identifier)
-    if "method" not in fields:
-        if "result" in fields or "error" in fields:
-            return Envelope("response", identifier)
+    if members.method is ABSENT:
         raise Unanswerable(InvalidRequest("neither `method` nor `result` nor `error` - at `$`"), identifier)
-    method = _text(fields["method"])
+    method = _text(members.method)
     if method is None:
-        raise Unanswerable(
-            InvalidRequest(f"`method` must be a string, got {_shown(fields['method'])} - at `$.method`"), identifier
-        )
-    kind = "request" if "id" in fields else "notification"
-    return Envelope(kind, identifier, method, fields.get("params"))
+        text = f"`method` must be a string, got {_shown(members.method)} - at `$.method`"
+        raise Unanswerable(InvalidRequest(text), identifier)
+    return Envelope("notification" if members.id is ABSENT else "request", identifier, method, members.params)
 
 
 def read_request(message: bytes, kind: type[Struct]) -> Any:
@@ -160,25 +244,38 @@ def read_request(message: bytes, kind: type[Struct]) -> Any:
             raise Unanswerable(InvalidRequest(f"{text} (is a key there twice?)")) from None
         raise InvalidParams(f"Invalid params: {text}") from None
     except UNREADABLE as error:
-        raise Unanswerable(parse_error(error)) from None
+        raise Unanswerable(parse_error(error), identity(message)) from None
 
 
-def read_params(params: Raw | None) -> dict[str, Raw]:
-    """The top-level fields of `params`, raw; `{}` where there are none. Raises `InvalidParams` for no object."""
-    if params is None:
-        return {}
+def read_envelope_meta(params: Raw) -> EnvelopeMeta:
+    """The modern members of `params._meta`, none where there are none. Raises `InvalidParams` for no object."""
+    if params is ABSENT:
+        return _NO_META
     try:
-        return _decode_fields(params)
+        meta = _decode_params(params).meta
     except UNREADABLE:
         raise InvalidParams(f"`params` must be an object, got {_shown(params)} - at `$.params`") from None
+    try:
+        return _NO_META if meta is ABSENT else _decode_meta(meta)
+    except UNREADABLE:
+        return _NO_META
 
 
-def parse_error(error: Exception) -> ParseError:
-    """The -32700 for what a decoder raised: not UTF-8, nested too deeply, or not JSON."""
+def without_envelope_meta(message: bytes) -> bytes:
+    """A request without the modern members of its `_meta`, which a legacy server ignores like any other foreign key."""
+    body = msgspec.json.decode(message)
+    meta = body["params"]["_meta"]
+    names = EnvelopeMeta.__struct_encode_fields__
+    body["params"]["_meta"] = {key: value for key, value in meta.items() if key not in names}
+    return msgspec.json.encode(body)
+
+
+def parse_error(error: Exception) -> ParseError | InvalidRequest:
+    """The answer to what a decoder raised: -32700 for no UTF-8 or no JSON, -32600 for what is nested too deeply."""
     if isinstance(error, UnicodeDecodeError):
         return ParseError("Parse error: not UTF-8")
     if isinstance(error, RecursionError):
-        return ParseError("Parse error: nested too deeply")
+        return InvalidRequest("the message is nested too deeply")
     return ParseError(f"Parse error: {error}")
 
 
@@ -187,25 +284,32 @@ def _decoder(kind: type[Struct]) -> Any:
     return msgspec.json.Decoder(kind).decode
 
 
-def _read_id(fields: dict[str, Raw]) -> int | str | None:
-    if "id" not in fields:
+@cache
+def _batch_decoder() -> Any:
+    """Reads one element more than a batch may hold, and skips the rest: a list of them all may weigh much."""
+    elements = [(f"element_{number}", Raw, ABSENT) for number in range(MAX_BATCH + 1)]
+    return msgspec.json.Decoder(msgspec.defstruct("_Elements", elements, array_like=True)).decode
+
+
+def _read_id(raw: Raw) -> int | str | None:
+    if raw is ABSENT:
         return None
     try:
-        return _decode_id(fields["id"])
+        return _decode_id(raw)
     except UNREADABLE:
-        text = f"`id` must be a string or an integer, got {_shown(fields['id'])} - at `$.id`"
+        text = f"`id` must be a string or an integer, got {_shown(raw)} - at `$.id`"
         raise Unanswerable(InvalidRequest(text)) from None
 
 
-def _text(raw: Raw | None) -> str | None:
+def _text(raw: Raw) -> str | None:
     try:
-        return _decode_text(raw) if raw is not None else None
+        return _decode_text(raw)
     except UNREADABLE:
         return None
 
 
-def _shown(raw: Raw | None) -> str:
+def _shown(raw: Raw) -> str:
     """A short, printable form of what came, for an error text."""
-    if raw is None:
+    if raw is ABSENT:
         return "nothing"
     return cut(bytes(raw).decode("utf-8", "replace"), 40)

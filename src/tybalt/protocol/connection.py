@@ -14,22 +14,24 @@ the handshake (2026-07-28 basic/versioning, "Backward Compatibility").
 
 from collections.abc import Callable
 from typing import Any, Final, cast
+from weakref import ref
 
-import msgspec
 from msgspec import Struct
 
 from tybalt.errors import (
     InternalError,
+    InvalidArguments,
     InvalidParams,
     InvalidRequest,
     McpError,
     MethodNotFound,
+    MisuseError,
     ToolError,
     UnsupportedRevision,
     cut,
 )
 from tybalt.outcomes import Cancelled, Err, Ok, Panicked
-from tybalt.protocol.actions import Batch, CancelRequest
+from tybalt.protocol.actions import Batch, CancelRequest, Ignored
 from tybalt.protocol.answers import Answers, RequestId
 from tybalt.protocol.codec import (
     LEGACY_BY_METHOD,
@@ -38,15 +40,19 @@ from tybalt.protocol.codec import (
     MODERN_REQUESTS,
     UNREADABLE,
     Envelope,
+    EnvelopeMeta,
     Unanswerable,
+    check_json,
     decode_legacy,
     decode_modern,
+    identity,
     is_batch,
     method_of,
     read_batch,
     read_envelope,
-    read_params,
+    read_envelope_meta,
     read_request,
+    without_envelope_meta,
 )
 from tybalt.protocol.frames import Oversized
 from tybalt.protocol.handshake import Phase, next_phase
@@ -61,24 +67,21 @@ from tybalt.types.discover import DiscoverRequest
 from tybalt.types.implementation import Implementation
 from tybalt.types.initialize import InitializedNotification, InitializeRequest, PingRequest
 from tybalt.types.logging import LOGGING_LEVELS, LoggingLevel, SetLevelRequest
+from tybalt.types.meta import PROTOCOL_VERSION
 from tybalt.types.progress import ProgressNotification
 from tybalt.types.resources import SubscribeRequest, UnsubscribeRequest
-from tybalt.types.revisions import exists
+from tybalt.types.revisions import LATEST_MODERN, allows_batches, exists
 from tybalt.types.roots import RootsListChangedNotification
 from tybalt.types.subscriptions import SubscriptionsListenRequest
 from tybalt.types.tools import CallToolRequest, CallToolResult
 
 Action = Any
-"""`bytes`, a request Struct, `None`, `CancelRequest`, `Batch` or `Close`. Test `type(action) is bytes` first."""
-
-MAX_BATCH: Final = 100
-"""Messages one 2025-03-26 batch may hold."""
+"""`bytes`, a request Struct, `None`, `CancelRequest`, `Batch` or `Ignored`. Test `type(action) is bytes` first."""
 
 _LEGACY_KINDS: Final = frozenset[type[Struct]](LEGACY_REQUESTS)
 _HEEDED: Final = ("notifications/initialized", "notifications/cancelled")
-_META_PREFIX: Final = "io.modelcontextprotocol/"
-_VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
-_MODERN: Final = "2026-07-28"
+_LARGE: Final = 64 * 1024
+"""Bytes up to which a legacy request is read once more without the modern members it has in `_meta`."""
 
 _FEATURES: Final = {
     "tools/list": "tools",
@@ -117,7 +120,7 @@ class ServerConnection:
         """The legacy client, or `None` before a handshake; modern requests name theirs in `params.meta`."""
         self.log_level: LoggingLevel = "info"
         """The least severe level a legacy client gets; it sets it with `logging/setLevel`."""
-        self._in_flight: dict[RequestId, list[Responder]] = {}
+        self._in_flight: dict[RequestId, dict[int, ref[Responder]]] = {}
         self._subscriptions = Subscriptions()
         self._watched: set[str] = set()
         self.profile = profile
@@ -132,7 +135,7 @@ class ServerConnection:
     @profile.setter
     def profile(self, profile: Profile) -> None:
         self._profile = profile
-        self._modern = profile.answers(_MODERN)
+        self._modern = profile.answers(LATEST_MODERN)
         legacy_first = self.revision is not None or not profile.modern
         self.decode = decode_legacy if legacy_first else decode_modern
         self._own = self._own_requests()
@@ -168,14 +171,16 @@ class ServerConnection:
 
     # -- messages in ------------------------------------------------------------------------------------------------
 
-    def receive(self, message: bytes) -> Action:
-        """What to do about one message: see `Action`.
+    def receive(self, message: bytes | Oversized) -> Action:
+        """What to do about one message, or what the framing left of one: see `Action`.
 
         A request that comes back must be answered with `respond` at once, or handed to `accept` first. Bytes are a
         whole message to send. Any bytes are accepted, of any length the framing let through.
         """
+        if isinstance(message, Oversized):
+            return self._error(None, InvalidRequest(str(message)))
         if (refusal := vet(message)) is not None:
-            return self._error(None, refusal)
+            return self._error(identity(message), refusal)
         try:
             request = self.decode(message)
         except UNREADABLE:
@@ -183,10 +188,6 @@ class ServerConnection:
         else:
             return self.judge(request)
         return self._receive_slowly(message)
-
-    def receive_oversized(self, oversized: Oversized) -> bytes:
-        """The answer to a message that the framing gave up on."""
-        return self._error(None, InvalidRequest(str(oversized)))
 
     def judge(self, request: Any) -> Action:
         """The second half of `receive`, for a message that `decode` could read: what to do about it.
@@ -201,18 +202,18 @@ class ServerConnection:
     def accept(self, request: Any) -> Responder:
         """Keep a request that cannot be answered at once, so that a cancel can find it.
 
-        After calling this, you must answer through the responder, or cancel it. The same id may be in flight more
-        than once: each is answered (security: a reused id must not silence an earlier request).
+        After calling this, you must keep the responder, and answer through it or cancel it. The same id may be in
+        flight more than once: each is answered (security: a reused id must not silence an earlier request).
         """
         responder = Responder(self, request)
-        self._in_flight.setdefault(request.id, []).append(responder)
+        self._in_flight.setdefault(request.id, {})[id(responder)] = ref(responder)
         return responder
 
     def forget(self, responder: Responder) -> None:
         """Drop a responder from the requests in flight; responders call it themselves."""
         waiting = self._in_flight.get(responder.request.id)
-        if waiting is not None and responder in waiting:
-            waiting.remove(responder)
+        if waiting is not None:
+            waiting.pop(id(responder), None)
             if not waiting:
                 del self._in_flight[responder.request.id]
 
@@ -223,65 +224,71 @@ class ServerConnection:
             envelope = read_envelope(message)
             if envelope.kind == "request":
                 return self._receive_request(envelope, message)
-            return self._receive_notification(envelope, message)
+            if envelope.kind == "notification":
+                return self._receive_notification(envelope, message)
+            return Ignored(f"a response, with the id {envelope.id!r}, to a server that has asked nothing")
         except Unanswerable as refusal:
             return self._error(refusal.id, refusal.error)
 
     def _receive_request(self, envelope: Envelope, message: bytes) -> Action:
         """A request the fast path could not read: find its era, then the one thing wrong with it."""
         assert envelope.id is not None
+        modern = False
         try:
             if envelope.method.startswith("notifications/"):
-                raise MethodNotFound(
-                    f"Method not found: {cut(envelope.method)} is a notification, so it must have no id"
-                )
-            params = read_params(envelope.params)
-            if self._looks_modern(envelope, params):
-                request = self._read_modern(envelope, params, message)
+                text = f"Method not found: {cut(envelope.method)} is a notification, so it must have no id"
+                raise MethodNotFound(text)
+            meta = read_envelope_meta(envelope.params)
+            modern = self._looks_modern(envelope.method, meta)
+            if modern:
+                request = self._read_modern(envelope.method, meta, message)
             else:
-                request = self._read_legacy(envelope, message)
+                request = self._read_legacy(envelope.method, meta, message)
+        except Unanswerable:
+            raise
         except McpError as error:
-            return self._error(envelope.id, error, modern=self._claims_modern(envelope))
+            return self._error(envelope.id, error, modern=modern)
         return self.judge(request)
 
-    def _looks_modern(self, envelope: Envelope, params: dict[str, Any]) -> bool:
-        """Whether a request means to be modern: it has a protocol field in `_meta`, or a method of modern only.
+    def _looks_modern(self, method: str, meta: EnvelopeMeta) -> bool:
+        """Whether a request means to be modern: it has a modern member in `_meta`, or a method of modern only.
 
-        A server that serves one era only takes every request as of that era.
+        A server that serves one era only takes every request as of that era, and `initialize` "selects legacy
+        semantics" whatever it carries (2026-07-28 basic/versioning).
         """
         if not (self._profile.modern and self._profile.legacy):
             return bool(self._profile.modern)
-        if _meta_keys(params):
-            return True
-        return envelope.method in MODERN_BY_METHOD and envelope.method not in LEGACY_BY_METHOD and self.phase == "new"
+        if meta:
+            return method != "initialize"
+        return method in MODERN_BY_METHOD and method not in LEGACY_BY_METHOD and self.phase == "new"
 
-    def _claims_modern(self, envelope: Envelope) -> bool:
-        try:
-            return self._looks_modern(envelope, read_params(envelope.params))
-        except McpError:
-            return False
-
-    def _read_modern(self, envelope: Envelope, params: dict[str, Any], message: bytes) -> Any:
-        requested = _requested_revision(params)
+    def _read_modern(self, method: str, meta: EnvelopeMeta, message: bytes) -> Any:
+        requested = meta.revision
         if requested is not None and requested not in self._profile.modern:
             raise UnsupportedRevision(requested, list(self._profile.modern))
-        kind = MODERN_BY_METHOD.get(envelope.method)
-        if kind is None:
-            raise self._no_such_method(envelope.method)
+        kind = MODERN_BY_METHOD.get(method)
+        if kind is None or not self._offers(method, LATEST_MODERN):
+            raise self._no_such_method(method)
         return read_request(message, kind)
 
-    def _read_legacy(self, envelope: Envelope, message: bytes) -> Any:
-        kind = LEGACY_BY_METHOD.get(envelope.method)
-        if self.phase == "new" and envelope.method not in ("initialize", "ping"):
-            raise InvalidRequest(self._before_initialize(envelope.method))
-        if kind is None or not exists(envelope.method, self._legacy.revision):
-            raise self._no_such_method(envelope.method)
+    def _read_legacy(self, method: str, meta: EnvelopeMeta, message: bytes) -> Any:
+        kind = LEGACY_BY_METHOD.get(method)
+        if self.phase == "new" and method not in ("initialize", "ping"):
+            raise InvalidRequest(self._before_initialize(method))
+        if kind is None or not self._offers(method, self._legacy.revision):
+            raise self._no_such_method(method)
+        if kind is InitializeRequest and self.phase != "new":
+            raise self._initialized_before()
+        if meta and len(message) <= _LARGE:
+            message = without_envelope_meta(message)
         return read_request(message, kind)
 
     def _before_initialize(self, method: str) -> str:
         text = f"`{cut(method)}` before `initialize`: send `initialize` first"
         if self._profile.modern:
-            text += f', or name the revision in `params._meta["{_VERSION_KEY}"]` ({", ".join(self._profile.modern)})'
+            text += (
+                f', or name the revision in `params._meta["{PROTOCOL_VERSION}"]` ({", ".join(self._profile.modern)})'
+            )
         return text
 
     def _no_such_method(self, method: str) -> McpError:
@@ -303,17 +310,25 @@ class ServerConnection:
         return self._own[type(notification)](notification)
 
     def _receive_batch(self, message: bytes) -> Action:
-        if self.revision != "2025-03-26":
+        if self.revision is None or not allows_batches(self.revision):
+            check_json(message)
             raise Unanswerable(InvalidRequest("a JSON array: only 2025-03-26 has batches; send one message each"))
-        items = read_batch(message)
-        if not 0 < len(items) <= MAX_BATCH:
-            raise Unanswerable(InvalidRequest(f"a batch holds 1 to {MAX_BATCH} messages, got {len(items)}"))
-        actions = ((item, self._receive_item(item)) for item in items)
-        return Batch(tuple(pair for pair in actions if pair[1] is not None))
+        actions = ((item, self._receive_item(item)) for item in read_batch(message))
+        return Batch(pair for pair in actions if pair[1] is not None)
 
     def _receive_item(self, item: bytes) -> Action:
+        """An element of a batch; what is modern has no place in one, a subscription's acknowledgment least of all."""
         if is_batch(item):
             return self._error(None, InvalidRequest("a batch inside a batch"))
+        try:
+            envelope = read_envelope(item)
+            if envelope.kind == "request" and read_envelope_meta(envelope.params):
+                text = "a request of 2026-07-28 inside a batch: only 2025-03-26 has batches; send it alone"
+                raise Unanswerable(InvalidRequest(text), envelope.id)
+        except Unanswerable as refusal:
+            return self._error(refusal.id, refusal.error)
+        except McpError:
+            pass  # It will be told what is wrong with its params.
         return self.receive(item)
 
     # -- what the core answers by itself ----------------------------------------------------------------------------
@@ -332,10 +347,10 @@ class ServerConnection:
             ProgressNotification: _ignore,
             RootsListChangedNotification: _ignore,
         }
-        spoken = self._profile.legacy[-1] if self._profile.legacy else _MODERN
+        spoken = self._profile.legacy[-1] if self._profile.legacy else LATEST_MODERN
         self._legacy = self._profile.answers(self.revision or spoken)
         for kind in MODERN_REQUESTS:
-            if not self._offers(method_of(kind), _MODERN):
+            if not self._offers(method_of(kind), LATEST_MODERN):
                 own[kind] = self._absent
         for kind in LEGACY_REQUESTS:
             if not self._offers(method_of(kind), self._legacy.revision):
@@ -369,13 +384,15 @@ class ServerConnection:
     def _initialize(self, request: Any) -> bytes:
         phase = next_phase(self.phase, "initialize")
         if phase is None:
-            text = f"already initialized with {self.revision}; a connection is initialized once"
-            return self.respond(request, InvalidRequest(text))
+            return self.respond(request, self._initialized_before())
         self.phase = phase
         self.revision = self._profile.negotiate(request.params.protocol_version)
         self.client = Client(request.params.client_info, request.params.capabilities)
         self.profile = self._profile
         return self._legacy.encoded(request.id, self._profile.initialize_result(self.revision))
+
+    def _initialized_before(self) -> McpError:
+        return InvalidRequest(f"already initialized with {self.revision}; a connection is initialized once")
 
     def _initialized(self, notification: Any) -> None:
         self.phase = next_phase(self.phase, "initialized") or self.phase
@@ -397,31 +414,35 @@ class ServerConnection:
         return self._legacy.result(request.id, None)
 
     def _unsubscribe(self, request: Any) -> bytes:
+        if not offers(self._profile.capabilities, "resources", "subscribe"):
+            return self._absent(request)
         self._watched.discard(request.params.uri)
         return self._legacy.result(request.id, None)
 
     def _cancelled(self, notification: CancelledNotification) -> Action:
         """Requests stop and stay silent, subscriptions end silently, an unknown id is ignored."""
         request_id = notification.params.request_id
-        if self._subscriptions.cancel(request_id):
-            return None
+        self._subscriptions.cancel(request_id)
         waiting = self._in_flight.get(request_id)
         if not waiting:
             return None
-        responders = tuple(waiting)
+        responders = tuple(responder for known in waiting.values() if (responder := known()) is not None)
         for responder in responders:
             responder.cancel()
         return CancelRequest(responders, notification.params.reason)
 
     # -- messages out -----------------------------------------------------------------------------------------------
 
-    def respond(self, request: Any, outcome: Any) -> bytes:
+    def respond(self, request: Any, outcome: Any, *, reference: str = "") -> bytes:
         """The answer to a request as bytes to send, once per request: for a value, an `Outcome` or an exception.
 
-        A value is a result Struct in the newest shape, a dict, encoded JSON, or `None` for an empty result; a `str`
-        answers `tools/call` with that text. An `McpError` becomes that error. A `ToolError` becomes a result with
-        `isError` for `tools/call`, else -32603 with its text. Any other exception is masked. Use `accept` where the
-        single use must be checked.
+        A value is a result Struct in the newest shape, a dict, an encoded JSON object, or `None` for an empty result; a
+        `str` answers `tools/call` with that text. An `McpError` becomes that error. For `tools/call`, a `ToolError`
+        becomes a result with `isError` and its text, `InvalidArguments` too from 2025-11-25 on, and any other exception
+        one that names only `reference`, under which you logged it. For other methods these are -32603. A result that
+        asks the client for what it did not declare becomes -32021. Use `accept` where the single use must be checked.
+
+        Raises `MisuseError` for a value that is none of these, and what msgspec raises for one that has no JSON.
         """
         answers = self.answers_for(request)
         if isinstance(outcome, Ok):
@@ -431,10 +452,21 @@ class ServerConnection:
         elif isinstance(outcome, Cancelled):
             outcome = McpError(f"the server stopped this request: {outcome.reason or 'no reason given'}", code=503)
         if isinstance(outcome, BaseException):
-            return self._respond_failure(request, outcome, answers)
-        if isinstance(outcome, str) and isinstance(request, CallToolRequest):
-            outcome = CallToolResult(content=[TextContent(text=outcome)])
+            return self._respond_failure(request, outcome, answers, reference)
+        if isinstance(request, CallToolRequest) and (outcome is None or isinstance(outcome, str)):
+            outcome = CallToolResult(content=[] if outcome is None else [TextContent(text=outcome)])
+        if getattr(outcome, "result_type", None) == "input_required":
+            return self._ask(request, outcome, answers)
         return answers.result(request.id, outcome)
+
+    def _ask(self, request: Any, result: Any, answers: Answers) -> bytes:
+        # Only here, because it loads sampling, elicitation and roots.
+        from tybalt.protocol.input_required import refusal
+
+        if answers.era == "legacy":
+            raise MisuseError(f"{answers.revision} has no result that asks; send its client a request instead")
+        refused = refusal(result, request.method, self.client_of(request)[1])
+        return answers.result(request.id, result) if refused is None else answers.error(request.id, refused)
 
     def progress(
         self, request: Any, progress: float, total: float | None = None, message: str | None = None
@@ -458,13 +490,15 @@ class ServerConnection:
         """A log message that belongs to a request, or `None` where the client does not want this level.
 
         Modern: only if the request itself asks with `logLevel` (2026-07-28 server/utilities/logging). Legacy: from
-        `logging/setLevel`, `info` until it is set. `None` too when the server does not declare `logging`.
+        `logging/setLevel`, `info` until it is set. `None` too when the server does not declare `logging`. Raises
+        `MisuseError` for a level that does not exist.
         """
-        if request.__class__ in _LEGACY_KINDS:
-            wanted = self.log_level if self._profile.capabilities.logging is not None else None
-        else:
-            wanted = request.params.meta.log_level
-        if wanted is None or LOGGING_LEVELS.index(level) < LOGGING_LEVELS.index(wanted):
+        if level not in LOGGING_LEVELS:
+            raise MisuseError(f"there is no log level {level!r}; there are {', '.join(LOGGING_LEVELS)}")
+        wanted = self.log_level if request.__class__ in _LEGACY_KINDS else request.params.meta.log_level
+        if wanted is None or self._profile.capabilities.logging is None:
+            return None
+        if LOGGING_LEVELS.index(level) < LOGGING_LEVELS.index(wanted):
             return None
         params = {"level": level, "data": data} | ({"logger": logger} if logger else {})
         return self.answers_for(request).notification("notifications/message", params)
@@ -487,15 +521,18 @@ class ServerConnection:
         """End every modern subscription gracefully; send these before closing."""
         return self._subscriptions.end(self._modern)
 
-    def _respond_failure(self, request: Any, error: BaseException, answers: Answers) -> bytes:
-        if isinstance(error, McpError):
+    def _respond_failure(self, request: Any, error: BaseException, answers: Answers, reference: str) -> bytes:
+        if isinstance(error, InvalidArguments) and answers.revision >= "2025-11-25":
+            text = error.problems
+        elif isinstance(error, McpError):
             return answers.error(request.id, error)
-        if not isinstance(error, ToolError):
-            return answers.error(request.id, InternalError("Internal error"))
-        if isinstance(request, CallToolRequest):
-            result = CallToolResult(content=[TextContent(text=str(error))], is_error=True)
-            return answers.result(request.id, result)
-        return answers.error(request.id, InternalError(str(error)))
+        elif isinstance(error, ToolError):
+            text = str(error)
+        else:
+            text = f"Internal error; the server's log has it under {reference}" if reference else "Internal error"
+        if not isinstance(request, CallToolRequest):
+            return answers.error(request.id, InternalError(text))
+        return answers.result(request.id, CallToolResult(content=[TextContent(text=text)], is_error=True))
 
     def _error(self, request_id: RequestId | None, error: McpError, *, modern: bool | None = None) -> bytes:
         if modern is None:
@@ -505,21 +542,3 @@ class ServerConnection:
 
 def _ignore(_: Any) -> None:
     return None
-
-
-def _meta_keys(params: dict[str, Any]) -> bool:
-    """Whether `params._meta` holds any of the protocol's own per-request fields."""
-    try:
-        meta = msgspec.json.decode(params["_meta"], type=dict[str, msgspec.Raw])
-    except (KeyError, *UNREADABLE):
-        return False
-    return any(key.startswith(_META_PREFIX) for key in meta)
-
-
-def _requested_revision(params: dict[str, Any]) -> str | None:
-    """The revision named in `params._meta`, if it is a string; what else is wrong there is told by the decoder."""
-    try:
-        meta = msgspec.json.decode(params["_meta"], type=dict[str, msgspec.Raw])
-        return msgspec.json.decode(meta[_VERSION_KEY], type=str)
-    except (KeyError, *UNREADABLE):
-        return None

@@ -10,9 +10,9 @@ from itertools import accumulate
 
 from tybalt.errors import InvalidRequest, McpError, ParseError
 
-PRESCAN_FROM = 4096
-"""Messages shorter than this, in bytes, need no prescan: they can hold no dangerous number of containers, and the
-decoder answers nesting that is too deep for it with RecursionError."""
+PRESCAN_FROM = 1024
+"""Messages shorter than this, in bytes, need no prescan: they can hold no dangerous number of containers, and nest no
+deeper than every decoder can follow."""
 
 _SLICE = 64 * 1024
 _SKELETON = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")

@@ -20,7 +20,7 @@ class Profile:
 
     `revisions` defaults to all; naming fewer switches an era or a revision off. `ttl_ms` and `cache_scope` are the
     caching hints of the discover answer (2026-07-28 server/utilities/caching). Raises `MisuseError` for a revision
-    that does not exist or an empty choice.
+    that does not exist, an empty choice, or hints that mean nothing.
     """
 
     def __init__(
@@ -38,6 +38,9 @@ class Profile:
             raise MisuseError(f"no such protocol revision: {', '.join(unknown)}. There are {', '.join(REVISIONS)}")
         if not chosen:
             raise MisuseError("a server must serve at least one protocol revision; leave `revisions` out for all")
+        if ttl_ms < 0 or cache_scope not in ("public", "private"):
+            text = f"ttl_ms is 0 or more and cache_scope 'public' or 'private', got {ttl_ms!r} and {cache_scope!r}"
+            raise MisuseError(text)
         self.implementation = implementation
         self.capabilities = capabilities
         self.instructions = instructions

@@ -22,7 +22,7 @@ from typing import Any, Final, Generic, TypeVar, Union, cast, get_args, get_orig
 import msgspec
 from msgspec import Struct
 
-from tybalt.errors import InvalidParams, RegistrationError, cut
+from tybalt.errors import InvalidArguments, InvalidParams, RegistrationError, cut
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.protocol.timestamp import timestamp_dec_hook, timestamp_schema_hook
 from tybalt.types.tools import NO_ARGUMENTS, Tool
@@ -31,19 +31,6 @@ S = TypeVar("S", bound=Struct)
 
 MAX_NAME: Final = 128
 """The longest tool name, in characters (2026-07-28 server/tools, "Tool Names")."""
-
-
-class InvalidArguments(InvalidParams):
-    """Arguments that do not fit their tool. The text starts with the tool's name and the path, for a model to read.
-
-    From 2025-11-25 on this is answered as a result with `isError`, before as the -32602 it is: which of the two is the
-    business of whoever knows the revision. `tool` is the name, `path` where in the arguments (`$.city`).
-    """
-
-    def __init__(self, tool: str, path: str, problem: str) -> None:
-        super().__init__(f"{tool}: {path}: {problem}")
-        self.tool = tool
-        self.path = path
 
 
 class Registry(Generic[S]):
@@ -87,7 +74,7 @@ class Registry(Generic[S]):
         try:
             return decoder.decode(arguments)
         except UNREADABLE as error:
-            raise InvalidArguments(name, *_explained(error)) from None
+            raise InvalidArguments(name, _explained(error)) from None
 
     def tools(self) -> list[Tool]:
         """The tools as `tools/list` shows them."""
@@ -183,18 +170,18 @@ def _refused(kind: type[Struct], error: TypeError) -> RegistrationError:
     return RegistrationError(f"{_where(kind)}: {problem}. Use types that msgspec knows, or Timestamp")
 
 
-def _explained(error: Exception) -> tuple[str, str]:
-    """Where and what: msgspec's text taken apart, at most 500 characters of it, for it may quote what came."""
+def _explained(error: Exception) -> str:
+    """Where and what: `$.city: Expected ...`, in msgspec's words, cut because they may quote what came."""
     match error:
         case msgspec.ValidationError():
             problem, _, path = str(error).rpartition(" - at `")
-            return (path[:-1], problem[:500]) if problem else ("$", str(error)[:500])
+            return f"{path[:-1]}: {cut(problem, 500)}" if problem else f"$: {cut(str(error), 500)}"
         case RecursionError():
-            return "$", "nested too deeply"
+            return "$: nested too deeply"
         case UnicodeDecodeError():
-            return "$", "not UTF-8"
+            return "$: not UTF-8"
         case _:
-            return "$", f"not JSON: {str(error)[:500]}"
+            return f"$: not JSON: {cut(str(error), 500)}"
 
 
 def _where(kind: type[Struct]) -> str:

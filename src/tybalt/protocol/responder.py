@@ -35,10 +35,12 @@ class Responder:
         self._connection = connection
 
     def respond(self, outcome: Any) -> bytes | None:
-        """The answer as bytes to send, for a value, an `Outcome` or an exception; `None` after a cancel."""
-        if not self.settle():
-            return None
-        return self._connection.respond(self.request, outcome)
+        """The answer as bytes to send, for a value, an `Outcome` or an exception; `None` after a cancel.
+
+        Raises what `ServerConnection.respond` raises for a value that cannot be sent; the right to answer is kept then.
+        """
+        answer = None if self.cancelled or self._answered else self._connection.respond(self.request, outcome)
+        return answer if self.settle() else None
 
     def rpc_error(self, error: McpError) -> bytes | None:
         """A protocol error as the answer; rare once the request was parsed."""
@@ -49,10 +51,12 @@ class Responder:
 
         `None` when the client gave no token, when the request is answered or cancelled, and when `progress` did not
         increase: "the `progress` value MUST increase with each notification" (2026-07-28 basic/patterns/progress).
-        Nor is a NaN or an infinity sent, for which JSON has no word.
+        Nor is a NaN or an infinity sent, for which JSON has no word: such a total is left out.
         """
         if self._answered or self.cancelled or not self._progress < progress < _INFINITY:
             return None
+        if total is not None and not -_INFINITY < total < _INFINITY:
+            total = None
         notification = self._connection.progress(self.request, progress, total, message)
         if notification is not None:
             self._progress = progress
@@ -87,6 +91,7 @@ class Responder:
 
     def __del__(self) -> None:
         if not self._answered and not self.cancelled:
+            self._connection.forget(self)
             warnings.warn(
                 f"request {self.request.id!r} was dropped unanswered: its client waits for ever. "
                 "Call respond(), rpc_error() or cancel() on every responder",

@@ -9,8 +9,9 @@ knows no transport. What may be kept is bounded, for the client decides how much
 from typing import Any, Final, Literal
 
 from tybalt.errors import InvalidParams
-from tybalt.protocol.answers import SUBSCRIPTION_ID, Answers, RequestId
+from tybalt.protocol.answers import Answers, RequestId
 from tybalt.types.capabilities import ServerCapabilities
+from tybalt.types.meta import SUBSCRIPTION_ID
 from tybalt.types.subscriptions import SubscriptionFilter
 
 ListName = Literal["tools", "prompts", "resources"]

@@ -103,7 +103,7 @@ class Session:
         Never raises for what a peer sends.
         """
         if isinstance(message, Oversized):
-            return self.connection.receive_oversized(message)
+            return self.act(self.connection.receive(message), b"")
         if not message.isascii() or len(message) > PRESCAN_FROM:
             return self.act(self.connection.receive(message), message)
         return self.feed(message)

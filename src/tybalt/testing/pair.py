@@ -11,7 +11,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from tybalt.errors import MisuseError
-from tybalt.protocol.actions import Batch, CancelRequest, Close
+from tybalt.protocol.actions import Batch, CancelRequest, Ignored
 from tybalt.protocol.client import ClientConnection, Event
 from tybalt.protocol.connection import ServerConnection
 from tybalt.protocol.profile import Profile
@@ -116,7 +116,7 @@ class Pair:
         elif isinstance(action, Batch):
             for _, inner in action.items:
                 self._act(inner)
-        elif action is not None and not isinstance(action, Close):
+        elif action is not None and not isinstance(action, Ignored):
             self.requests.append(self.server.accept(action))
 
     def _receive(self, message: bytes) -> None:

@@ -107,29 +107,18 @@ if TYPE_CHECKING:
         Cursor as Cursor,
         EmptyResult as EmptyResult,
         Error as Error,
-        HEADER_MISMATCH as HEADER_MISMATCH,
-        INTERNAL_ERROR as INTERNAL_ERROR,
-        INVALID_PARAMS as INVALID_PARAMS,
-        INVALID_REQUEST as INVALID_REQUEST,
         InputResponseRequestParams as InputResponseRequestParams,
         JSONRPCErrorResponse as JSONRPCErrorResponse,
         JSONRPCResultResponse as JSONRPCResultResponse,
-        JSONRPC_VERSION as JSONRPC_VERSION,
-        METHOD_NOT_FOUND as METHOD_NOT_FOUND,
-        MISSING_REQUIRED_CLIENT_CAPABILITY as MISSING_REQUIRED_CLIENT_CAPABILITY,
         Notification as Notification,
         NotificationParams as NotificationParams,
-        PARSE_ERROR as PARSE_ERROR,
         PaginatedCacheableResult as PaginatedCacheableResult,
         PaginatedRequestParams as PaginatedRequestParams,
         PaginatedResult as PaginatedResult,
-        RESOURCE_NOT_FOUND as RESOURCE_NOT_FOUND,
         Request as Request,
         RequestId as RequestId,
         RequestParams as RequestParams,
         Result as Result,
-        UNSUPPORTED_PROTOCOL_VERSION as UNSUPPORTED_PROTOCOL_VERSION,
-        URL_ELICITATION_REQUIRED as URL_ELICITATION_REQUIRED,
     )
     from tybalt.types.logging import (
         LOGGING_LEVELS as LOGGING_LEVELS,
@@ -292,11 +281,9 @@ _NAMES = {
     ),
     "input_required": "ANSWERS InputRequest InputRequests InputRequiredResult InputResponse InputResponses",
     "jsonrpc": (
-        "CacheableResult Cursor EmptyResult Error HEADER_MISMATCH INTERNAL_ERROR INVALID_PARAMS INVALID_REQUEST "
-        "InputResponseRequestParams JSONRPCErrorResponse JSONRPCResultResponse JSONRPC_VERSION METHOD_NOT_FOUND "
-        "MISSING_REQUIRED_CLIENT_CAPABILITY Notification NotificationParams PARSE_ERROR PaginatedCacheableResult "
-        "PaginatedRequestParams PaginatedResult RESOURCE_NOT_FOUND Request RequestId RequestParams Result "
-        "UNSUPPORTED_PROTOCOL_VERSION URL_ELICITATION_REQUIRED"
+        "CacheableResult Cursor EmptyResult Error InputResponseRequestParams JSONRPCErrorResponse "
+        "JSONRPCResultResponse Notification NotificationParams PaginatedCacheableResult PaginatedRequestParams "
+        "PaginatedResult Request RequestId RequestParams Result"
     ),
     "logging": (
         "LOGGING_LEVELS LoggingMessageNotification LoggingMessageNotificationParams SetLevelRequest "

@@ -17,11 +17,10 @@ class CancelledNotification(
     Notification,
     tag_field="method",
     tag="notifications/cancelled",
-    forbid_unknown_fields=True,
     gc=False,
     frozen=True,
     kw_only=True,
 ):
-    """Cancels one request in flight. An unknown member beside `params`, such as an `id`, is refused."""
+    """Cancels one request in flight."""
 
     params: CancelledNotificationParams

@@ -45,12 +45,11 @@ class InitializedNotification(
     Notification,
     tag_field="method",
     tag="notifications/initialized",
-    forbid_unknown_fields=True,
     gc=False,
     frozen=True,
     kw_only=True,
 ):
-    """The client has read the answer. An unknown member beside `params`, such as an `id`, is refused."""
+    """The client has read the answer."""
 
     params: NotificationParams | None = None
 

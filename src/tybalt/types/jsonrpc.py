@@ -1,4 +1,4 @@
-"""JSON-RPC: the frames every request, notification, result and error is built from, and the standard codes.
+"""JSON-RPC: the frames every request, notification, result and error is built from.
 
 A request or notification Struct is tagged by its `method`, so one decoder over a union of them reads envelope and
 params in a single pass. Responses are read in two steps (`result` stays raw), because only the one who asked knows
@@ -16,18 +16,6 @@ from tybalt.types.meta import NotificationMeta, RequestMeta, ResultMeta
 
 RequestId: TypeAlias = int | str
 Cursor: TypeAlias = str
-JSONRPC_VERSION = "2.0"
-
-PARSE_ERROR = -32700
-INVALID_REQUEST = -32600
-METHOD_NOT_FOUND = -32601
-INVALID_PARAMS = -32602
-INTERNAL_ERROR = -32603
-HEADER_MISMATCH = -32020
-MISSING_REQUIRED_CLIENT_CAPABILITY = -32021
-UNSUPPORTED_PROTOCOL_VERSION = -32022
-RESOURCE_NOT_FOUND = -32002
-URL_ELICITATION_REQUIRED = -32042
 
 
 class Request(Wire, gc=False, frozen=True, kw_only=True):
@@ -57,18 +45,23 @@ class PaginatedRequestParams(RequestParams, gc=False, frozen=True, kw_only=True)
 class InputResponseRequestParams(RequestParams, gc=False, frozen=True, kw_only=True):
     """Params of a request that may be a retry with the answers its server asked for.
 
-    The answers in `input_responses` stay raw, because only the server knows what it asked under each key. They are
-    slices of the message and keep it alive. 2026-07-28 basic/patterns/mrtr.
+    `input_responses` stays raw, because only the server knows what it asked under each key: who asked decodes it, as
+    `InputResponses`. It is a slice of the message and keeps it alive;
+    `UNSET` when absent. 2026-07-28 basic/patterns/mrtr.
     """
 
-    input_responses: dict[str, msgspec.Raw] | None = None
+    input_responses: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     request_state: str | None = None
 
 
 class Notification(Wire, gc=False, frozen=True, kw_only=True):
-    """The frame of a notification; each method derives from it and adds its tag and its `params`."""
+    """The frame of a notification; each method derives from it and adds its tag and its `params`.
+
+    `id` takes nothing, so that a decoder refuses what looks like a request. It is never on the wire.
+    """
 
     jsonrpc: Literal["2.0"]
+    id: msgspec.UnsetType = msgspec.UNSET
 
     @property
     def method(self) -> str:

@@ -41,22 +41,25 @@ class RequestMeta(Wire, gc=False, frozen=True, kw_only=True):
     Keys it does not know are dropped; `decode_meta` finds them. 2026-07-28 basic/index, "`_meta`".
     """
 
-    protocol_version: Literal["2026-07-28"] = msgspec.field(name="io.modelcontextprotocol/protocolVersion")
-    client_capabilities: ClientCapabilities = msgspec.field(name="io.modelcontextprotocol/clientCapabilities")
-    client_info: Implementation | None = msgspec.field(name="io.modelcontextprotocol/clientInfo", default=None)
+    protocol_version: Literal["2026-07-28"] = msgspec.field(name=PROTOCOL_VERSION)
+    client_capabilities: ClientCapabilities = msgspec.field(name=CLIENT_CAPABILITIES)
+    client_info: Implementation | None = msgspec.field(name=CLIENT_INFO, default=None)
     progress_token: ProgressToken | None = None
-    log_level: LoggingLevel | None = msgspec.field(name="io.modelcontextprotocol/logLevel", default=None)
+    log_level: LoggingLevel | None = msgspec.field(name=LOG_LEVEL, default=None)
 
 
 class LegacyRequestMeta(Wire, gc=False, frozen=True, kw_only=True):
     """`_meta` of a legacy request, where only `progressToken` means anything.
 
-    A request that names a revision here means to be modern, whatever conversation it came in; this Struct refuses it,
-    so that the one who decodes looks again. 2025-11-25 basic/index, "`_meta`".
+    A request with one of the modern members here means to be modern, whatever conversation it came in. These members
+    take nothing, so that a decoder refuses them and the one who decodes looks again. 2025-11-25 basic/index, "`_meta`".
     """
 
     progress_token: ProgressToken | None = None
-    protocol_version: None = msgspec.field(name="io.modelcontextprotocol/protocolVersion", default=None)
+    protocol_version: msgspec.UnsetType = msgspec.field(name=PROTOCOL_VERSION, default=msgspec.UNSET)
+    client_capabilities: msgspec.UnsetType = msgspec.field(name=CLIENT_CAPABILITIES, default=msgspec.UNSET)
+    client_info: msgspec.UnsetType = msgspec.field(name=CLIENT_INFO, default=msgspec.UNSET)
+    log_level: msgspec.UnsetType = msgspec.field(name=LOG_LEVEL, default=msgspec.UNSET)
 
 
 class _ParamsWithMeta(msgspec.Struct):
@@ -74,7 +77,7 @@ def decode_meta(message: bytes) -> dict[str, Any]:
     """Decode only `params._meta` of one request or notification, with every key; `{}` when there is none.
 
     Raises `msgspec.DecodeError` when `message` is not JSON, and `msgspec.ValidationError` when `params` or `_meta` is
-    not an object. It checks nothing else.
+    not an object, and `RecursionError` when it is nested too deeply. It checks nothing else.
     """
     params = _decoder.decode(message).params
     return {} if params is None or params.meta is None else params.meta

@@ -20,11 +20,10 @@ class ProgressNotification(
     Notification,
     tag_field="method",
     tag="notifications/progress",
-    forbid_unknown_fields=True,
     gc=False,
     frozen=True,
     kw_only=True,
 ):
-    """News about one request. An unknown member beside `params`, such as an `id`, is refused."""
+    """News about one request."""
 
     params: ProgressNotificationParams

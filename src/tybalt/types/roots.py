@@ -43,11 +43,10 @@ class RootsListChangedNotification(
     Notification,
     tag_field="method",
     tag="notifications/roots/list_changed",
-    forbid_unknown_fields=True,
     gc=False,
     frozen=True,
     kw_only=True,
 ):
-    """The roots are others now; legacy only. An unknown member beside `params`, such as an `id`, is refused."""
+    """The roots are others now; legacy only."""
 
     params: NotificationParams | None = None
