@@ -403,7 +403,7 @@ class TestResponses:
 
     def test_anything_else_is_masked_under_its_reference(self) -> None:
         served, request = self.call()
-        result = decoded(served.respond(request, Panicked(ValueError("secret")), reference="abc"))["result"]
+        result = decoded(served.respond(request, Panicked(ValueError("secret")), masked="Ask for abc"))["result"]
         assert result["isError"] is True and "abc" in result["content"][0]["text"]
         assert "secret" not in str(result)
         elsewhere = served.receive(modern("prompts/get", {"name": "x"}))

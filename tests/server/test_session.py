@@ -1,7 +1,13 @@
 """`Session`: messages to answers in both eras, what runs on, cancels, reused ids, batches, changes, the end."""
 
 import asyncio
+import contextlib
+import functools
 import logging
+import os
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
 from sys import version_info
 from typing import Any
 
@@ -10,7 +16,7 @@ import pytest
 
 from tests.protocol.conversations import decoded, initialize, legacy, message, modern
 from tests.server.driving import LEGACY, NEWEST, REVISIONS, Driver, Output
-from tybalt import Context, Server, tool
+from tybalt import Context, McpError, Server, ToolError, tool
 from tybalt.protocol.frames import Oversized
 from tybalt.types.logging import LOGGING_LEVELS
 
@@ -398,16 +404,211 @@ class TestTheEnd:
         assert driver.said() == []
 
 
-def test_an_exception_that_ends_the_process_does(caplog: pytest.LogCaptureFixture) -> None:
-    """Not an `Exception`: nobody masks it, and no responder is left behind to warn."""
+class Odd(BaseException):
+    """What no `except Exception` catches, such as a panic of a native library."""
 
-    def leave(context: Context) -> int:
-        raise SystemExit(3)
 
-    driver = Driver(Server("x").add(leave))
-    with pytest.raises(SystemExit):
-        driver.ask("tools/call", {"name": "leave"})
+ODD = (SystemExit(3), Odd("secret"), GeneratorExit(), asyncio.CancelledError(), BaseExceptionGroup("secret", [Odd()]))
+
+
+@pytest.mark.parametrize("error", ODD, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("kind", ["plain", "with a context", "async", "async with a context", "after a wait", "prompt"])
+async def test_whatever_a_handler_raises_fails_that_handler_only(error: BaseException, kind: str) -> None:
+    server = Server("x")
+
+    async def wait_and_fail() -> int:
+        await asyncio.sleep(0)
+        raise error
+
+    async def fail_at_once() -> int:
+        raise error
+
+    async def fail_at_once_with(context: Context) -> int:
+        raise error
+
+    def fail() -> int:
+        raise error
+
+    def fail_with(context: Context) -> int:
+        raise error
+
+    handlers = {"plain": fail, "with a context": fail_with, "async": fail_at_once, "after a wait": wait_and_fail}
+    handlers["async with a context"] = fail_at_once_with
+    if kind == "prompt":
+        server.prompt("fail")(fail)
+    else:
+        server.tool("fail")(handlers[kind])
+    driver = Driver(server)
+    driver.output.write(driver.session.receive(driver.encoded("ping", id=0)) or b"{}")
+    method = "prompts/get" if kind == "prompt" else "tools/call"
+    if (answer := driver.session.receive(driver.encoded(method, {"name": "fail"}, id=7))) is not None:
+        driver.output.write(answer)
+    (failure,) = [each for each in await driver.later() if each.get("id") == 7]
+    assert "secret" not in str(failure)
+    assert "error" in failure or failure["result"]["isError"]
     assert driver.session.connection.in_flight == 0
+
+
+@pytest.mark.parametrize("kind", ["plain", "async", "after a wait"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        McpError("x", data={"path": Path("/x")}),
+        ToolError(os.fsdecode(b"caf\xe9")),
+        McpError(os.fsdecode(b"caf\xe9")),
+        type("Mute", (ToolError,), {"__str__": lambda self: 1 / 0})(),
+    ],
+    ids=["data without JSON", "surrogates for the model", "surrogates in a message", "no text"],
+)
+async def test_a_declared_error_that_cannot_be_said_is_masked(
+    error: Exception, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Half a surrogate pair in the log would be too much for those who carry the report of this test.
+    monkeypatch.setattr(logging.getLogger("tybalt.server"), "disabled", True)
+
+    def fail() -> int:
+        raise error
+
+    async def fail_at_once() -> int:
+        raise error
+
+    async def wait_and_fail() -> int:
+        await asyncio.sleep(0)
+        raise error
+
+    handler = {"plain": fail, "async": fail_at_once, "after a wait": wait_and_fail}[kind]
+    driver = Driver(Server("x").add(tool("fail")(handler)))
+    driver.start("fail", id=7)
+    (answer,) = await driver.later()
+    assert "Internal error in tool 'fail'" in answer["result"]["content"][0]["text"]
+
+
+def test_the_one_error_of_a_group_is_the_error() -> None:
+    def fail() -> int:
+        raise ExceptionGroup("tasks", [ExceptionGroup("more tasks", [ToolError("city unknown")])])
+
+    driver = Driver(Server("x").add(fail))
+    assert driver.texts(driver.call("fail")) == ["city unknown"]
+
+
+class TestContextVariables:
+    """Every handler runs in a copy of the context: nothing leaks from request to request, or to whoever feeds us."""
+
+    @pytest.mark.parametrize("revision", [NEWEST, "2025-11-25"])
+    async def test_what_a_handler_sets_is_gone_with_it(self, revision: str) -> None:
+        mark: ContextVar[str] = ContextVar("mark", default="clean")
+        server = Server("x")
+
+        @server.tool
+        def plain() -> str:
+            before = mark.get()
+            mark.set("dirty")
+            return before
+
+        @server.tool
+        def with_context(context: Context) -> str:
+            return plain()
+
+        @server.tool
+        async def waiting() -> str:
+            await asyncio.sleep(0)
+            return plain()
+
+        @server.resource("mark://now")
+        def resource() -> str:
+            return plain()
+
+        @server.prompt
+        def prompt() -> str:
+            return plain()
+
+        driver = Driver(server, revision)
+        for _ in range(2):
+            assert driver.texts(driver.call("plain")) == driver.texts(driver.call("with_context")) == ["clean"]
+            assert driver.result("resources/read", {"uri": "mark://now"})["contents"][0]["text"] == "clean"
+            assert driver.result("prompts/get", {"name": "prompt"})["messages"][0]["content"]["text"] == "clean"
+            driver.start("waiting")
+            assert driver.texts((await driver.later())[0]["result"]) == ["clean"]
+            assert mark.get() == "clean"
+
+
+class TestPeers:
+    """A peer whose words reach an author's own code, which may raise anything."""
+
+    def test_a_validator_that_fails_fails_the_request(self) -> None:
+        @dataclass
+        class Picky:
+            x: int
+
+            def __post_init__(self) -> None:
+                raise KeyError("secret")
+
+        server = Server("x")
+
+        @server.prompt
+        def prompt(picky: Picky) -> str:
+            return "never"
+
+        @server.resource("x://{picky}")
+        def resource(picky: Picky) -> str:
+            return "never"
+
+        driver = Driver(server)
+        for method, params in (
+            ("prompts/get", {"name": "prompt", "arguments": {"picky": '{"x":7}'}}),
+            ("resources/read", {"uri": "x://%7B%22x%22%3A7%7D"}),
+        ):
+            error = driver.error(method, params)
+            assert error["code"] == -32603 and "secret" not in error["message"]
+
+    async def test_a_nested_call_reads_arguments_as_leniently_as_one_from_outside(self) -> None:
+        server = Server("x")
+
+        @server.tool
+        def double(n: int) -> int:
+            return 2 * n
+
+        @server.tool
+        async def outer(context: Context) -> str:
+            result = await context.call_tool("double", {"n": "4"})
+            return result.content[0].text
+
+        driver = Driver(server)
+        driver.start("outer")
+        (answer,) = await driver.later()
+        assert driver.texts(answer["result"]) == ["8"]
+
+
+async def test_a_plain_function_may_return_what_is_to_be_awaited() -> None:
+    async def later() -> int:
+        await asyncio.sleep(0)
+        return 5
+
+    @functools.wraps(later)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        return later(*args, **kwargs)
+
+    driver = Driver(Server("x").add(tool("wrapped")(wrapped)))
+    driver.start("wrapped")
+    assert driver.texts((await driver.later())[0]["result"]) == ["5"]
+
+
+async def test_a_handler_that_does_not_stop_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
+    stop = asyncio.Event()
+
+    async def stubborn() -> str:
+        while not stop.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await stop.wait()
+        return "at last"
+
+    driver = Driver(Server("x").add(stubborn))
+    driver.start("stubborn")
+    await asyncio.sleep(0)
+    await driver.session.abort(0)
+    assert "does not stop though it was cancelled" in caplog.text
+    stop.set()
+    await driver.later()
 
 
 def test_the_log_has_what_the_client_has_not(caplog: pytest.LogCaptureFixture) -> None:

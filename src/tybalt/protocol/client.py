@@ -12,15 +12,17 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
-from tybalt.errors import McpError, cut
+from tybalt.errors import InternalError, McpError, cut
 from tybalt.protocol.answers import encode
-from tybalt.protocol.codec import UNREADABLE
+from tybalt.protocol.codec import UNREADABLE, identity, is_batch, read_batch
+from tybalt.protocol.frames import Oversized
+from tybalt.protocol.prescan import vet
 from tybalt.types.adaptation import adapt
 from tybalt.types.capabilities import ClientCapabilities
 from tybalt.types.implementation import Implementation
-from tybalt.types.revisions import LATEST_LEGACY, MODERN
+from tybalt.types.revisions import LATEST_LEGACY, MODERN, allows_batches
 
 RequestId = int | str
 
@@ -55,12 +57,18 @@ class Asked(Struct, frozen=True):
 
 
 class Unreadable(Struct, frozen=True):
-    """The server sent something that is no message; `reason` says why. It is to be ignored."""
+    """The server sent something that is no message, or not one for us; `reason` says why. It is to be ignored."""
 
     reason: str
 
 
-Event = Answered | Failed | Notified | Asked | Unreadable | None
+class Several(Struct, frozen=True):
+    """The server sent a batch, which only 2025-03-26 has: what each of its messages means, in order."""
+
+    events: "tuple[Event, ...]"
+
+
+Event = Answered | Failed | Notified | Asked | Unreadable | Several | None
 """What came; `None` for an answer nobody waits for, such as one that crossed a cancel."""
 
 
@@ -74,11 +82,13 @@ class _Incoming(Struct):
     id: int | str | None = None
     method: str | None = None
     params: Raw = Raw(b"{}")
-    error: _Error | None = None
+    result: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
 
 
 _decode_answer = msgspec.json.Decoder(Answered).decode
 _decode = msgspec.json.Decoder(_Incoming).decode
+_decode_error = msgspec.json.Decoder(_Error).decode
 _PING: Final = "ping"
 _PARAMS: Final = b',"params":{'
 _join = b"".join
@@ -170,8 +180,15 @@ class ClientConnection:
         params = {"requestId": request_id} | ({"reason": reason} if reason else {})
         return self.notification("notifications/cancelled", params)
 
-    def receive(self, message: bytes) -> Event:
-        """What one message means. Never raises for anything a server can send."""
+    def receive(self, message: bytes | Oversized) -> Event:
+        """What one message means, or what the framing left of one. Never raises for anything a server can send.
+
+        What can be told to belong to a request that waits fails that request.
+        """
+        if isinstance(message, Oversized):
+            return self._refuse(message.id, f"the answer is too large: {message}")
+        if (refusal := vet(message)) is not None:
+            return self._refuse(identity(message), f"the answer cannot be accepted: {refusal}")
         try:
             answer = _decode_answer(message)
         except UNREADABLE:
@@ -183,24 +200,45 @@ class ClientConnection:
 
     def _receive_slowly(self, message: bytes) -> Event:
         """Anything but a successful answer."""
+        if is_batch(message) and allows_batches(self.revision):
+            return self._receive_batch(message)
         try:
             incoming = _decode(message)
         except UNREADABLE as error:
-            return Unreadable(f"{type(error).__name__}: {error}")
+            return self._refuse(identity(message), f"the answer is no message: {type(error).__name__}: {error}")
         if incoming.method is not None:
             return self._receive_call(incoming)
-        if incoming.error is None:
-            return Unreadable("neither a result with an id, nor an error, nor a method")
-        failure = McpError.received(incoming.error.code, incoming.error.message, incoming.error.data)
+        if incoming.error is UNSET:
+            return self._refuse(incoming.id, "the answer has neither a result nor an error")
+        try:
+            error = _decode_error(incoming.error)
+        except UNREADABLE as reason:
+            return self._refuse(incoming.id, f"the answer is an error that cannot be read: {reason}")
         if incoming.id is not None and incoming.id not in self.waiting:
             return None
         self.waiting.discard(incoming.id or 0)
-        return Failed(incoming.id, failure)
+        return Failed(incoming.id, McpError.received(error.code, error.message, error.data))
+
+    def _receive_batch(self, message: bytes) -> Event:
+        try:
+            return Several(tuple(self.receive(item) for item in read_batch(message)))
+        except McpError as refusal:
+            return Unreadable(str(refusal))
+
+    def _refuse(self, request_id: RequestId | None, reason: str) -> Event:
+        """Fail the request that waits for what cannot be read; nobody else will ever answer it."""
+        if request_id is None or request_id not in self.waiting:
+            return Unreadable(reason)
+        self.waiting.discard(request_id)
+        return Failed(request_id, InternalError(reason))
 
     def _receive_call(self, incoming: _Incoming) -> Event:
         assert incoming.method is not None
         if incoming.id is None:
             return Notified(incoming.method, incoming.params)
+        if self.is_modern:
+            # "The client MUST NOT write JSON-RPC responses" (2026-07-28 basic/transports/stdio).
+            return Unreadable(f"the server sent a request, {cut(incoming.method)}, which 2026-07-28 does not have")
         body: dict[str, Any] = {"jsonrpc": "2.0", "id": incoming.id}
         if incoming.method == _PING:
             body["result"] = {}

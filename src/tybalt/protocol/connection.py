@@ -178,7 +178,7 @@ class ServerConnection:
         whole message to send. Any bytes are accepted, of any length the framing let through.
         """
         if isinstance(message, Oversized):
-            return self._error(None, InvalidRequest(str(message)))
+            return self._error(message.id, InvalidRequest(str(message)))
         if (refusal := vet(message)) is not None:
             return self._error(identity(message), refusal)
         try:
@@ -433,14 +433,15 @@ class ServerConnection:
 
     # -- messages out -----------------------------------------------------------------------------------------------
 
-    def respond(self, request: Any, outcome: Any, *, reference: str = "") -> bytes:
+    def respond(self, request: Any, outcome: Any, *, masked: str = "Internal error") -> bytes:
         """The answer to a request as bytes to send, once per request: for a value, an `Outcome` or an exception.
 
         A value is a result Struct in the newest shape, a dict, an encoded JSON object, or `None` for an empty result; a
         `str` answers `tools/call` with that text. An `McpError` becomes that error. For `tools/call`, a `ToolError`
         becomes a result with `isError` and its text, `InvalidArguments` too from 2025-11-25 on, and any other exception
-        one that names only `reference`, under which you logged it. For other methods these are -32603. A result that
-        asks the client for what it did not declare becomes -32021. Use `accept` where the single use must be checked.
+        one with the text `masked`, which may name the place where you logged it. For other methods these are -32603. A
+        result that asks the client for what it did not declare becomes -32021. Use `accept` where the single use must
+        be checked.
 
         Raises `MisuseError` for a value that is none of these, and what msgspec raises for one that has no JSON.
         """
@@ -452,7 +453,7 @@ class ServerConnection:
         elif isinstance(outcome, Cancelled):
             outcome = McpError(f"the server stopped this request: {outcome.reason or 'no reason given'}", code=503)
         if isinstance(outcome, BaseException):
-            return self._respond_failure(request, outcome, answers, reference)
+            return self._respond_failure(request, outcome, answers, masked)
         if isinstance(request, CallToolRequest) and (outcome is None or isinstance(outcome, str)):
             outcome = CallToolResult(content=[] if outcome is None else [TextContent(text=outcome)])
         if getattr(outcome, "result_type", None) == "input_required":
@@ -521,7 +522,7 @@ class ServerConnection:
         """End every modern subscription gracefully; send these before closing."""
         return self._subscriptions.end(self._modern)
 
-    def _respond_failure(self, request: Any, error: BaseException, answers: Answers, reference: str) -> bytes:
+    def _respond_failure(self, request: Any, error: BaseException, answers: Answers, masked: str) -> bytes:
         if isinstance(error, InvalidArguments) and answers.revision >= "2025-11-25":
             text = error.problems
         elif isinstance(error, McpError):
@@ -529,7 +530,7 @@ class ServerConnection:
         elif isinstance(error, ToolError):
             text = str(error)
         else:
-            text = f"Internal error; the server's log has it under {reference}" if reference else "Internal error"
+            text = masked
         if not isinstance(request, CallToolRequest):
             return answers.error(request.id, InternalError(text))
         return answers.result(request.id, CallToolResult(content=[TextContent(text=text)], is_error=True))

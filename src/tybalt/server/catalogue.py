@@ -85,6 +85,7 @@ class Catalogue:
         self._calls: dict[str, dict[str, Call]] = {}
         self._inline: dict[str, dict[str, Call]] = {}
         self._pages: dict[tuple[Kind, str], dict[str | None, bytes | None]] = {}
+        self._templates: list[Any] | None = None
         self._sequence = 0
         self._watchers: WeakKeyDictionary[Watcher, None] = WeakKeyDictionary()
 
@@ -94,13 +95,13 @@ class Catalogue:
         """Add a declaration and compile it; what happens to a duplicate is `on_duplicate`'s choice."""
         kind, key = kind_and_key(declaration)
         present = self._entries[kind].get(key)
-        if present is not None and not self._may_replace(kind, key):
+        if present is not None and not self._may_replace(kind, key, declaration.where):
             return Entry(declaration, key, 0)  # A handle on what is not there: removing it removes nothing.
         self._sequence += 1
         entry = Entry(declaration, key, present.sequence if present else self._sequence)
         self._entries[kind][key] = entry
         self._ever.add(kind)
-        self._changed(kind)
+        self._changed(kind, key)
         return entry
 
     def remove(self, entry: Entry) -> None:
@@ -108,7 +109,7 @@ class Catalogue:
         kind, key = kind_and_key(entry.declaration)
         if self._entries[kind].get(key) is entry:
             del self._entries[kind][key]
-            self._changed(kind)
+            self._changed(kind, key)
 
     def holds(self, entry: Entry) -> bool:
         """Whether an entry is in the catalogue, enabled or not."""
@@ -120,7 +121,7 @@ class Catalogue:
         if entry.enabled is not enabled:
             entry.enabled = enabled
             if self._entries[kind].get(key) is entry:
-                self._changed(kind)
+                self._changed(kind, key)
 
     def watch(self, watcher: Watcher) -> None:
         """Tell `watcher` of changes for as long as it lives, after those who watched before it."""
@@ -134,17 +135,20 @@ class Catalogue:
         """Who is told of changes now."""
         return tuple(self._watchers)
 
-    def _may_replace(self, kind: Kind, key: str) -> bool:
-        text = f"a {kind} called {key!r} is there already"
+    def _may_replace(self, kind: Kind, key: str, where: str) -> bool:
+        text = f"{where}: a {kind} called {key!r} is there already"
         if self._on_duplicate == "error":
             raise RegistrationError(f"{text}. Give one of them another name, or pass on_duplicate= to the server")
         if self._on_duplicate == "warn":
             warnings.warn(f"{text}; the first one stays", stacklevel=_authors_level())
         return self._on_duplicate == "replace"
 
-    def _changed(self, kind: Kind) -> None:
+    def _changed(self, kind: Kind, changed: str) -> None:
+        """Forget what was made of the list, and of the one entry that is another now, or gone."""
+        self._templates = None
         if kind == "tool":
-            self._recompile()
+            for revision in self._calls:
+                self._compile(changed, revision)
         for key in [key for key in self._pages if key[0] == kind]:
             del self._pages[key]
         for watcher in tuple(self._watchers):
@@ -170,7 +174,8 @@ class Catalogue:
         """The compiled tools of a revision by name: a live dict, kept up to date when tools change."""
         if revision not in self._calls:
             self._calls[revision], self._inline[revision] = {}, {}
-            self._fill(revision)
+            for name in self._entries["tool"]:
+                self._compile(name, revision)
         return self._calls[revision]
 
     def inline_calls(self, revision: str) -> dict[str, Call]:
@@ -199,8 +204,9 @@ class Catalogue:
         """The resource that answers to a URI and the template variables in it: exact first, then most literal first."""
         if (resource := self.get("resource", uri)) is not None:
             return resource, {}
-        templates = sorted(self.declarations("template"), key=lambda template: template.template.sort_key)
-        for template in templates:
+        if self._templates is None:
+            self._templates = sorted(self.declarations("template"), key=lambda template: template.template.sort_key)
+        for template in self._templates:
             if (variables := template.template.match(uri)) is not None:
                 return template, variables
         return None
@@ -242,18 +248,16 @@ class Catalogue:
             logging={},
         )
 
-    def _recompile(self) -> None:
-        for revision in self._calls:
-            self._fill(revision)
-
-    def _fill(self, revision: str) -> None:
+    def _compile(self, name: str, revision: str) -> None:
+        """Bring the one tool called `name` up to date in `calls` and `inline_calls`."""
         calls, inline = self._calls[revision], self._inline[revision]
-        calls.clear()
-        inline.clear()
-        for tool in self.declarations("tool"):
-            call = calls[tool.name] = tool.compile(self._answers[revision])
+        calls.pop(name, None)
+        inline.pop(name, None)
+        tool = self.get("tool", name)
+        if tool is not None:
+            calls[name] = tool.compile(self._answers[revision])
             if tool.is_inline:
-                inline[tool.name] = call
+                inline[name] = calls[name]
 
     def _encode_page(self, kind: Kind, revision: str, cursor: str | None) -> tuple[bytes, str | None]:
         """One page, and the cursor of the next."""

@@ -7,31 +7,50 @@ running requests finish within the server's grace period; a second signal ends t
 
 import asyncio
 import atexit
+import logging
 import os
 import signal
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from tybalt.transports.stdio import stdio_transport
+from tybalt.server.session import CLEANUP
+from tybalt.transports.stdio import StandardStreams, stdio_transport
 
 if TYPE_CHECKING:
     from tybalt.server.server import Server
 
-
-def run_stdio(server: "Server") -> None:
-    """Serve over this process's standard streams until the client or a signal ends it. Blocks."""
-    asyncio.run(serve_stdio(server))
+logger = logging.getLogger("tybalt.server")
 
 
-async def serve_stdio(server: "Server") -> None:
+def run_stdio(server: "Server", streams: StandardStreams | None = None) -> None:
+    """Serve over this process's standard streams until the client or a signal ends it. Blocks.
+
+    `streams` are the streams where they were put aside already.
+    """
+    asyncio.run(serve_stdio(server, streams))
+
+
+async def serve_stdio(server: "Server", streams: StandardStreams | None = None) -> None:
     """`run_stdio` inside a running loop, on the main thread."""
     stop = asyncio.Event()
     # First the streams, so that nothing the lifespan prints can reach the client.
-    transport = await stdio_transport()
+    transport = await stdio_transport(streams)
     _on_signals(stop)
     await server.serve(transport, stop=stop)
+    await _leave_nobody_behind()
     _end_quietly()
+
+
+async def _leave_nobody_behind() -> None:
+    """Stop what still runs. The loop would wait for it for ever, so what does not stop ends with the process."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others and (stubborn := (await asyncio.wait(others, timeout=CLEANUP))[1]):
+        logger.error("the process ends though this still runs: %s", ", ".join(map(repr, stubborn)))
+        logging.shutdown()
+        os._exit(1)
 
 
 def _on_signals(stop: asyncio.Event) -> None:
@@ -41,10 +60,14 @@ def _on_signals(stop: asyncio.Event) -> None:
     says SIGTERM right after its goodbye kills a server that has ended well.
     """
     loop = asyncio.get_running_loop()
+    caught_before = False
 
     def caught(number: int, _: FrameType | None) -> None:
-        if stop.is_set():
+        # Not `stop.is_set()`: a handler that blocks the loop blocks that too, and the second signal is meant for it.
+        nonlocal caught_before
+        if caught_before:
             os._exit(128 + number)
+        caught_before = True
         loop.call_soon_threadsafe(stop.set)
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -6,7 +6,7 @@ any number of transports at once, in one process and on one event loop.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
@@ -22,7 +22,7 @@ from tybalt.server.decorators import tool as declare_tool
 from tybalt.server.lifetime import Hook, Lifetime
 from tybalt.server.options import CacheScope, PromptOptions, ResourceOptions, ToolOptions
 from tybalt.server.registered import Registered
-from tybalt.server.session import Output, Session
+from tybalt.server.session import Output, Session, unless
 from tybalt.types.implementation import Icon, Implementation
 from tybalt.types.revisions import LEGACY, MODERN, REVISIONS
 
@@ -157,6 +157,8 @@ class Server:
 
     def handle(self, kind: Kind, key: str) -> Registered[..., Any]:
         """The handle on a component by its kind and its name or URI. Raises `MisuseError` if there is none."""
+        if kind not in ("tool", "resource", "template", "prompt"):
+            raise MisuseError(f"there is no kind {kind!r}; there are 'tool', 'resource', 'template' and 'prompt'")
         entry = self.catalogue.entry(kind, key)
         if entry is None:
             raise MisuseError(f"there is no {kind} {key!r} on server {self.implementation.name!r}")
@@ -198,14 +200,16 @@ class Server:
     async def serve(self, transport: "Transport", *, stop: asyncio.Event | None = None) -> None:
         """Serve one connection over any transport until its stream ends or `stop` is set; then close it.
 
-        The transport is closed whatever happens, and after the lifespan where this was the last connection: what a
-        shutdown hook prints in stdio mode must not reach the client.
+        `stop` is heeded while the lifespan starts, too. The transport is closed whatever happens, and after the
+        lifespan where this was the last connection: what a shutdown hook prints must not reach the client over stdio.
         """
         from tybalt.server.serving import serve
 
         try:
-            async with self.running():
-                await serve(self, transport, grace=self.grace, stop=stop)
+            async with AsyncExitStack() as stack:
+                starting = asyncio.ensure_future(stack.enter_async_context(self.running()))
+                if await unless(stop, starting):
+                    await serve(self, transport, grace=self.grace, stop=stop)
         finally:
             await transport.aclose()
 

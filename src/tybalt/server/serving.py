@@ -7,16 +7,19 @@ stop, lets what is running finish within a grace period.
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tybalt.errors import TransportClosed
-from tybalt.server.session import Session
+from tybalt.server.session import Session, unless
 from tybalt.transports.transport import Transport
 
 if TYPE_CHECKING:
     from tybalt.server.server import Server
 
 logger = logging.getLogger("tybalt.server")
+
+ANSWERED_AT_ONCE: Final = 256 * 1024
+"""Bytes of answers after which it is looked whether the peer reads them, before more requests are answered."""
 
 
 class Outbox:
@@ -64,6 +67,7 @@ class Outbox:
         if self._flushing is not None:
             self._flushing.cancel()
             await asyncio.wait([self._flushing])
+        self._waiting.clear()
 
     async def _flush(self) -> None:
         try:
@@ -83,13 +87,14 @@ async def serve(
 ) -> None:
     """Serve one connection until its stream ends or `stop` is set, then let requests finish for `grace` seconds.
 
-    After calling this, you must close the transport. The server's lifespan must be open (`server.running()`).
+    Where the stream has ended, `stop` ends that grace too: whoever sets it wants an end now. After calling this, you
+    must close the transport. The server's lifespan must be open (`server.running()`).
     """
     outbox = Outbox(transport)
     session = Session(server, outbox)
     try:
-        await _read(session, transport, outbox, stop)
-        await session.drain(grace)
+        ended = await unless(stop, asyncio.ensure_future(_read(session, transport, outbox)))
+        await session.drain(grace, hurry=stop if ended else None)
         await asyncio.wait_for(outbox.drained(), max(grace, 0.1))
     except TimeoutError:
         logger.warning("the peer did not read its last answers; they are lost")
@@ -99,26 +104,23 @@ async def serve(
         await outbox.aclose()
 
 
-async def _read(session: Session, transport: Transport, outbox: Outbox, stop: asyncio.Event | None) -> None:
-    if stop is None:
-        await _read_all(session, transport, outbox)
-        return
-    reading = asyncio.create_task(_read_all(session, transport, outbox))
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait([reading, stopping], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (reading, stopping):
-            task.cancel()
-        await asyncio.wait([reading, stopping])
-    if not reading.cancelled() and (error := reading.exception()) is not None:
-        raise error
-
-
-async def _read_all(session: Session, transport: Transport, outbox: Outbox) -> None:
+async def _read(session: Session, transport: Transport, outbox: Outbox) -> None:
+    """Answer what comes until the stream ends. A chunk of requests may ask for far more than it weighs."""
     receive = session.receive
     while messages := await transport.receive():
-        outbox.write(*[answer for message in messages if (answer := receive(message)) is not None])
+        answers: list[bytes] = []
+        room = ANSWERED_AT_ONCE
+        for message in messages:
+            answer = receive(message)
+            if answer is not None:
+                answers.append(answer)
+                room -= len(answer)
+                if room < 0:
+                    outbox.write(*answers)
+                    answers, room = [], ANSWERED_AT_ONCE
+                    if outbox.blocked:
+                        await outbox.drained()
+        outbox.write(*answers)
         if outbox.blocked:
             await outbox.drained()
         if outbox.closed:

@@ -7,16 +7,17 @@ output. It reads no transport (`serving` does) and knows no byte stream. Everyth
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine, Mapping
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextvars import ContextVar, copy_context
 from functools import partial
 from sys import version_info
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-from tybalt.errors import InternalError, InvalidParams, McpError, MisuseError, ToolError, cut
+from tybalt.errors import InvalidParams, McpError, MisuseError, ToolError, cut
 from tybalt.outcomes import Cancelled
-from tybalt.protocol.actions import Batch, CancelRequest
+from tybalt.protocol.actions import Batch, CancelRequest, Ignored
 from tybalt.protocol.answers import encode
 from tybalt.protocol.codec import UNREADABLE, decode_legacy_call, decode_modern_call
 from tybalt.protocol.connection import ServerConnection
@@ -48,6 +49,9 @@ logger = logging.getLogger("tybalt.server")
 
 MAX_NESTING: Final = 10
 """How deep `Context.call_tool` and `Context.read_resource` may nest."""
+
+CLEANUP: Final = 1.0
+"""Seconds that handlers get at least to clean up after they were cancelled."""
 
 _nesting: ContextVar[int] = ContextVar("tybalt_nesting", default=0)
 
@@ -128,44 +132,49 @@ class Session:
             context = Context(self, responder, self._message)
         started = monotonic() if declaration.timeout is not None else 0.0
         try:
-            value = declaration.invoke(arguments, context)
-            if declaration.is_async:
-                return self._start(request, responder, value, write, declaration)
+            value = copy_context().run(declaration.invoke, arguments, context)
+            if hasattr(value, "__await__"):
+                return self.run_async(request, value, write, declaration, responder)
             if declaration.timeout is not None:
                 _report_overrun(declaration, monotonic() - started)
             answer = write(request.id, value)
-        except Exception as error:  # noqa: BLE001 (a handler may raise anything)
+        except BaseException as error:  # noqa: BLE001 (a handler may raise anything)
             answer = self.failed(request, error, declaration)
-        except BaseException:
-            if responder is not None:
-                responder.cancel()
-            raise
         return answer if responder is None or responder.settle() else None
 
     def failed(self, request: Any, error: BaseException, declaration: Declaration[..., Any]) -> bytes:
-        """The answer for a handler that raised: declared errors as they are, others masked under a reference id."""
+        """The answer for a handler that raised: declared errors as they are, others masked under a reference id.
+
+        Whatever it was, the server goes on: an exit asked for in a handler, too, is that handler's failure. Only an
+        interrupt from the keyboard is passed on.
+        """
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        if isinstance(error, asyncio.CancelledError):
+            return self.connection.respond(request, Cancelled("its handler was stopped"))
+        error = _unwrapped(error)
         if isinstance(error, McpError | ToolError):
-            return self.connection.respond(request, error)
+            try:
+                return self.connection.respond(request, error)
+            except Exception as failure:  # noqa: BLE001 (text or data that cannot be encoded)
+                error = failure
         reference = os.urandom(4).hex()
         logger.error("%s failed (reference %s)", declaration.where, reference, exc_info=error)
-        text = f"Internal error in {declaration.noun} {declaration.name!r}; the server's log has it under {reference}"
-        masked = ToolError(text) if isinstance(request, CallToolRequest) else InternalError(text)
-        return self.connection.respond(request, masked)
+        masked = f"Internal error in {declaration.noun} {declaration.name!r}; the server's log has it under {reference}"
+        return self.connection.respond(request, error, masked=masked)
 
-    def _start(
+    def run_async(
         self,
         request: Any,
-        responder: Responder | None,
-        coroutine: Coroutine[Any, Any, Any],
+        awaitable: Awaitable[Any],
         write: Write,
         declaration: Declaration[..., Any],
+        responder: Responder | None = None,
     ) -> bytes | None:
-        task = self.start(_within_timeout(coroutine, declaration))
-        if declaration.timeout is not None:
-            # A task that is cancelled before it starts never reaches the handler's coroutine inside of its own.
-            task.add_done_callback(lambda _: coroutine.close())
+        """Run what an async handler returned in a task of its own; the answer if it never waited."""
+        task = self.start(guarded(awaitable) if declaration.timeout is None else _bounded(awaitable, declaration))
         if not task.done():
-            return self.wait_for(task, request, declaration, write, responder)
+            return self.wait_for(task, awaitable, request, declaration, write, responder)
         answer = self._answer(request, task, write, declaration)
         return answer if responder is None or responder.settle() else None
 
@@ -179,12 +188,16 @@ class Session:
     def wait_for(
         self,
         task: asyncio.Task[Any],
+        awaitable: Awaitable[Any],
         request: Any,
         declaration: Declaration[..., Any],
         write: Write,
         responder: Responder | None = None,
     ) -> None:
-        """Answer a request when its task is done. Until then a cancel finds it."""
+        """Answer a request when its task, which awaits `awaitable`, is done. Until then a cancel finds it."""
+        if isinstance(awaitable, CoroutineType):
+            # A task that is cancelled before it starts never reaches the handler's coroutine inside of its own.
+            task.add_done_callback(partial(_close, awaitable))
         responder = responder or self.connection.accept(request)
         self._running[responder] = task
         batch = self._batch
@@ -235,6 +248,7 @@ class Session:
             ((CompleteRequest, legacy.CompleteRequest), self._complete),
             ((CancelRequest,), self._cancel),
             ((Batch,), self._feed_batch),
+            ((Ignored,), _note_ignored),
         ]
         return {kind: handle for kinds, handle in by_method for kind in kinds}
 
@@ -258,8 +272,8 @@ class Session:
     def _read_resource(self, request: Any) -> bytes | None:
         try:
             resource, arguments = self._catalogue.resource_call(request.params.uri)
-        except McpError as error:
-            return self.connection.respond(request, error)
+        except Exception as error:  # noqa: BLE001 (a validator may raise anything)
+            return self._refused(request, error)
         answers = self.connection.answers_for(request)
         uri = request.params.uri
 
@@ -271,19 +285,29 @@ class Session:
     def _get_prompt(self, request: Any) -> bytes | None:
         try:
             prompt, arguments = self._catalogue.prompt_call(request.params.name, request.params.arguments or {})
-        except McpError as error:
-            return self.connection.respond(request, error)
+        except Exception as error:  # noqa: BLE001 (a validator may raise anything)
+            return self._refused(request, error)
         return self.run(request, prompt, arguments, self._writer(request, prompt.result))
 
     def _complete(self, request: Any) -> bytes | None:
         answers = self.connection.answers_for(request)
         try:
             completer, arguments = self.server.completions.call(request.params)
-        except McpError as error:
-            return self.connection.respond(request, error)
+        except Exception as error:  # noqa: BLE001 (a validator may raise anything)
+            return self._refused(request, error)
         if arguments is None:
             return answers.result(request.id, completer)
         return self.run(request, completer, arguments, self._writer(request, completer.result))
+
+    def _refused(self, request: Any, error: Exception) -> bytes:
+        """The answer to what could not be handed to a handler."""
+        if isinstance(error, McpError):
+            return self.connection.respond(request, error)
+        reference = os.urandom(4).hex()
+        logger.error("%s: its arguments could not be read (reference %s)", request.method, reference, exc_info=error)
+        return self.connection.respond(
+            request, error, masked=f"Internal error; the server's log has it under {reference}"
+        )
 
     def _writer(self, request: Any, result_of: Callable[[Any], Any]) -> Write:
         answers = self.connection.answers_for(request)
@@ -331,7 +355,7 @@ class Session:
         try:
             decoded = tool.parameters.decode(raw)
         except UNREADABLE:
-            raise InvalidParams(tool.parameters.explain(raw, strict=tool.strict)) from None
+            decoded = tool.read_lax(raw)
         try:
             return tool.shape.result(await self._nested(tool, decoded, responder, message))
         except ToolError as error:
@@ -353,7 +377,9 @@ class Session:
         try:
             context = Context(self, responder, message) if declaration.wants_context else None
             value = declaration.invoke(arguments, context)
-            return await _within_timeout(value, declaration) if declaration.is_async else value
+            if not hasattr(value, "__await__"):
+                return value
+            return await (value if declaration.timeout is None else _bounded(value, declaration))
         finally:
             _nesting.reset(token)
 
@@ -372,20 +398,30 @@ class Session:
         """Stop watching the catalogue."""
         self._catalogue.unwatch(self)
 
-    async def drain(self, grace: float) -> None:
-        """End subscriptions, let what runs finish for `grace` seconds, then stop it; each request gets its answer."""
+    async def drain(self, grace: float, hurry: asyncio.Event | None = None) -> None:
+        """End subscriptions, let what runs finish for `grace` seconds, then stop it; each request gets its answer.
+
+        When `hurry` is set, the grace is over.
+        """
         self._output.write(*self.connection.end_subscriptions())
         if self._running:
-            await asyncio.wait(tuple(self._running.values()), timeout=grace)
-        await self.abort()
+            waiting = asyncio.ensure_future(asyncio.wait(tuple(self._running.values()), timeout=grace))
+            await unless(hurry, waiting)
+        await self.abort(max(grace, CLEANUP))
 
-    async def abort(self) -> None:
-        """Cancel what runs and wait for it to be gone."""
+    async def abort(self, patience: float = CLEANUP) -> None:
+        """Cancel what runs and wait for it to be gone, `patience` seconds at most.
+
+        A handler that goes on regardless is reported and left behind.
+        """
         tasks = tuple(self._running.values())
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if not tasks:
+            return
+        _, stubborn = await asyncio.wait(tasks, timeout=patience)
+        for task in stubborn:
+            logger.error("a handler does not stop though it was cancelled; it is left behind: %r", task)
 
 
 def _compile_feed(session: Session) -> Callable[[bytes], bytes | None]:
@@ -422,22 +458,59 @@ def _compile_feed(session: Session) -> Callable[[bytes], bytes | None]:
     return feed
 
 
-def _within_timeout(
-    coroutine: Coroutine[Any, Any, Any], declaration: Declaration[..., Any]
-) -> Coroutine[Any, Any, Any]:
-    """The coroutine of a handler, ended when the handler's timeout has passed."""
-    return coroutine if declaration.timeout is None else _bounded(coroutine, declaration.timeout, declaration)
+async def unless(stop: asyncio.Event | None, doing: "asyncio.Future[Any]") -> bool:
+    """Wait until `doing` is done, or give it up when `stop` is set: False then. Raises what `doing` raises."""
+    if stop is None:
+        await doing
+        return True
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([doing, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            doing.result()
+            return True
+        return False
+    finally:
+        for each in (doing, stopping):
+            each.cancel()
+        await asyncio.wait([doing, stopping])
 
 
-async def _bounded(coroutine: Coroutine[Any, Any, Any], seconds: float, declaration: Declaration[..., Any]) -> Any:
-    scope = asyncio.timeout(seconds)
+def _unwrapped(error: BaseException) -> BaseException:
+    """The one error in a group of one, such as a task group makes of a declared error."""
+    while (
+        isinstance(error, BaseExceptionGroup) and len(inner := cast("tuple[BaseException, ...]", error.exceptions)) == 1
+    ):
+        error = inner[0]
+    return cast("BaseException", error)
+
+
+def _note_ignored(action: Ignored) -> None:
+    logger.debug("ignored: %s", action.reason)
+
+
+def _close(coroutine: "CoroutineType[Any, Any, Any]", _: object) -> None:
+    coroutine.close()
+
+
+async def guarded(awaitable: Awaitable[Any]) -> Any:
+    """What a handler awaits, in a task's own coroutine: an exit asked for in there must not end the loop."""
+    try:
+        return await awaitable
+    except SystemExit as error:
+        raise RuntimeError(f"a handler wanted to end the process: {error!r}") from error
+
+
+async def _bounded(awaitable: Awaitable[Any], declaration: Declaration[..., Any]) -> Any:
+    """`guarded`, and ended when the handler's timeout has passed."""
+    scope = asyncio.timeout(declaration.timeout)
     try:
         async with scope:
-            return await coroutine
+            return await guarded(awaitable)
     except TimeoutError:
         if not scope.expired():
             raise
-        text = f"{declaration.noun} {declaration.name!r} did not finish within its {seconds:g} s"
+        text = f"{declaration.noun} {declaration.name!r} did not finish within its {declaration.timeout:g} s"
         raise (ToolError(text) if declaration.kind == "tool" else McpError(text, code=408)) from None
 
 

@@ -4,7 +4,8 @@
     > {"jsonrpc":"2.0","id":1,"method":"ping"}
     < {"jsonrpc":"2.0","id":1,"result":{}}
 
-`>` is fed to the server, `<` is what it says until it has nothing more to say. With `update=True`, or the environment
+`>` is fed to the server, `<` is what it says until it has nothing more to say; every request must have its answer by
+the end. A line that is none of these is an error. With `update=True`, or the environment
 variable `TYBALT_UPDATE=1`, the file is rewritten with what the server says now, for a person to look at the difference.
 """
 
@@ -13,6 +14,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+
+from tybalt.errors import MisuseError, cut
 
 SETTLED_AFTER: Final = 20
 """Turns of the loop without a word after which the server is taken to wait for the client."""
@@ -39,21 +42,28 @@ async def converse(server: Any, lines: Sequence[str]) -> list[str]:
     """The conversation as it goes today: comments and client lines of `lines`, with the server's own words between.
 
     `server` is a `Server`. Handlers must not wait for real time: a line is answered when nothing is said for a while.
+    Raises `MisuseError` for a line that is neither `> message` nor `< message` nor a comment nor blank, and for
+    requests that are still running at the end: a conversation that is cut off proves nothing.
     """
     recorder = _Recorder()
     said: list[str] = []
     async with server.running():
         session = server.session(recorder)
         try:
-            for line in lines:
-                if line.startswith("<"):
+            for number, line in enumerate(lines, 1):
+                if line.startswith("< "):
                     continue
                 said.append(line)
+                if line.strip() and not line.startswith(("> ", "#")):
+                    raise MisuseError(f"line {number} is neither '> message', '< message' nor '# comment': {cut(line)}")
                 if line.startswith("> "):
                     answer = session.receive(line[2:].encode())
                     if answer is not None:
                         recorder.write(answer)
                     said += [f"< {message.decode()}" for message in await _settled(recorder)]
+            if (running := session.connection.in_flight) > 0:
+                text = f"{running} request(s) are not answered at the end; a handler must not wait for real time"
+                raise MisuseError(f"{text}, and what is to be cut off has to be cancelled in the conversation")
         finally:
             session.close()
             await session.abort()

@@ -19,8 +19,12 @@ from tybalt.transports.descriptors import can_watch, open_duplex
 from tybalt.transports.stream import StreamOptions, StreamTransport
 
 
-async def stdio_transport(**options: Unpack[StreamOptions]) -> "StdioTransport":
+async def stdio_transport(
+    streams: "StandardStreams | None" = None, **options: Unpack[StreamOptions]
+) -> "StdioTransport":
     """Take the standard streams of this process for messages, until the transport is closed.
+
+    `streams` are those that were put aside before, so that nothing could reach the client in the meantime.
 
     Pipes and sockets, which is what clients give a server, are read and written in the event loop; terminals, regular
     files and the null device, by threads. `options` are those of `StreamTransport`.
@@ -29,7 +33,7 @@ async def stdio_transport(**options: Unpack[StreamOptions]) -> "StdioTransport":
     Not guaranteed: input that was read through `sys.stdin` before, even if nobody asked for it yet, is not seen here.
     """
     transport = StdioTransport(**options)
-    transport.open(asyncio.get_running_loop())
+    transport.open(asyncio.get_running_loop(), streams)
     return transport
 
 
@@ -40,11 +44,11 @@ class StdioTransport(StreamTransport):
     sees the end of the stream only when the process exits, because descriptor 1 is open again.
     """
 
-    _streams: "_StandardStreams | None" = None
+    _streams: "StandardStreams | None" = None
 
-    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+    def open(self, loop: asyncio.AbstractEventLoop, streams: "StandardStreams | None" = None) -> None:
         """Take the descriptors and start reading; `stdio_transport` has called this."""
-        streams = _StandardStreams()
+        streams = streams or StandardStreams()
         self._streams = streams
         try:
             open_duplex(loop, self, read_from=streams.lend(0), write_to=streams.lend(1), watch=streams.can_watch())
@@ -62,13 +66,17 @@ class StdioTransport(StreamTransport):
                 streams.give_back()
 
 
-class _StandardStreams:
-    """Descriptors 0 and 1, put out of everybody's reach until `give_back`."""
+class StandardStreams:
+    """Descriptors 0 and 1, put out of everybody's reach until `give_back`.
+
+    Make one to have them out of the way before user code is loaded, and hand it to `stdio_transport`. Raises what that
+    raises.
+    """
 
     _taken = False
 
     def __init__(self) -> None:
-        if _StandardStreams._taken:
+        if StandardStreams._taken:
             raise MisuseError("the standard streams already carry a stdio transport; close it before opening another")
         _require_open(0, sys.__stdin__, "standard input", "nothing could ever be received")
         _require_open(1, sys.__stdout__, "standard output", "nothing could ever be sent")
@@ -76,7 +84,7 @@ class _StandardStreams:
         self._blocking = [_blocking(descriptor) for descriptor in self._kept]
         self._stderr = 2 if _is_open(2) and sys.__stderr__ is not None else None
         self._divert()
-        _StandardStreams._taken = True
+        StandardStreams._taken = True
 
     def lend(self, descriptor: int) -> int:
         """A copy of the real descriptor; whoever borrows it closes it."""
@@ -88,7 +96,7 @@ class _StandardStreams:
 
     def give_back(self) -> None:
         """Put everything back as it was."""
-        _StandardStreams._taken = False
+        StandardStreams._taken = False
         _flush_stdout()
         for descriptor, kept in enumerate(self._kept):
             os.dup2(kept, descriptor)

@@ -1,0 +1,182 @@
+"""`ClientConnection`: what it sends in each era, and what it makes of anything a server may send."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tybalt.errors import MethodNotFound, ResourceNotFound
+from tybalt.protocol.client import Answered, Asked, ClientConnection, Failed, Notified, Several, Unreadable
+from tybalt.protocol.frames import NewlineFrames, Oversized
+from tybalt.types.implementation import Implementation
+from tybalt.types.revisions import LATEST_MODERN, REVISIONS
+
+VERSION = "io.modelcontextprotocol/protocolVersion"
+UNASKED = [b'{"jsonrpc":"2.0","id":99,"result":{}}', b'{"jsonrpc":"2.0","id":99,"error":{"code":1,"message":"x"}}']
+
+
+def client(revision: str = LATEST_MODERN) -> ClientConnection:
+    made = ClientConnection(Implementation(name="c", version="1"))
+    made.adopt(revision)
+    return made
+
+
+def waiting(revision: str = LATEST_MODERN) -> ClientConnection:
+    """A client whose request 1 has no answer yet."""
+    made = client(revision)
+    made.request("tools/list")
+    return made
+
+
+class TestRequests:
+    @pytest.mark.parametrize("revision", REVISIONS)
+    @pytest.mark.parametrize("params", [None, {}, {"name": "é"}, {"_meta": {"progressToken": 1, VERSION: "mine"}}])
+    def test_the_envelope_is_there_in_modern_and_nowhere_else(self, revision: str, params: Any) -> None:
+        identifier, text = client(revision).request("x/y", params)
+        message = msgspec.json.decode(text)
+        assert (message["jsonrpc"], message["id"], message["method"]) == ("2.0", identifier, "x/y") == ("2.0", 1, "x/y")
+        meta = message["params"].pop("_meta", {})
+        assert message["params"] == {key: value for key, value in (params or {}).items() if key != "_meta"}
+        if revision == LATEST_MODERN:
+            assert meta[VERSION] == LATEST_MODERN
+            assert meta["io.modelcontextprotocol/clientInfo"] == {"name": "c", "version": "1"}
+            assert meta["io.modelcontextprotocol/clientCapabilities"] == {}
+        assert meta.get("progressToken") == (params or {}).get("_meta", {}).get("progressToken")
+
+    def test_ids_count_up_and_wait(self) -> None:
+        made = client()
+        assert [made.next_id, made.request("a")[0], made.request("b")[0], made.next_id] == [1, 1, 2, 3]
+        assert made.waiting == {1, 2}
+
+    def test_params_that_have_no_json_leave_nothing_behind(self) -> None:
+        made = client()
+        with pytest.raises(TypeError):
+            made.request("a", {"x": object()})
+        assert (made.waiting, made.next_id) == (set(), 1)
+
+    def test_many_methods_do_not_fill_the_memory(self) -> None:
+        made = client()
+        for number in range(200):
+            assert msgspec.json.decode(made.request(f"m{number}")[1])["method"] == f"m{number}"
+        assert len(made._heads) <= 64
+
+
+class TestAnswers:
+    def test_a_result_answers_once(self) -> None:
+        made = waiting()
+        answer = made.receive(b'{"jsonrpc":"2.0","id":1,"result":{"a":1}}')
+        assert isinstance(answer, Answered) and bytes(answer.result) == b'{"a":1}'
+        assert made.receive(b'{"jsonrpc":"2.0","id":1,"result":{"a":1}}') is None
+
+    @pytest.mark.parametrize(("code", "kind"), [(-32601, MethodNotFound), (-32002, ResourceNotFound)])
+    def test_an_error_is_the_class_of_its_code(self, code: int, kind: type) -> None:
+        text = b'{"jsonrpc":"2.0","id":1,"error":{"code":%d,"message":"no","data":[1]}}' % code
+        failed = waiting().receive(text)
+        assert isinstance(failed, Failed) and type(failed.error) is kind
+        assert (failed.error.code, failed.error.message, failed.error.data) == (code, "no", [1])
+
+    def test_an_error_without_an_id_is_told_as_one(self) -> None:
+        for identity in (b"", b'"id":null,'):
+            made = waiting()
+            failed = made.receive(b'{"jsonrpc":"2.0",' + identity + b'"error":{"code":-32700,"message":"x"}}')
+            assert isinstance(failed, Failed) and failed.id is None and made.waiting == {1}
+
+    @pytest.mark.parametrize("text", UNASKED)
+    def test_what_nobody_asked_for_is_nothing(self, text: bytes) -> None:
+        made = waiting()
+        assert made.receive(text) is None and made.waiting == {1}
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            b'{"jsonrpc":"2.0","id":1,"error":"boom"}',
+            b'{"jsonrpc":"2.0","id":1,"error":{"code":"x","message":"y"}}',
+            b'{"jsonrpc":"2.0","id":1,"error":{"code":1.5}}',
+            b'{"jsonrpc":"2.0","id":1}',
+            b'{"jsonrpc":"2.0","id":1,"method":5}',
+            b'{"jsonrpc":"2.0","id":1,"result":{"a":"' + b"x" * 2_000 + b'","b":[' + b"{}," * 100_000 + b"{}]}}",
+            b'{"jsonrpc":"2.0","id":1,"result":' + b"[" * 300 + b"]" * 300 + b" " * 1_024 + b"}",
+        ],
+        ids=["no object", "code is text", "code is no integer", "neither", "method", "too many containers", "too deep"],
+    )
+    def test_what_cannot_be_read_fails_who_waits_for_it(self, text: bytes) -> None:
+        made = waiting()
+        failed = made.receive(text)
+        assert isinstance(failed, Failed) and failed.id == 1 and failed.error.message
+        assert not made.waiting
+
+    @pytest.mark.parametrize("id", [b"1", b'"one"'])
+    def test_a_line_that_is_too_large_fails_who_waits_for_it(self, id: bytes) -> None:
+        made = waiting()
+        made.waiting.add("one")
+        text = b'{"jsonrpc":"2.0","id":' + id + b',"result":{"a":"' + b"x" * 500 + b'"}}\n'
+        for cut in (1, 100, 300, len(text)):
+            (found, *_) = NewlineFrames(limit=200).feed(text[:cut]) or [None]
+            assert found is None or isinstance(found, Oversized)
+        frames = NewlineFrames(limit=200)
+        (oversized,) = frames.feed(text[:150]) + frames.feed(text[150:])
+        failed = made.receive(oversized)
+        assert isinstance(failed, Failed) and failed.id in (1, "one") and "200 bytes" in failed.error.message
+
+    def test_a_line_that_is_too_large_and_nameless_fails_nobody(self) -> None:
+        made = waiting()
+        assert isinstance(made.receive(Oversized(10, 5)), Unreadable)
+        assert made.waiting == {1}
+
+
+class TestCalls:
+    def test_a_notification(self) -> None:
+        event = client().receive(b'{"jsonrpc":"2.0","method":"notifications/x","params":{"a":1}}')
+        assert isinstance(event, Notified) and (event.method, bytes(event.params)) == ("notifications/x", b'{"a":1}')
+
+    def test_a_legacy_server_may_ask(self) -> None:
+        made = client("2025-11-25")
+        ping = made.receive(b'{"jsonrpc":"2.0","id":"p","method":"ping"}')
+        assert isinstance(ping, Asked) and msgspec.json.decode(ping.reply) == {
+            "jsonrpc": "2.0",
+            "id": "p",
+            "result": {},
+        }
+        other = made.receive(b'{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}')
+        assert isinstance(other, Asked) and msgspec.json.decode(other.reply)["error"]["code"] == -32601
+
+    def test_a_modern_server_may_not_and_is_not_answered(self) -> None:
+        """A client "MUST NOT write JSON-RPC responses" (2026-07-28 basic/transports/stdio)."""
+        assert isinstance(client().receive(b'{"jsonrpc":"2.0","id":1,"method":"ping"}'), Unreadable)
+
+    def test_a_cancel_waits_no_longer(self) -> None:
+        made = waiting()
+        message = msgspec.json.decode(made.cancel(1, "bored"))
+        assert message["params"] == {"requestId": 1, "reason": "bored"} and not made.waiting
+        assert made.receive(b'{"jsonrpc":"2.0","id":1,"result":{}}') is None
+
+
+class TestBatches:
+    BATCH = (
+        b'[{"jsonrpc":"2.0","id":1,"result":{}},{"jsonrpc":"2.0","method":"n"},{"jsonrpc":"2.0","id":9,"result":{}}]'
+    )
+
+    def test_a_server_of_2025_03_26_may_answer_in_one(self) -> None:
+        """Implementations "MUST support receiving JSON-RPC batches" (2025-03-26 basic/index, "Batching")."""
+        made = waiting("2025-03-26")
+        event = made.receive(self.BATCH)
+        assert isinstance(event, Several) and not made.waiting
+        assert [type(each) for each in event.events] == [Answered, Notified, type(None)]
+
+    @pytest.mark.parametrize("text", [b"[]", b"[" + b"1," * 200 + b"1]", b"[1"])
+    def test_one_that_is_none_is_ignored(self, text: bytes) -> None:
+        assert isinstance(waiting("2025-03-26").receive(text), Unreadable)
+
+    @pytest.mark.parametrize("revision", [each for each in REVISIONS if each != "2025-03-26"])
+    def test_no_other_revision_has_them(self, revision: str) -> None:
+        made = waiting(revision)
+        assert isinstance(made.receive(self.BATCH), Unreadable) and made.waiting == {1}
+
+
+@given(st.binary(max_size=80) | st.sampled_from(UNASKED), st.sampled_from(REVISIONS))
+def test_nothing_a_server_sends_raises_or_answers_another(message: bytes, revision: str) -> None:
+    made = waiting(revision)
+    made.receive(message)
+    assert made.waiting == {1}
