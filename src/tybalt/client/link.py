@@ -18,7 +18,7 @@ Receiver = Callable[[bytes], None]
 class ServerSession(Protocol):
     """What a server gives to one who is linked to it directly."""
 
-    def feed(self, message: bytes) -> bytes | None:
+    def receive(self, message: bytes, /) -> bytes | None:
         """Handle a message; the answer if there is one at once."""
         ...
 
@@ -83,7 +83,7 @@ class DirectLink:
         """Send now, see `Link.send`."""
         if self._session is None:
             raise MisuseError("the client is not connected: use it inside `async with Client(…) as client:`")
-        return self._session.feed(message)
+        return self._session.receive(message)
 
     async def send_later(self, message: bytes) -> None:
         """Send when there is room, see `Link.send_later`."""

@@ -78,7 +78,6 @@ from tybalt.types.tools import CallToolRequest, CallToolResult
 Action = Any
 """`bytes`, a request Struct, `None`, `CancelRequest`, `Batch` or `Ignored`. Test `type(action) is bytes` first."""
 
-_LEGACY_KINDS: Final = frozenset[type[Struct]](LEGACY_REQUESTS)
 _HEEDED: Final = ("notifications/initialized", "notifications/cancelled")
 _LARGE: Final = 64 * 1024
 """Bytes up to which a legacy request is read once more without the modern members it has in `_meta`."""
@@ -152,7 +151,7 @@ class ServerConnection:
 
     def era_of(self, request: Any) -> str:
         """`modern` or `legacy`: the era a received request belongs to."""
-        return "legacy" if request.__class__ in _LEGACY_KINDS else "modern"
+        return request.era
 
     def revision_of(self, request: Any) -> str:
         """The protocol revision a received request is served in."""
@@ -160,11 +159,11 @@ class ServerConnection:
 
     def answers_for(self, request: Any) -> Answers:
         """The answer pieces of the revision a received request is served in."""
-        return self._legacy if request.__class__ in _LEGACY_KINDS else self._modern
+        return self._legacy if request.era == "legacy" else self._modern
 
     def client_of(self, request: Any) -> tuple[Implementation | None, ClientCapabilities]:
         """Who sent a request and what that client can do: from its `_meta` in modern, from the handshake in legacy."""
-        if request.__class__ in _LEGACY_KINDS:
+        if request.era == "legacy":
             return (self.client.info, self.client.capabilities) if self.client else (None, ClientCapabilities())
         meta = request.params.meta
         return meta.client_info, meta.client_capabilities
@@ -496,7 +495,7 @@ class ServerConnection:
         """
         if level not in LOGGING_LEVELS:
             raise MisuseError(f"there is no log level {level!r}; there are {', '.join(LOGGING_LEVELS)}")
-        wanted = self.log_level if request.__class__ in _LEGACY_KINDS else request.params.meta.log_level
+        wanted = self.log_level if request.era == "legacy" else request.params.meta.log_level
         if wanted is None or self._profile.capabilities.logging is None:
             return None
         if LOGGING_LEVELS.index(level) < LOGGING_LEVELS.index(wanted):

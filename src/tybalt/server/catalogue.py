@@ -6,7 +6,7 @@ whoever watches when it does. It serves no request: `session` looks up here and 
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from weakref import WeakKeyDictionary
 
 from tybalt.errors import InvalidParams, RegistrationError, ResourceNotFound, cut
@@ -19,6 +19,9 @@ from tybalt.types.adaptation import adapt
 from tybalt.types.capabilities import ServerCapabilities
 from tybalt.types.implementation import Implementation
 from tybalt.types.revisions import REVISIONS, era_of
+
+if TYPE_CHECKING:
+    from tybalt.server.plain_calls import Decode
 
 Call = Callable[[Any, Any], bytes | None]
 """A compiled tool: from a request and its session to the answer, or `None` when that comes later."""
@@ -83,7 +86,8 @@ class Catalogue:
         self._hints = {"ttlMs": ttl_ms, "cacheScope": cache_scope}
         self._answers = {revision: Answers(revision, implementation) for revision in REVISIONS}
         self._calls: dict[str, dict[str, Call]] = {}
-        self._inline: dict[str, dict[str, Call]] = {}
+        self._plain: dict[str, dict[str, tuple[Any, Any]]] = {}
+        self._decoders: dict[str, Decode | None] = {}
         self._pages: dict[tuple[Kind, str], dict[str | None, bytes | None]] = {}
         self._templates: list[Any] | None = None
         self._sequence = 0
@@ -147,6 +151,7 @@ class Catalogue:
         """Forget what was made of the list, and of the one entry that is another now, or gone."""
         self._templates = None
         if kind == "tool":
+            self._decoders.clear()
             for revision in self._calls:
                 self._compile(changed, revision)
         for key in [key for key in self._pages if key[0] == kind]:
@@ -173,15 +178,24 @@ class Catalogue:
     def calls(self, revision: str) -> dict[str, Call]:
         """The compiled tools of a revision by name: a live dict, kept up to date when tools change."""
         if revision not in self._calls:
-            self._calls[revision], self._inline[revision] = {}, {}
+            self._calls[revision], self._plain[revision] = {}, {}
             for name in self._entries["tool"]:
                 self._compile(name, revision)
         return self._calls[revision]
 
-    def inline_calls(self, revision: str) -> dict[str, Call]:
-        """Those of `calls` that need nothing but request and session, a live dict too: for the hot path."""
+    def plain_tools(self, revision: str) -> Mapping[str, object]:
+        """The plain ones of `calls` by name, in a live dict too."""
         self.calls(revision)
-        return self._inline[revision]
+        return self._plain[revision]
+
+    def plain_calls(self, revision: str) -> "Decode | None":
+        """The decoder that knows the plain tools of a revision, made when it is asked for; see `plain_calls.py`."""
+        if revision not in self._decoders:
+            from tybalt.server.plain_calls import compile_plain_calls
+
+            self.calls(revision)
+            self._decoders[revision] = compile_plain_calls(self._plain[revision], era_of(revision))
+        return self._decoders[revision]
 
     def answers(self, revision: str) -> Answers:
         """The answer pieces of a revision."""
@@ -249,15 +263,15 @@ class Catalogue:
         )
 
     def _compile(self, name: str, revision: str) -> None:
-        """Bring the one tool called `name` up to date in `calls` and `inline_calls`."""
-        calls, inline = self._calls[revision], self._inline[revision]
+        """Bring the one tool called `name` up to date in `calls` and `plain_tools`."""
+        calls, plain = self._calls[revision], self._plain[revision]
         calls.pop(name, None)
-        inline.pop(name, None)
+        plain.pop(name, None)
         tool = self.get("tool", name)
         if tool is not None:
-            calls[name] = tool.compile(self._answers[revision])
-            if tool.is_inline:
-                inline[name] = calls[name]
+            calls[name], run = tool.compile(self._answers[revision])
+            if run is not None:
+                plain[name] = tool, run
 
     def _encode_page(self, kind: Kind, revision: str, cursor: str | None) -> tuple[bytes, str | None]:
         """One page, and the cursor of the next."""

@@ -106,12 +106,11 @@ async def serve(
 
 async def _read(session: Session, transport: Transport, outbox: Outbox) -> None:
     """Answer what comes until the stream ends. A chunk of requests may ask for far more than it weighs."""
-    receive = session.receive
     while messages := await transport.receive():
         answers: list[bytes] = []
         room = ANSWERED_AT_ONCE
         for message in messages:
-            answer = receive(message)
+            answer = session.receive(message)
             if answer is not None:
                 answers.append(answer)
                 room -= len(answer)

@@ -19,14 +19,13 @@ from tybalt.errors import InvalidParams, McpError, MisuseError, ToolError, cut
 from tybalt.outcomes import Cancelled
 from tybalt.protocol.actions import Batch, CancelRequest, Ignored
 from tybalt.protocol.answers import encode
-from tybalt.protocol.codec import UNREADABLE, decode_legacy_call, decode_modern_call
+from tybalt.protocol.codec import UNREADABLE
 from tybalt.protocol.connection import ServerConnection
-from tybalt.protocol.frames import Oversized
-from tybalt.protocol.prescan import PRESCAN_FROM
 from tybalt.protocol.responder import Responder
 from tybalt.protocol.subscriptions import ListName
 from tybalt.server.context import Context, Sent
 from tybalt.server.declaration import Declaration
+from tybalt.server.receiving import compile_receive
 from tybalt.types import legacy
 from tybalt.types.completion import CompleteRequest
 from tybalt.types.content import TextContent
@@ -37,7 +36,6 @@ from tybalt.types.resources import (
     ReadResourceRequest,
     ResourceContents,
 )
-from tybalt.types.revisions import MODERN
 from tybalt.types.tools import CallToolRequest, CallToolResult, ListToolsRequest
 
 if TYPE_CHECKING:
@@ -81,15 +79,19 @@ class Output(Protocol):
 
 
 class Session:
-    """One connection to `server`. `feed` it messages; what it says by itself, or later, goes to `output`."""
+    """One connection to `server`: messages to `receive`; what it says by itself, or later, goes to `output`."""
 
     def __init__(self, server: "Server", output: Output) -> None:
         self.server = server
         self.connection = ServerConnection(server.profile)
         self._catalogue = server.catalogue
         self._output = output
-        self.feed = _compile_feed(self)
-        """`receive` for messages that need no vetting: short and ASCII, or from a client in this process."""
+        self.receive = compile_receive(self)
+        """Handle one message as a transport delivered it; the answer if there is one at once, else `None`.
+
+        Never raises for what a peer sends. It is another function after the handshake, and when tools change: look it
+        up for every message.
+        """
         self.start: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]] = self._start_first
         """Start a handler's task; where Python can, it runs up to its first wait before this returns."""
         self._revision: str | None = None
@@ -101,23 +103,12 @@ class Session:
 
     # -- messages in ------------------------------------------------------------------------------------------------
 
-    def receive(self, message: bytes | Oversized) -> bytes | None:
-        """Handle one message as a transport delivered it; the answer if there is one at once, else `None`.
-
-        Never raises for what a peer sends.
-        """
-        if isinstance(message, Oversized):
-            return self.act(self.connection.receive(message), b"")
-        if not message.isascii() or len(message) > PRESCAN_FROM:
-            return self.act(self.connection.receive(message), message)
-        return self.feed(message)
-
     def act(self, action: Any, message: bytes) -> bytes | None:
         """Do what the core says about a message."""
         if type(action) is bytes or action is None:
             if self._revision != self.connection.revision:  # That was the handshake.
                 self._revision = self.connection.revision
-                self.feed = _compile_feed(self)
+                self.receive = compile_receive(self)
             return action
         self._message = message
         return self._dispatch[type(action)](action)
@@ -261,7 +252,7 @@ class Session:
             return answers.error(request.id, error)
 
     def _call_tool(self, request: Any) -> bytes | None:
-        """`tools/call` in any revision; `feed` has a shorter way for plain tools in modern."""
+        """`tools/call` in any revision; `receive` has a shorter way for plain tools."""
         calls = self._catalogue.calls(self.connection.revision_of(request))
         call = calls.get(request.params.name)
         return self._no_such_tool(request) if call is None else call(request, self)
@@ -388,6 +379,8 @@ class Session:
     def catalogue_changed(self, name: ListName) -> None:
         """Tell the client that a list has changed, if it may know."""
         self.connection.profile = self.server.profile
+        if name == "tools":
+            self.receive = compile_receive(self)
         self._output.announce(*self.connection.list_changed(name))
 
     def resource_updated(self, uri: str) -> None:
@@ -422,40 +415,6 @@ class Session:
         _, stubborn = await asyncio.wait(tasks, timeout=patience)
         for task in stubborn:
             logger.error("a handler does not stop though it was cancelled; it is left behind: %r", task)
-
-
-def _compile_feed(session: Session) -> Callable[[bytes], bytes | None]:
-    """The hot path: one decode, one look-up, one call. Anything but a plain tool's call goes the long way.
-
-    It guesses that a message is of the kind the last one was: after a call it tries the decoder that knows only calls,
-    which saves the union's look for the tag (60 of 550 ns); a wrong guess costs one exception (700 ns).
-    """
-    connection = session.connection
-    is_modern = connection.revision is None
-    call_kind = CallToolRequest if is_modern else legacy.CallToolRequest
-    decode_call = decode_modern_call if is_modern else decode_legacy_call
-    find = session.server.catalogue.inline_calls(connection.revision or MODERN[-1]).get
-    decode = decode_any = connection.decode
-
-    def feed(message: bytes) -> bytes | None:
-        nonlocal decode
-        try:
-            request = decode(message)
-        except UNREADABLE:
-            pass  # What follows runs outside of this block, so that no handler's error has ours for its context.
-        else:
-            if type(request) is call_kind:
-                decode = decode_call
-                call = find(request.params.name)
-                if call is not None:
-                    return call(request, session)
-            return session.act(connection.judge(request), message)
-        if decode is decode_any:
-            return session.act(connection.receive(message), message)
-        decode = decode_any
-        return feed(message)
-
-    return feed
 
 
 async def unless(stop: asyncio.Event | None, doing: "asyncio.Future[Any]") -> bool:

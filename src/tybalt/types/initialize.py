@@ -3,8 +3,11 @@
 None of it exists in 2026-07-28. 2025-11-25 basic/lifecycle and basic/utilities/ping.
 """
 
+from typing import ClassVar
+
 import msgspec
 
+from tybalt.errors import Era
 from tybalt.types.base import Wire
 from tybalt.types.capabilities import ClientCapabilities, ServerCapabilities
 from tybalt.types.implementation import Implementation
@@ -29,6 +32,7 @@ class InitializeRequestParams(LegacyRequestParams, gc=False, frozen=True, kw_onl
 class InitializeRequest(Request, tag_field="method", tag="initialize", gc=False, frozen=True, kw_only=True):
     """Opens a legacy conversation."""
 
+    era: ClassVar[Era] = "legacy"
     params: InitializeRequestParams
 
 
@@ -57,4 +61,5 @@ class InitializedNotification(
 class PingRequest(Request, tag_field="method", tag="ping", gc=False, frozen=True, kw_only=True):
     """Asks whether the other side is there; either side may."""
 
+    era: ClassVar[Era] = "legacy"
     params: LegacyRequestParams | None = None

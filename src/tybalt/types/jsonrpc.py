@@ -7,10 +7,11 @@ what the result is. Ids are integers or strings; `null` is not an id (2026-07-28
 The results' `result_type` is absent in legacy revisions; whoever sends a modern result fills it in.
 """
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 
+from tybalt.errors import Era
 from tybalt.types.base import Wire
 from tybalt.types.meta import NotificationMeta, RequestMeta, ResultMeta
 
@@ -21,6 +22,8 @@ Cursor: TypeAlias = str
 class Request(Wire, gc=False, frozen=True, kw_only=True):
     """The frame of a request; each method derives from it and adds its tag and its `params`."""
 
+    era: ClassVar[Era] = "modern"
+    """The era whose form of the request this class is."""
     jsonrpc: Literal["2.0"]
     id: RequestId
 

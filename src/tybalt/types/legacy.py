@@ -11,10 +11,11 @@ code that takes a modern class and may be handed a legacy one must not read `met
 
 # pyright: reportIncompatibleVariableOverride=false, reportGeneralTypeIssues=false
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
+from tybalt.errors import Era
 from tybalt.types import completion, jsonrpc, prompts, resources, tools
 from tybalt.types.meta import LegacyRequestMeta
 
@@ -55,12 +56,14 @@ class ListToolsRequest(
 ):
     """Asks for one page of tools."""
 
+    era: ClassVar[Era] = "legacy"
     params: PaginatedRequestParams | None = None
 
 
 class CallToolRequest(tools.CallToolRequest, tag_field="method", tag="tools/call", gc=False, frozen=True, kw_only=True):
     """Calls one tool."""
 
+    era: ClassVar[Era] = "legacy"
     params: CallToolRequestParams
 
 
@@ -74,6 +77,7 @@ class ListResourcesRequest(
 ):
     """Asks for one page of resources."""
 
+    era: ClassVar[Era] = "legacy"
     params: PaginatedRequestParams | None = None
 
 
@@ -87,6 +91,7 @@ class ListResourceTemplatesRequest(
 ):
     """Asks for one page of resource templates."""
 
+    era: ClassVar[Era] = "legacy"
     params: PaginatedRequestParams | None = None
 
 
@@ -100,6 +105,7 @@ class ReadResourceRequest(
 ):
     """Reads one resource."""
 
+    era: ClassVar[Era] = "legacy"
     params: ReadResourceRequestParams
 
 
@@ -113,6 +119,7 @@ class ListPromptsRequest(
 ):
     """Asks for one page of prompts."""
 
+    era: ClassVar[Era] = "legacy"
     params: PaginatedRequestParams | None = None
 
 
@@ -126,6 +133,7 @@ class GetPromptRequest(
 ):
     """Gets one prompt."""
 
+    era: ClassVar[Era] = "legacy"
     params: GetPromptRequestParams
 
 
@@ -139,4 +147,5 @@ class CompleteRequest(
 ):
     """Asks for suggestions."""
 
+    era: ClassVar[Era] = "legacy"
     params: CompleteRequestParams

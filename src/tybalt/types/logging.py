@@ -4,10 +4,11 @@ In 2026-07-28 each request says the level it wants in `_meta`; deprecated there,
 2026-07-28 server/utilities/logging; 2025-11-25 server/utilities/logging.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
+from tybalt.errors import Era
 from tybalt.types.base import Wire
 from tybalt.types.jsonrpc import Notification, NotificationParams, Request
 from tybalt.types.meta import LegacyRequestMeta, LoggingLevel
@@ -56,4 +57,5 @@ class SetLevelRequestParams(Wire, gc=False, frozen=True, kw_only=True):
 class SetLevelRequest(Request, tag_field="method", tag="logging/setLevel", gc=False, frozen=True, kw_only=True):
     """Sets the level for the session; legacy only."""
 
+    era: ClassVar[Era] = "legacy"
     params: SetLevelRequestParams

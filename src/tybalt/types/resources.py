@@ -7,10 +7,11 @@ there, and msgspec decodes no untagged union; a decoded value is therefore a `Re
 is set, and `TextResourceContents` and `BlobResourceContents` are its two exact forms, for those who build one.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
+from tybalt.errors import Era
 from tybalt.types.annotations import Annotations
 from tybalt.types.base import Wire
 from tybalt.types.implementation import Icon
@@ -165,6 +166,7 @@ class SubscribeRequestParams(Wire, gc=False, frozen=True, kw_only=True):
 class SubscribeRequest(Request, tag_field="method", tag="resources/subscribe", gc=False, frozen=True, kw_only=True):
     """Asks for news about one resource; legacy only, 2026-07-28 has `subscriptions/listen`."""
 
+    era: ClassVar[Era] = "legacy"
     params: SubscribeRequestParams
 
 
@@ -178,4 +180,5 @@ class UnsubscribeRequestParams(Wire, gc=False, frozen=True, kw_only=True):
 class UnsubscribeRequest(Request, tag_field="method", tag="resources/unsubscribe", gc=False, frozen=True, kw_only=True):
     """Ends the news about one resource; legacy only."""
 
+    era: ClassVar[Era] = "legacy"
     params: UnsubscribeRequestParams

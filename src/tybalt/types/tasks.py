@@ -4,8 +4,9 @@ Either side may run a request as a task for the other, so every request here goe
 2025-11-25 basic/utilities/tasks.
 """
 
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
+from tybalt.errors import Era
 from tybalt.types.base import Wire
 from tybalt.types.initialize import LegacyRequestParams
 from tybalt.types.jsonrpc import Cursor, Notification, NotificationParams, PaginatedResult, Request, Result
@@ -52,18 +53,21 @@ class TaskRequestParams(LegacyRequestParams, gc=False, frozen=True, kw_only=True
 class GetTaskRequest(Request, tag_field="method", tag="tasks/get", gc=False, frozen=True, kw_only=True):
     """Asks how a task is doing."""
 
+    era: ClassVar[Era] = "legacy"
     params: TaskRequestParams
 
 
 class GetTaskPayloadRequest(Request, tag_field="method", tag="tasks/result", gc=False, frozen=True, kw_only=True):
     """Waits for the result of a task; the answer is the result of the request it runs."""
 
+    era: ClassVar[Era] = "legacy"
     params: TaskRequestParams
 
 
 class CancelTaskRequest(Request, tag_field="method", tag="tasks/cancel", gc=False, frozen=True, kw_only=True):
     """Cancels a task."""
 
+    era: ClassVar[Era] = "legacy"
     params: TaskRequestParams
 
 
@@ -76,6 +80,7 @@ class ListTasksRequestParams(LegacyRequestParams, gc=False, frozen=True, kw_only
 class ListTasksRequest(Request, tag_field="method", tag="tasks/list", gc=False, frozen=True, kw_only=True):
     """Asks for one page of tasks."""
 
+    era: ClassVar[Era] = "legacy"
     params: ListTasksRequestParams | None = None
 
 
