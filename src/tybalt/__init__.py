@@ -4,22 +4,29 @@ The names below are what most programs need. They are loaded on first use, so th
 Wire types are in `tybalt.types`, the sans-I/O core in `tybalt.protocol`, transports in `tybalt.transports`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tybalt.lazy_names import lazy_names
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tybalt.client.client import Client as Client
     from tybalt.errors import ConnectionLost as ConnectionLost
+    from tybalt.errors import InternalError as InternalError
     from tybalt.errors import InvalidParams as InvalidParams
     from tybalt.errors import McpError as McpError
+    from tybalt.errors import MethodNotFound as MethodNotFound
     from tybalt.errors import MisuseError as MisuseError
     from tybalt.errors import RegistrationError as RegistrationError
     from tybalt.errors import RequestTimeout as RequestTimeout
     from tybalt.errors import ResourceNotFound as ResourceNotFound
     from tybalt.errors import ToolError as ToolError
+    from tybalt.errors import TransportClosed as TransportClosed
+    from tybalt.errors import TransportError as TransportError
     from tybalt.errors import TybaltError as TybaltError
+    from tybalt.errors import UnexpectedResult as UnexpectedResult
+    from tybalt.errors import UnsupportedRevision as UnsupportedRevision
     from tybalt.server.context import Context as Context
     from tybalt.server.decorators import prompt as prompt
     from tybalt.server.decorators import resource as resource
@@ -31,44 +38,37 @@ if TYPE_CHECKING:
     from tybalt.server.results import ToolResult as ToolResult
     from tybalt.server.server import Server as Server
     from tybalt.types.annotations import Annotations as Annotations
+    from tybalt.types.completion import Completion as Completion
+    from tybalt.types.content import AudioContent as AudioContent
+    from tybalt.types.content import EmbeddedResource as EmbeddedResource
+    from tybalt.types.content import ImageContent as ImageContent
+    from tybalt.types.content import ResourceLink as ResourceLink
+    from tybalt.types.content import TextContent as TextContent
     from tybalt.types.implementation import Icon as Icon
+    from tybalt.types.resources import ResourceContents as ResourceContents
+    from tybalt.types.tools import CallToolResult as CallToolResult
     from tybalt.types.tools import ToolAnnotations as ToolAnnotations
 
-_MODULES = {
-    "tybalt.client.client": ("Client",),
-    "tybalt.errors": (
-        "ConnectionLost",
-        "InvalidParams",
-        "McpError",
-        "MisuseError",
-        "RegistrationError",
-        "RequestTimeout",
-        "ResourceNotFound",
-        "ToolError",
-        "TybaltError",
-    ),
-    "tybalt.server.context": ("Context",),
-    "tybalt.server.decorators": ("prompt", "resource", "tool"),
-    "tybalt.server.media": ("Audio", "File", "Image"),
-    "tybalt.server.messages": ("Message",),
-    "tybalt.server.results": ("ToolResult",),
-    "tybalt.server.server": ("Server",),
-    "tybalt.types.annotations": ("Annotations",),
-    "tybalt.types.implementation": ("Icon",),
-    "tybalt.types.tools": ("ToolAnnotations",),
-}
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
-
-__all__ = sorted(_MODULE_OF)  # pyright: ignore[reportUnsupportedDunderAll] (the names are those of TYPE_CHECKING above)
-
-
-def __getattr__(name: str) -> Any:
-    module = _MODULE_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module 'tybalt' has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = globals()[name] = getattr(import_module(module), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+__all__, __getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "tybalt.client.client": "Client",
+        "tybalt.errors": (
+            "ConnectionLost InternalError InvalidParams McpError MethodNotFound MisuseError RegistrationError "
+            "RequestTimeout ResourceNotFound ToolError TransportClosed TransportError TybaltError UnexpectedResult "
+            "UnsupportedRevision"
+        ),
+        "tybalt.server.context": "Context",
+        "tybalt.server.decorators": "prompt resource tool",
+        "tybalt.server.media": "Audio File Image",
+        "tybalt.server.messages": "Message",
+        "tybalt.server.results": "ToolResult",
+        "tybalt.server.server": "Server",
+        "tybalt.types.annotations": "Annotations",
+        "tybalt.types.completion": "Completion",
+        "tybalt.types.content": "AudioContent EmbeddedResource ImageContent ResourceLink TextContent",
+        "tybalt.types.implementation": "Icon",
+        "tybalt.types.resources": "ResourceContents",
+        "tybalt.types.tools": "CallToolResult ToolAnnotations",
+    },
+)

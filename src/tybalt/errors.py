@@ -15,8 +15,7 @@
     ├── ToolError                    the tool says no: a result with `isError`, written for the model
     ├── RegistrationError            a handler that cannot be compiled, raised where it is declared
     ├── TransportError               the wire itself
-    │   ├── TransportClosed          nothing more can be sent or received
-    │   └── MessageTooLarge          one message is larger than the receiver's limit
+    │   └── TransportClosed          nothing more can be sent or received
     ├── ConnectionLost               the peer went away with our request unanswered
     ├── RequestTimeout               the peer did not answer in time
     ├── UnexpectedResult             the peer's answer is no result we understand
@@ -55,8 +54,13 @@ class McpError(TybaltError):
 
     @classmethod
     def received(cls, code: int, message: str, data: Any = None) -> "McpError":
-        """The error a peer answered, as the class that stands for its code, or as a plain `McpError`."""
+        """The error a peer answered, as the class that stands for its code, or as a plain `McpError`.
+
+        A missing resource, which has a code of its own in legacy only, is told in modern by the URI in `data`.
+        """
         kind = _KIND_OF.get(code, McpError)
+        if kind is InvalidParams and isinstance(data, dict) and "uri" in data:
+            kind = ResourceNotFound
         error = kind.__new__(kind)
         McpError.__init__(error, message, code=code, data=data)
         return error
@@ -186,10 +190,6 @@ class TransportError(TybaltError):
 
 class TransportClosed(TransportError):
     """The transport is closed: nothing more can be sent or received on it."""
-
-
-class MessageTooLarge(TransportError):
-    """One message is larger than its receiver allows."""
 
 
 class ConnectionLost(TybaltError):

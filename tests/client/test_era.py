@@ -7,8 +7,17 @@ import pytest
 
 from tests.client.peers import DISCOVERED, INITIALIZED, Clock, Peer, asked, connected, failure, settle, success
 from tybalt import Client, ConnectionLost, McpError, RequestTimeout, Server
-from tybalt.errors import InvalidParams, InvalidRequest, MethodNotFound, UnexpectedResult, UnsupportedRevision
+from tybalt.errors import (
+    InvalidParams,
+    InvalidRequest,
+    MethodNotFound,
+    MisuseError,
+    TybaltError,
+    UnexpectedResult,
+    UnsupportedRevision,
+)
 from tybalt.types.implementation import Implementation
+from tybalt.types.revisions import REVISIONS
 
 OLDER = {**DISCOVERED, "supportedVersions": ["2025-06-18", "2025-11-25"]}
 SAYS_LEGACY: dict[str, tuple[bytes, type[Exception]]] = {
@@ -148,11 +157,42 @@ class TestTheEra:
 
     async def test_silence_is_raised_where_only_modern_will_do(self) -> None:
         clock, peer = Clock(), Peer()
-        opening, _ = await asked(peer, Client(peer.client_end, era="modern").__aenter__())
+        opening, _ = await asked(peer, Client(peer.client_end, era="modern", timeout=20).__aenter__())
         await clock.advance(3)
-        with pytest.raises(RequestTimeout, match="server/discover was not answered within 3 s"):
+        assert not opening.done()
+        await clock.advance(18)
+        with pytest.raises(RequestTimeout, match=r"server/discover was not answered within 20 s$"):
             await opening
         assert await peer.rest() == []
+
+    async def test_a_modern_server_that_is_slow_to_start_is_found_all_the_same(self) -> None:
+        clock, peer = Clock(), Peer()
+        client = Client(peer.client_end)
+        opening, probe = await asked(peer, client.__aenter__())
+        await clock.advance(3)
+        handshake = await peer.next()
+        assert handshake["method"] == "initialize"
+        peer.answer(probe, DISCOVERED)
+        peer.refuse(handshake, -32601)
+        peer.answer(await peer.next(), DISCOVERED)
+        await opening
+        assert client.revision == "2026-07-28"
+        await client.aclose()
+        await peer.aclose()
+
+    @pytest.mark.parametrize("revision", REVISIONS)
+    async def test_a_single_revision_is_spoken_or_nothing(self, revision: str) -> None:
+        async with Client(Server("x"), era=revision) as client:
+            assert client.revision == revision
+        other = next(each for each in REVISIONS if each != revision)
+        with pytest.raises(TybaltError):
+            async with Client(Server("x", eras=[other]), era=revision):
+                raise AssertionError("they have no revision in common")
+
+    @pytest.mark.parametrize("era", ["nonsense", "", "2025-01-01", "Modern"])
+    def test_an_era_that_is_none_is_told(self, era: str) -> None:
+        with pytest.raises(MisuseError, match=f"era: expected 'auto', .* got '{era}'"):
+            Client(Server("x"), era=era)
 
     @pytest.mark.parametrize(
         ("result", "kind", "text"),

@@ -13,7 +13,7 @@ from tests.client.peers import DISCOVERED, asked, called, connected, encoded, fa
 from tests.transports.pairs import pipe_pair
 from tybalt import Client, ConnectionLost
 from tybalt.client.client import MAX_PAGES
-from tybalt.errors import TybaltError, UnexpectedResult
+from tybalt.errors import MisuseError, TybaltError, UnexpectedResult
 
 NONSENSE: list[bytes] = [
     *(b"", b"{", b"null", b"5", b"[]", b'"x"', b"{}", b"\xff", b"[" * 100_000, b'{"a":' * 100_000),
@@ -56,8 +56,6 @@ class InProcess:
         if isinstance(play, BaseException):
             raise play
         return play
-
-    feed = receive  # What links called it before.
 
     async def drain(self, grace: float) -> None:
         pass
@@ -150,7 +148,7 @@ class TestHostilePeers:
         ids=["one page", "three pages", "an empty cursor", "a cursor that stays the same"],
     )
     async def test_pages_are_followed_to_their_end(self, cursors: tuple[Any, ...], requests: int) -> None:
-        async with connected() as (client, peer):
+        async with connected(capabilities=["prompts"]) as (client, peer):
             listing = asyncio.create_task(client.list_prompts())
             asked_for: list[Any] = []
             for number, cursor in enumerate(cursors):
@@ -203,7 +201,7 @@ class TestHostilePeers:
 
     async def test_what_cannot_be_written_as_json_leaves_nothing_behind(self) -> None:
         async with connected() as (client, peer):
-            with pytest.raises(TypeError):
+            with pytest.raises(MisuseError):
                 await client.call_tool("x", {"value": object()}, on_progress=print)
             assert idle(client)
             calling, request = await asked(peer, client.call("x"))
@@ -229,11 +227,26 @@ class TestHostilePeers:
             assert await calling == value
 
     @pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
-    async def test_an_answer_that_is_too_large_ends_the_connection(self) -> None:
+    async def test_an_answer_that_is_too_large_fails_its_own_call(self) -> None:
         ours, theirs = pipe_pair(limit=1000)
         opening = asyncio.create_task(Client(ours).__aenter__())
         await theirs.receive()
-        (await theirs.reserve()).send(success({**DISCOVERED, "instructions": "x" * 1000}))
+        (await theirs.reserve()).send(success(DISCOVERED))
+        client = await opening
+        calls = [asyncio.create_task(client.call("x")) for _ in range(2)]
+        await settle()
+        (await theirs.reserve()).send(encoded(id=2, result=called("x" * 1000)), encoded(id=3, result=called("small")))
+        with pytest.raises(UnexpectedResult, match=r"the answer is too large: .* longer than 1,000 bytes"):
+            await calls[0]
+        assert await calls[1] == "small"
+        await client.aclose()
+        await theirs.aclose()
+
+    async def test_what_is_too_large_and_names_nobody_ends_the_connection(self) -> None:
+        ours, theirs = pipe_pair(limit=1000)
+        opening = asyncio.create_task(Client(ours).__aenter__())
+        await theirs.receive()
+        (await theirs.reserve()).send(b'{"result":{"a":"' + b"x" * 1000 + b'"},"id":1,"jsonrpc":"2.0"}')
         with pytest.raises(ConnectionLost, match=r"the server sent too much at once: .* longer than 1,000 bytes"):
             await opening
         await theirs.aclose()

@@ -232,14 +232,15 @@ class TestTransport:
             (
                 Source([b"a", Oversized(11, 10), b"b"]),
                 "the server sent too much at once: a message is longer than 10 bytes",
-                1,
+                2,
             ),
+            (Source([b"a", Oversized(11, 10, 7), b"b"], []), "the server closed the connection", 3),
             (Source([b"a"], OSError("unplugged")), "reading from the server failed: unplugged", 1),
             (Source(ValueError()), "reading from the server failed: ValueError", 0),
             (Process(3), "the server's process ended with status 3; what it wrote to stderr may say why", 0),
             (Process(0), "the server's process ended with status 0; what it wrote to stderr may say why", 0),
         ],
-        ids=["end", "messages", "oversized", "error", "empty error", "status 3", "status 0"],
+        ids=["end", "messages", "oversized", "oversized but known", "error", "empty error", "status 3", "status 0"],
     )
     async def test_the_end_is_told_once_with_its_reason(self, transport: Source, reason: str, messages: int) -> None:
         link = TransportLink(lambda: transport)

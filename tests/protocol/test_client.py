@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tybalt.errors import MethodNotFound, ResourceNotFound
-from tybalt.protocol.client import Answered, Asked, ClientConnection, Failed, Notified, Several, Unreadable
+from tybalt.protocol.client import Answered, Asked, ClientConnection, Failed, Notified, Several, Spoiled, Unreadable
 from tybalt.protocol.frames import NewlineFrames, Oversized
 from tybalt.types.implementation import Implementation
 from tybalt.types.revisions import LATEST_MODERN, REVISIONS
@@ -104,7 +104,7 @@ class TestAnswers:
     def test_what_cannot_be_read_fails_who_waits_for_it(self, text: bytes) -> None:
         made = waiting()
         failed = made.receive(text)
-        assert isinstance(failed, Failed) and failed.id == 1 and failed.error.message
+        assert isinstance(failed, Spoiled) and failed.id == 1 and failed.reason
         assert not made.waiting
 
     @pytest.mark.parametrize("id", [b"1", b'"one"'])
@@ -118,7 +118,7 @@ class TestAnswers:
         frames = NewlineFrames(limit=200)
         (oversized,) = frames.feed(text[:150]) + frames.feed(text[150:])
         failed = made.receive(oversized)
-        assert isinstance(failed, Failed) and failed.id in (1, "one") and "200 bytes" in failed.error.message
+        assert isinstance(failed, Spoiled) and failed.id in (1, "one") and "200 bytes" in failed.reason
 
     def test_a_line_that_is_too_large_and_nameless_fails_nobody(self) -> None:
         made = waiting()

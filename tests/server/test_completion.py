@@ -10,7 +10,8 @@ from pydantic import Field
 
 from tests.server.driving import REVISIONS, Driver
 from tests.types.published import validator
-from tybalt import Context, RegistrationError, Server
+from tybalt import Context, MisuseError, RegistrationError, Server
+from tybalt.server.completion import Completer
 from tybalt.types.completion import CompleteResult, Completion
 
 
@@ -110,6 +111,40 @@ class TestByItself:
     def test_a_resource_without_variables_has_nothing_to_complete(self, server: Server) -> None:
         assert values(Driver(server), "color", uri="paint://palette") == []
 
+    def test_only_what_the_prompt_would_take_is_offered(self) -> None:
+        class Mix(Enum):
+            WORD = "r"
+            NUMBER = 2
+
+        class Size(Enum):
+            SMALL = 1.5
+            LARGE = 2.0
+
+        def mixed(
+            mix: Mix,
+            maybe: Mix | None,
+            size: Size,
+            always: Literal[True],
+            some: Literal["a", 1, None],
+            null: Literal["null"],
+            several: list[Color],
+        ) -> str:
+            return "mixed"
+
+        server = Server("x")
+        server.prompt(mixed, name="paint")
+        driver = Driver(server)
+        offered = {each: values(driver, each) for each in ("mix", "maybe", "size", "always", "some", "null", "several")}
+        assert offered == {
+            "mix": ["r"],
+            "maybe": ["r"],
+            "size": [],
+            "always": [],
+            "some": ["a", "1"],
+            "null": ["null"],
+            "several": [],
+        }
+
 
 class TestDeclared:
     def test_by_handle_by_name_and_by_uri(self, server: Server) -> None:
@@ -136,6 +171,44 @@ class TestDeclared:
         driver = Driver(server)
         assert values(driver, "name", "a", color="red") == ["red a"]
         assert values(driver, "name", "a") == ["any a"]
+
+    def test_a_second_one_is_refused_but_on_purpose(self, server: Server) -> None:
+        def better(value: str) -> list[str]:
+            return ["better"]
+
+        server.completion("paint", "color")(lambda_of_value)
+        with pytest.raises(RegistrationError) as caught:
+            server.completion("paint", "color")(better)
+        told = str(caught.value)
+        assert told.startswith("completion: argument 'color' of prompt 'paint' (function ")
+        assert told.endswith("lambda_of_value. Take one of them out, or pass replace=True")
+        assert values(Driver(server), "color", "x") == ["x"]
+        server.completions.add("paint", "color", better, replace=True)
+        assert values(Driver(server), "color", "x") == ["better"]
+
+    def test_a_prompt_that_is_another_one_now_may_have_another(self, server: Server) -> None:
+        server.completion("paint", "color")(lambda_of_value)
+        server.handle("prompt", "paint").remove()
+        server.prompt(paint)
+        server.completion("paint", "color")(lambda_of_value)
+        assert values(Driver(server), "color", "x") == ["x"]
+
+    @pytest.mark.parametrize("given", ["red", b"red", None, 5, Completion(values="red")], ids=str)  # pyright: ignore[reportArgumentType]
+    def test_what_is_no_list_of_suggestions_is_misuse(self, server: Server, given: Any) -> None:
+        def names(value: str) -> Any:
+            return given
+
+        completer = Completer(names, argument="name")
+        with pytest.raises(
+            MisuseError, match=r"completion 'name' \(function .*names\): returned .* as a list of strings"
+        ):
+            completer.result(given)
+        server.completion("paint", "name")(names)
+        assert ask(Driver(server), "name")["error"]["code"] == -32603
+
+    def test_a_suggestion_that_is_no_text_is_made_one(self, server: Server) -> None:
+        server.completion("paint", "name")(lambda value: ["a\ud800", 5])
+        assert values(Driver(server), "name") == ["a�", "5"]
 
     async def test_it_may_be_async_and_have_a_context(self, server: Server) -> None:
         async def names(value: str, context: Context) -> list[str]:

@@ -1,13 +1,18 @@
 """`@tool`, `@prompt`, `@resource`: every way to write them, alone and on a server."""
 
-from functools import partial
+import asyncio
+import weakref
+from collections.abc import Awaitable
+from functools import partial, update_wrapper, wraps
 from typing import Any
 
 import pytest
 
 from tests.server.driving import Driver
 from tybalt import Context, RegistrationError, Server, prompt, resource, tool
+from tybalt.server import parameters
 from tybalt.server.decorators import as_declaration
+from tybalt.server.parameters import Parameters
 from tybalt.server.prompt import Prompt
 from tybalt.server.registered import Registered
 from tybalt.server.resource import Resource, ResourceTemplate
@@ -51,8 +56,22 @@ class TestAlone:
         assert isinstance(resource("users://{id}")(of_user), ResourceTemplate)
 
     def test_a_resource_without_its_uri_is_told_how_to_write_it(self) -> None:
-        with pytest.raises(RegistrationError, match=r"needs a URI: write @resource\('data://name'\)"):
-            resource(lambda_free)  # pyright: ignore[reportArgumentType]
+        told = r"function .*lambda_free: a resource needs a URI\. Write @resource\('data://name'\)"
+        with pytest.raises(RegistrationError, match=told):
+            resource(lambda_free)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        for decorate in (resource(), resource(None), resource(title="Words")):  # pyright: ignore[reportCallIssue, reportArgumentType]
+            with pytest.raises(RegistrationError, match=told):
+                decorate(lambda_free)
+
+    def test_a_uri_may_be_named_as_the_option_it_is(self) -> None:
+        assert resource(uri="data://x", title="X")(lambda_free).key == "data://x"
+
+    @pytest.mark.parametrize("uri", [5, "", b"data://x"])
+    def test_what_is_no_uri_is_told(self, uri: Any) -> None:
+        with pytest.raises(
+            RegistrationError, match=rf"function .*lambda_free\): uri: expected a URI, got {uri!r}; write"
+        ):
+            resource(uri)(lambda_free)
 
     def test_what_is_declared_already_stays_what_it_is(self) -> None:
         declared = tool("plus")(add)
@@ -117,6 +136,11 @@ class Counter:
         """What was counted."""
         return self.count
 
+    @tool
+    async def slowly(self, by: int, context: Context | None = None) -> int:
+        """Count on, later."""
+        return self.increase(by)
+
     @resource("c://{by}")
     def at(self, by: int) -> str:
         """What it would be."""
@@ -137,6 +161,16 @@ class Counter:
     @classmethod
     def kind(cls) -> str:
         return cls.__name__
+
+
+def counting(names: list[str]) -> Any:
+    """`compile_parameters`, which notes what it compiles."""
+
+    def compile_parameters(function: Any, **options: Any) -> Parameters:
+        names.append(function.__name__)
+        return parameters.compile_parameters(function, **options)
+
+    return compile_parameters
 
 
 class TestMethods:
@@ -169,7 +203,7 @@ class TestMethods:
             Server("x", prompts=[given])
 
     def test_a_function_is_no_resource(self) -> None:
-        with pytest.raises(RegistrationError, match=r"has no URI. Declare it with @resource"):
+        with pytest.raises(RegistrationError, match=r"function .*add: a resource needs a URI\. Write @resource"):
             Server("x", resources=[add])
 
     def test_one_declared_in_the_class_is_bound_when_it_is_read(self) -> None:
@@ -177,6 +211,53 @@ class TestMethods:
         assert Driver(Server("x").add(one.value)).call("number")["structuredContent"] == 1
         assert Driver(Server("x").add(two.value)).call("number")["structuredContent"] == 2
         assert Driver(Server("x").add(one.at)).result("resources/read", {"uri": "c://3"})["contents"][0]["text"] == "4"
+
+    def test_one_declared_in_the_class_is_compiled_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Fresh:
+            @tool
+            def count(self, by: int) -> int:
+                return by
+
+        compiled: list[str] = []
+        monkeypatch.setattr("tybalt.server.tool.compile_parameters", counting(compiled))
+        one, two = Fresh(), Fresh()
+        declarations = [one.count, one.count, two.count]
+        assert compiled == ["count"]
+        assert [each.function.__self__ for each in declarations] == [one, one, two]
+        assert declarations[0].definition is declarations[2].definition
+
+    def test_what_is_compiled_keeps_no_instance_alive(self) -> None:
+        counter = Counter(1)
+        gone = weakref.ref(counter)
+        assert counter.value() == 1
+        del counter
+        assert gone() is None
+
+    def test_one_declared_in_the_class_is_a_plain_function_there(self) -> None:
+        counter = Counter(1)
+        assert Counter.value(counter) == 1 and Counter.at(counter, by=3) == "4"
+        assert Counter.value.__doc__ == "What was counted."
+        assert Counter.value.__wrapped__(counter) == 1
+
+    async def test_one_declared_in_the_class_may_be_async(self) -> None:
+        counter = Counter(2)
+        assert await Counter.slowly(counter, 1) == 3 and await counter.slowly(1) == 4
+        driver = Driver(Server("x").add(counter.slowly))
+        driver.start("slowly", by=1)
+        (answer,) = await driver.later()
+        assert answer["result"]["structuredContent"] == 5
+
+    def test_one_declared_in_the_class_may_be_declared_again(self) -> None:
+        class Twice:
+            first = tool(Counter.value, name="other")
+            second = resource("c://count")(Counter.value)
+
+            count = 7
+
+        twice = Twice()
+        assert (twice.first.name, twice.first(), twice.second.key) == ("other", 7, "c://count")
+        with pytest.raises(RegistrationError, match="Register it on an instance"):
+            Server("x").tool(Counter.value)
 
     async def test_an_async_method_with_a_context(self) -> None:
         driver = Driver(Server("x").add(Counter(7).later))
@@ -195,6 +276,92 @@ class TestMethods:
         assert driver.call("increment", a=4)["structuredContent"] == 5
 
 
+def wrapped(function: Any) -> Any:
+    """A plain wrapper, as many decorators make it."""
+
+    @wraps(function)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return inner
+
+
+async def later(by: int) -> int:
+    await asyncio.sleep(0)
+    return by + 1
+
+
+def promised(by: int) -> Awaitable[int]:
+    return later(by)
+
+
+def begun(by: int) -> "asyncio.Task[int]":
+    return asyncio.ensure_future(later(by))
+
+
+class Later:
+    async def __call__(self, by: int) -> int:
+        return await later(by)
+
+
+class Retry:
+    """A decorator that is a class, with a plain `__call__`."""
+
+    def __init__(self, function: Any) -> None:
+        update_wrapper(self, function)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__wrapped__(*args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+AWAITED = {
+    "async": later,
+    "wrapped": wrapped(later),
+    "wrapped twice": wrapped(wrapped(later)),
+    "partial": partial(later),
+    "wrapped partial": wrapped(partial(later)),
+    "partial of wrapped": partial(wrapped(later)),
+    "object": Later(),
+    "partial of an object": partial(Later()),
+    "bound method": Later().__call__,
+    "decorated by a class": Retry(later),
+    "awaitable": promised,
+    "wrapped awaitable": wrapped(promised),
+    "task": begun,
+}
+
+
+@pytest.mark.parametrize("name", AWAITED)
+async def test_what_is_awaited_is_known_behind_every_wrapper(name: str) -> None:
+    function = AWAITED[name]
+    declared = tool(name="later")(function)
+    assert declared.is_async
+    assert prompt(name="later")(function).is_async and resource("d://{by}", name="later")(function).is_async
+    server = Server("x").add(declared, tool(function, name="bounded", timeout=10))
+    server.resource("d://{by}", name="later")(function)
+    server.prompt(name="later")(function)
+    driver = Driver(server)
+    driver.start("later", by=1)
+    driver.start("bounded", by=2)
+    read = driver.encoded("resources/read", {"uri": "d://3"})
+    got = driver.encoded("prompts/get", {"name": "later", "arguments": {"by": "4"}})
+    for message in (read, got):
+        if (answer := driver.session.receive(message)) is not None:
+            driver.output.write(answer)
+    first, second, third, fourth = (answer["result"] for answer in await driver.later())
+    assert (first["content"][0]["text"], second["content"][0]["text"]) == ("2", "3")
+    assert third["contents"][0]["text"] == "4" and fourth["messages"][0]["content"]["text"] == "5"
+
+
+def test_what_is_not_awaited_is_not() -> None:
+    def unresolved() -> "Nowhere":  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
+        return None
+
+    for function in (add, wrapped(add), partial(add, 1), Counter(1)):
+        assert not prompt(name="plain")(function).is_async
+    assert not resource("d://x")(unresolved).is_async
+
+
 def generator() -> Any:
     yield 1
 
@@ -206,19 +373,21 @@ async def async_generator() -> Any:
 @pytest.mark.parametrize(
     ("declare", "expected"),
     [
-        (lambda: tool(lambda: 1), ["lambda has no name", "name="]),
+        (lambda: tool(lambda: 1), ["function tests.server.test_decorators.<lambda>", "a lambda has no name", "name="]),
         (lambda: tool(generator), ["generator", "return a list", "test_decorators.generator"]),
+        (lambda: tool(wrapped(generator)), ["a generator cannot be a handler", "where a wrapper does it"]),
+        (lambda: tool(partial(wrapped(async_generator))), ["a generator cannot be a handler"]),
         (lambda: prompt(async_generator), ["prompt 'async_generator'", "a generator cannot be a handler"]),
         (lambda: tool(add, name="a b"), ["'a b' cannot be a tool name", "A-Z"]),
         (lambda: tool(add, name="x" * 129), ["1 to 128"]),
         (lambda: tool(add, name="grün"), ["cannot be a tool name"]),
-        (lambda: tool(add, timeout=0), ["timeout must be more than 0", "got 0"]),
+        (lambda: tool(add, timeout=0), ["timeout: expected a number of seconds above 0, got 0"]),
         (lambda: tool(add, timeout=-1.5), ["timeout", "-1.5"]),
         (lambda: tool(add, colour="red"), ["there is no option 'colour'", "annotations"]),
         (lambda: prompt(add, strict=True), ["prompt 'add'", "no option 'strict'"]),
         (lambda: tool(add, annotations={"readonly": True}), ["annotations", "readonly", "read_only_hint"]),
         (lambda: resource("nonsense")(lambda_free), ["'nonsense' has no scheme", "data://nonsense"]),
-        (lambda: resource("data://x", ttl=-1)(lambda_free), ["ttl must be 0 or more", "-1"]),
+        (lambda: resource("data://x", ttl=-1)(lambda_free), ["ttl: expected a number of seconds, 0 or more", "-1"]),
         (lambda: resource("users://{id}", size=3)(of_user), ["template has no size"]),
         (lambda: resource("users://{name}")(of_user), ["{name}", "has no parameter", "Add a parameter 'name'"]),
         (lambda: resource("users://x")(of_user), ["parameter 'id' has no variable", "Put {id} into the URI"]),

@@ -78,7 +78,6 @@ SPHINX = """Finds a city.
 
 def test_google() -> None:
     parsed = parse(GOOGLE)
-    assert parsed.summary == "Finds a city."
     assert parsed.description == ('Finds a city.\n\nIt looks in several places.\n\nExample:\n    >>> find("Verona")')
     assert parsed.parameters == {
         "name": "The name of the city, as people there write it.",
@@ -118,7 +117,6 @@ def test_sphinx() -> None:
 @pytest.mark.parametrize("doc", [None, "", "  \n "])
 def test_nothing(doc: str | None) -> None:
     assert parse(doc) == Docstring()
-    assert parse(doc).summary == ""
 
 
 @pytest.mark.parametrize(
@@ -152,10 +150,6 @@ def test_sections_may_come_in_any_order_and_text_between_them_stays() -> None:
 def test_a_returned_type_without_text_is_no_less_than_nothing() -> None:
     assert parse("x\n\nReturns\n-------\nint").returns == "int"
     assert parse("x\n\nYields:\n    Numbers.").returns == "Numbers."
-
-
-def test_the_summary_is_the_first_paragraph_on_one_line() -> None:
-    assert parse("One\ntwo.\n\nThree.").summary == "One two."
 
 
 @given(st.text(alphabet="aA:b \n-*`()Argsetum,", max_size=200))

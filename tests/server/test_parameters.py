@@ -35,7 +35,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from tybalt.errors import RegistrationError
+from tybalt.errors import RegistrationError, describe
 from tybalt.server.parameters import LARGE, Parameters, compile_parameters
 
 T = TypeVar("T")
@@ -991,6 +991,61 @@ def test_a_callable_is_refused() -> None:
     assert "A function or a class cannot travel as JSON" in refused(Callable[[int], int])
 
 
+def unheard(value: Any) -> bool:
+    return bool(value)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        (any, "the annotation `any` is a function, not a type. Did you mean `typing.Any`?"),
+        (callable, "the annotation `callable` is a function, not a type. Did you mean `typing.Any`?"),
+        (list[any], "the annotation `any` is a function, not a type. Did you mean `typing.Any`?"),
+        (unheard, "the annotation `unheard` is a function, not a type. Write the type of what comes in its place"),
+        ([int], "the annotation [<class 'int'>] is a value, not a type. Write `list[...]`"),
+        ((int, str), "is a value, not a type. Write `tuple[...]`, or `X | Y`"),
+        ({"a": int}, "is a value, not a type. Write `dict[str, ...]`"),
+        (5, "the annotation 5 is a value, not a type. Write `Literal[...]` if nothing else may come"),
+        (Literal[()], "the annotation Literal[()] has no value. List those that may come"),
+        (Literal["\ud800"], "half of a surrogate pair is no Unicode text"),
+    ],
+)
+def test_what_is_no_type_is_refused_with_a_remedy(annotation: Any, words: str) -> None:
+    assert words in refused(annotation)
+
+
+@pytest.mark.parametrize(
+    "annotation", [Plain, list[Plain], any, Literal[()], Annotated[str, Meta(ge=1)], "Nowhere", type]
+)
+def test_an_error_tells_its_cause_once_and_nothing_of_pydantic_s(annotation: Any) -> None:
+    with pytest.raises(RegistrationError) as caught:
+        of(annotation)
+    told = describe(caught.value)
+    assert told == str(caught.value)
+    assert "pydantic-core" not in told and "__get_pydantic" not in told
+
+
+@pytest.mark.parametrize("name", ["context", "ctx"])
+def test_a_context_without_annotation_is_refused(name: str) -> None:
+    handler = {"context": lambda a, context: a, "ctx": lambda a, ctx=None: a}[name]
+    with pytest.raises(
+        RegistrationError, match=rf"parameter '{name}': it has no annotation. Annotate it as Context to"
+    ):
+        compiled(handler)
+    handler.__annotations__[name] = str
+    assert name in compiled(handler).schema["properties"]
+    assert compile_parameters(lambda context: 1, where="w").names == ("context",)
+
+
+def test_a_note_that_is_not_json_is_told_with_its_parameter() -> None:
+    def fn(a: int, b: Annotated[int, Meta(description="\ud800")]): ...
+
+    with pytest.raises(
+        RegistrationError, match=r"parameter 'b': an example or a note in its schema is not JSON: half of"
+    ):
+        compiled(fn)
+
+
 # Lax
 
 
@@ -1027,6 +1082,10 @@ def test_a_callable_is_refused() -> None:
         (datetime | list[int], b'"[1]"', [1]),
         (Color, b'"red"', Color.RED),
         (datetime, b'"2026-07-28T12:00:00Z"', datetime(2026, 7, 28, 12, tzinfo=UTC)),
+        (datetime, b'"2026-07-28 12:00"', datetime(2026, 7, 28, 12)),  # noqa: DTZ001
+        (datetime, b'"2026-07-28"', datetime(2026, 7, 28)),  # noqa: DTZ001
+        (list[datetime], b'["2026-07-28 12:00Z"]', [datetime(2026, 7, 28, 12, tzinfo=UTC)]),
+        (Annotated[datetime, Meta(tz=True)], b'"2026-07-28 12:00"', "refused"),
         (list[int], b'"[1"', "refused"),
         (list[int], b'"[NaN]"', "refused"),
         (int, b"null", "refused"),
@@ -1038,6 +1097,13 @@ def test_what_a_model_may_have_meant(annotation: Any, text: bytes, value: Any) -
             lax(annotation, text)
     else:
         assert lax(annotation, text) == value
+
+
+def test_what_is_read_strictly_has_its_moments_in_full() -> None:
+    for text in (b'"2026-07-28 12:00"', b'"2026-07-28"'):
+        with pytest.raises(msgspec.ValidationError):
+            decoded(datetime, text)
+        assert "expected a date and time" in of(datetime, strict=True).explain(b'{"x":' + text + b"}", strict=True)
 
 
 def test_null_means_the_default_where_there_is_one() -> None:
@@ -1170,13 +1236,13 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         (bool, b"5", "$.arguments.x: expected true or false; got 5"),
         (None, b"5", "$.arguments.x: expected null; got 5"),
         (int | None, b'"x"', '$.arguments.x: expected an integer or null; got "x"'),
-        (list[Point], b'[{"x":1},{}]', "$.arguments.x[1]: missing the member `x`"),
+        (list[Point], b'[{"x":1},{}]', "$.arguments.x[1].x: missing; expected an integer"),
         (list[Point], b'[{"x":1},{"x":null}]', "$.arguments.x[1].x: expected an integer; got null"),
-        (dict[str, Point], b'{"a":{"x":"b"}}', "$.arguments.x[…].x: expected an integer; got a string"),
+        (dict[str, Point], b'{"a":{"x":"b"}}', '$.arguments.x.a.x: expected an integer; got "b"'),
         (dict[int, str], b'{"a":"b"}', "A key of this object is wrong"),
         (tuple[int, str], b"[1]", "$.arguments.x: expected an array of 2 items; got [1]"),
         (tuple[int, str], b"[1,2]", "$.arguments.x[1]: expected a string; got 2"),
-        (Closed, b'{"maxSize":1,"more":2}', "$.arguments.x: has the unknown member `more`"),
+        (Closed, b'{"maxSize":1,"more":2}', "$.arguments.x.more: unknown member; there is `maxSize`"),
         (Cat | Dog, b'{"type":"Cow"}', '$.arguments.x.type: expected "Cat" or "Dog"; got "Cow"'),
         (Literal[Color.RED, Color.BLUE], b'"green"', '$.arguments.x: expected one of "red", "blue"; got "green"'),
         (Literal["only"], b"5", '$.arguments.x: expected "only"; got 5'),
@@ -1192,7 +1258,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         (float, b"1e999", "$.arguments.x: Number out of range"),
         (Span, b'{"start":2,"end":1}', "$.arguments.x: Invalid: it ends before it starts"),
         (list[Span], b'[{"start":2,"end":1}]', "$.arguments.x[0]: Invalid: it ends before it starts"),
-        (dict[pathlib.Path, int], b'{"a":"b"}', "$.arguments.x[…]: expected an integer; got a string"),
+        (dict[pathlib.Path, int], b'{"a":"b"}', '$.arguments.x.a: expected an integer; got "b"'),
     ],
 )
 def test_explanation(annotation: Any, text: bytes, line: str) -> None:

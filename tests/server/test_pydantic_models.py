@@ -330,6 +330,13 @@ def test_a_struct_with_a_field_of_pydantic_s_is_refused() -> None:
     assert "Give each Struct a tag" in refused(Left | Right)
 
 
+def test_a_pattern_that_is_none_is_refused_and_one_of_pydantic_s_is_not() -> None:
+    text = refused(Annotated[str, pydantic.Field(pattern="(")])
+    assert "its pattern: missing ), unterminated subpattern at position 0 (pydantic: " in text
+    assert text.endswith("Mend the pattern")
+    assert decoded(Annotated[str, pydantic.Field(pattern=r"^\p{Lu}$")], '"Ä"'.encode()) == "Ä"
+
+
 def test_what_pydantic_refuses_too_is_refused_with_its_reason() -> None:
     class Nothing:
         pass
@@ -438,23 +445,20 @@ def test_results_of_models() -> None:
     shape = compile_result(Renamed, where="tool 'f'")
     assert shape.schema is not None
     assert list(shape.schema["properties"]) == ["size"]
-    assert shape.structured(Renamed(maxSize=3)) == {"size": 3}
+    assert shape.result(Renamed(maxSize=3)).structured_content == {"size": 3}
     shape = compile_result(list[Point], where="tool 'f'")
-    assert shape.structured([Point(x=1)]) == [{"x": 1, "y": 0}]
+    assert shape.result([Point(x=1)]).structured_content == [{"x": 1, "y": 0}]
     jsonschema_rs.validator_for(shape.schema).validate([{"x": 1, "y": 0}])
     assert shape.result([Point(x=1)]).content[0].text == '[{"x":1,"y":0}]'  # type: ignore[union-attr]
     shape = compile_result(Checked, where="tool 'f'")
-    assert shape.structured(Checked(2)) == {"n": 2}
+    assert shape.result(Checked(2)).structured_content == {"n": 2}
     with pytest.raises(MisuseError, match="that its return annotation does not allow: "):
         shape.result(5)
-    assert compile_result(Literal[Mood.GOOD], where="w").structured(Mood.GOOD) == "good"
-    assert compile_result(pydantic.HttpUrl, where="w").structured(pydantic.HttpUrl("https://a.example/")) == (
-        "https://a.example/"
-    )
-    assert compile_result(Any, where="w").structured({"a": IPv4Address("127.0.0.1"), "p": Point(x=1)}) == {
-        "a": "127.0.0.1",
-        "p": {"x": 1, "y": 0},
-    }
+    assert compile_result(Literal[Mood.GOOD], where="w").result(Mood.GOOD).structured_content == "good"
+    url = compile_result(pydantic.HttpUrl, where="w").result(pydantic.HttpUrl("https://a.example/"))
+    assert url.structured_content == "https://a.example/"
+    free = compile_result(dict[str, Any], where="w").result({"a": IPv4Address("127.0.0.1"), "p": Point(x=1)})
+    assert free.structured_content == {"a": "127.0.0.1", "p": {"x": 1, "y": 0}}
     recursive = compile_result(Tree, where="w")
     assert recursive.schema is not None
     assert recursive.schema["title"] == "Tree"

@@ -9,7 +9,18 @@ import pytest
 
 from tests.server.driving import LEGACY, NEWEST, REVISIONS, Driver
 from tests.types.published import validator
-from tybalt import Annotations, Context, File, McpError, ResourceNotFound, Server, ToolError, resource
+from tybalt import (
+    Annotations,
+    Context,
+    File,
+    McpError,
+    RegistrationError,
+    ResourceNotFound,
+    Server,
+    ToolError,
+    resource,
+)
+from tybalt.server.resource import ResourceTemplate
 from tybalt.types.resources import ReadResourceResult, ResourceContents
 
 
@@ -141,6 +152,90 @@ class TestTemplates:
     def test_a_resource_takes_its_defaults(self) -> None:
         assert reading(Driver(Server("x").add(resource("v://all")(variables))), "v://all")[0]["text"] == (
             "0 'a' False 'red'"
+        )
+
+
+class TestUnchecked:
+    """A value that is no path may look like one."""
+
+    def by_branch(self, branch: str, path: str = "") -> str:
+        return f"{branch}:{path}"
+
+    @pytest.mark.parametrize(
+        ("uri", "expected"),
+        [
+            ("git://feature%2Fx/-/a.txt", "feature/x:a.txt"),
+            ("git://..%2F..%2Fetc/-/a.txt", "../../etc:a.txt"),
+            ("git://feature%2Fx/-/..", None),
+            ("git://feature/x/-/a.txt", None),
+        ],
+    )
+    def test_only_what_is_named_may_hold_anything(self, uri: str, expected: str | None) -> None:
+        declared = resource("git://{branch}/-/{path}", unchecked=["branch"])(self.by_branch)
+        driver = Driver(Server("x").add(declared))
+        if expected is None:
+            assert refused(driver, uri) == -32602
+        else:
+            assert reading(driver, uri)[0]["text"] == expected
+
+    def test_it_is_checked_where_it_is_not_named(self) -> None:
+        driver = Driver(Server("x").add(resource("git://{branch}")(self.by_branch)))
+        assert refused(driver, "git://feature%2Fx") == -32602
+
+    def test_what_has_no_such_variable_is_refused(self) -> None:
+        told = r"by_branch\): unchecked: 'git://\{branch\}' has no variable 'brunch'; it has branch"
+        with pytest.raises(RegistrationError, match=told):
+            resource("git://{branch}", unchecked={"brunch"})(self.by_branch)
+        with pytest.raises(RegistrationError, match=r"give\): unchecked: 'git://all' has no variables; leave it out"):
+            resource("git://all", unchecked={"branch"})(returning("x"))
+
+
+class TestUris:
+    @pytest.mark.parametrize(
+        ("uri", "words"),
+        [
+            ("a: b", "URI template 'a: b', position 2: ' ' cannot stand in a URI. Percent-encode it"),
+            ("a:}x", "URI template 'a:}x', position 2: this '}' closes nothing"),
+            ("a://\0", "cannot stand in a URI"),
+            ("a://x\n", "cannot stand in a URI"),
+            ("a://100%", "'%' must be followed by two hexadecimal digits"),
+            ("a://\ud800", "a lone surrogate is not Unicode text"),
+            ("C:\\temp", "cannot stand in a URI"),
+            ("1a://x", "begins with '1a', which is no scheme. Use a letter, then"),
+            ("a b://x", "begins with 'a b', which is no scheme"),
+            ("://x", "begins with '', which is no scheme"),
+            ("1a://{id}", "begins with '1a', which is no scheme"),
+            ("a://{id", "URI template 'a://{id', position 4: the '{' here is never closed. Add the '}'"),
+            ("a://{id}{kind}", "so they cannot be told apart"),
+            ("a://{id:3}", "the prefix modifier"),
+        ],
+    )
+    def test_what_is_no_uri_is_refused_with_the_function(self, uri: str, words: str) -> None:
+        with pytest.raises(RegistrationError) as caught:
+            resource(uri)(variables)
+        told = str(caught.value)
+        assert told.startswith("resource") and "'variables' (function tests.server.test_resource.variables): " in told
+        if not uri.startswith("a://\ud800"):
+            assert words in told
+
+    @pytest.mark.parametrize("uri", ["a:b", "urn:isbn:1", "file:///a%20b", "x+y-z.1://a?b=c#d", "a://grün", "{+id}:b"])
+    def test_what_is_one_is_taken(self, uri: str) -> None:
+        assert resource(uri)(variables).uri == uri
+
+    def test_a_template_that_matches_the_same_uris_is_refused_beside_the_first(self) -> None:
+        first = resource("u://{id}")(variables)
+        second = resource("u://{path}")(by_path)
+        third = resource("u://by-path/{path}")(by_path)
+        assert isinstance(first, ResourceTemplate) and isinstance(second, ResourceTemplate)
+        assert isinstance(third, ResourceTemplate)
+        third.refuse_twin(first)
+        with pytest.raises(RegistrationError) as caught:
+            second.refuse_twin(first)
+        assert str(caught.value) == (
+            "resource template 'by_path' (function tests.server.test_resource.by_path): 'u://{path}' matches the same "
+            "URIs as 'u://{id}' of resource template 'variables' (function tests.server.test_resource.variables), "
+            "which was there first and would answer them all. Take one of the two out, or give one a literal that the "
+            "other has not"
         )
 
 

@@ -1,5 +1,6 @@
 """What tools return, as results."""
 
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Meta
 
-from tybalt.errors import MisuseError, RegistrationError
+from tybalt.errors import MisuseError, RegistrationError, describe
 from tybalt.server.media import Audio, File, Image
 from tybalt.server.results import MAX_ITEMS, ResultShape, ToolResult, compile_result
 from tybalt.types.content import (
@@ -297,10 +298,6 @@ def test_value(annotation: Any, value: Any, text: str, structured: Any) -> None:
     jsonschema_rs.validator_for(compiled.schema).validate(wire["structuredContent"])
 
 
-def test_structured_content_alone() -> None:
-    assert shape(Point).structured(Point(1)) == {"x": 1, "where": "/"}
-
-
 @pytest.mark.parametrize("annotation", [Any, None, lambda: None])
 @pytest.mark.parametrize(
     ("value", "text"),
@@ -470,11 +467,29 @@ async def answer() -> int:
     return 1
 
 
-def test_what_was_not_awaited_is_named() -> None:
+@pytest.mark.parametrize("annotation", [Any, list[Any], int])
+@pytest.mark.parametrize("inside", [False, True])
+def test_what_was_not_awaited_is_named_and_closed(annotation: Any, inside: bool) -> None:
     forgotten = answer()
-    with pytest.raises(MisuseError, match="coroutine"):
-        shape(Any).result(forgotten)
-    forgotten.close()
+    with pytest.raises(MisuseError) as caught:
+        shape(annotation).result([forgotten] if inside else forgotten)
+    assert describe(caught.value) == (
+        f"{WHERE}: returned a value of type {'list' if inside else 'coroutine'}: "
+        "a value of type builtins.coroutine has no JSON form. Await it first"
+    )
+    assert forgotten.cr_frame is None
+
+
+@pytest.mark.parametrize(
+    "value", [object(), {"a": object()}, float("nan"), 10**5000], ids=["object", "inside", "nan", "digits"]
+)
+@pytest.mark.parametrize("annotation", [Any, dict[str, Any], list[int]])
+def test_one_error_tells_what_cannot_be_encoded(annotation: Any, value: Any) -> None:
+    for returned in (value, ToolResult(structured_content=value)):
+        with pytest.raises(MisuseError) as caught:
+            shape(annotation).result(returned)
+        told = "".join(traceback.format_exception(caught.value))
+        assert told.count("Traceback") == 1 and "pydantic" not in told
 
 
 def test_an_endless_iterator_is_bounded() -> None:

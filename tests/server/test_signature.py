@@ -1,13 +1,24 @@
 """How a handler is called, read from whatever is callable."""
 
+import asyncio
 import functools
 import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Optional
 
 import pytest
 
-from tybalt.errors import RegistrationError
-from tybalt.server.signature import MISSING, read_docstring, read_parameters, read_return, underlying
+from tybalt.errors import RegistrationError, describe
+from tybalt.server.signature import (
+    MISSING,
+    awaited,
+    is_awaitable,
+    is_awaited,
+    read_docstring,
+    read_parameters,
+    read_return,
+    underlying,
+)
 
 
 def annotations(fn: Any) -> dict[str, Any]:
@@ -67,6 +78,47 @@ def test_an_annotation_evaluated_late_may_not_resolve(monkeypatch: pytest.Monkey
 
     with pytest.raises(RegistrationError, match="the annotation names 'Gone', which does not exist at run time"):
         read_parameters(Lazy(), "w")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "left"),
+    [
+        (Awaitable[int], int),
+        (Coroutine[Any, Any, list[str]], list[str]),
+        (asyncio.Future[int], int),
+        (asyncio.Task[int], int),
+        (Awaitable, MISSING),
+        (asyncio.Future, MISSING),
+    ],
+)
+def test_what_is_left_after_awaiting(annotation: Any, left: Any) -> None:
+    assert is_awaitable(annotation)
+    assert awaited(annotation) == left
+
+
+@pytest.mark.parametrize(
+    "annotation", [int, None, MISSING, AsyncIterator[int], Callable[[], Awaitable[int]], "Awaitable"]
+)
+def test_what_is_not_awaited_stays(annotation: Any) -> None:
+    assert not is_awaitable(annotation)
+    assert awaited(annotation) == annotation
+
+
+def test_a_wrapper_that_leads_to_itself_is_not_awaited() -> None:
+    def fn(): ...
+
+    fn.__wrapped__ = fn  # type: ignore[attr-defined]
+    assert not is_awaited(fn, "w")
+
+
+@pytest.mark.parametrize("annotation", ["Nowhere", "a b", "1 / 0"])
+def test_an_error_tells_its_cause_once(annotation: str) -> None:
+    def fn(a): ...
+
+    fn.__annotations__["a"] = annotation
+    with pytest.raises(RegistrationError) as caught:
+        read_parameters(fn, "w")
+    assert describe(caught.value) == str(caught.value)
 
 
 def test_docstrings() -> None:

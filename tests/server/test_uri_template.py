@@ -687,6 +687,28 @@ def test_values_that_would_lead_out_of_a_folder_are_unsafe(text: str, uri: str, 
     assert template.unsafe(values, exempt=[variable.name for variable in template.variables]) is None
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "twins"),
+    [
+        ("x://{a}", "x://{b}", True),
+        ("x://{+a}", "x://{+b}", True),
+        ("x://a{/b*}", "x://a{/c*}", True),
+        ("x://{a}/{b}", "x://{b}/{a}", True),
+        ("x://{a}{?q,page}", "x://{b}{?page,q}", True),
+        ("x://%c3%bc/{a}", "x://ü/{b}", True),
+        ("x://{a}", "x://{+a}", False),
+        ("x://{a}", "x://{a}/", False),
+        ("x://{a,b}", "x://{a},{b}", False),
+        ("x://{a}{?q}", "x://{a}{?p}", False),
+        ("x://{a}{?q}", "x://{a}{?q*}", False),
+        ("x://{a*}", "x://{a}", False),
+    ],
+)
+def test_twins_match_the_same_uris(one: str, other: str, twins: bool) -> None:
+    assert UriTemplate(one).is_twin_of(UriTemplate(other)) is twins
+    assert UriTemplate(other).is_twin_of(UriTemplate(one)) is twins
+
+
 def test_only_the_exempt_variable_is_not_looked_at() -> None:
     template = UriTemplate("f:///{a}/{b}")
     values = template.match("f:///../..")

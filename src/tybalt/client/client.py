@@ -10,6 +10,7 @@ Compatibility"), matches answers to calls, and turns errors into exceptions. The
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any, Final, Literal, Self, TypeVar, cast
@@ -28,8 +29,18 @@ from tybalt.errors import (
     UnexpectedResult,
     UnsupportedRevision,
 )
-from tybalt.protocol.client import Answered, Asked, ClientConnection, Failed, Notified
+from tybalt.protocol.client import (
+    Answered,
+    Asked,
+    ClientConnection,
+    Failed,
+    Notified,
+    Several,
+    Spoiled,
+    Unreadable,
+)
 from tybalt.protocol.codec import UNREADABLE
+from tybalt.protocol.frames import Oversized
 from tybalt.transports.transport import Transport
 from tybalt.types.capabilities import ServerCapabilities
 from tybalt.types.completion import CompleteResult, Completion
@@ -37,6 +48,7 @@ from tybalt.types.content import TextContent
 from tybalt.types.discover import DiscoverResult
 from tybalt.types.implementation import Implementation
 from tybalt.types.initialize import InitializeResult
+from tybalt.types.jsonrpc import Result
 from tybalt.types.logging import LoggingLevel
 from tybalt.types.meta import LOG_LEVEL, SERVER_INFO
 from tybalt.types.progress import ProgressNotificationParams
@@ -49,14 +61,15 @@ from tybalt.types.resources import (
     ResourceContents,
     ResourceTemplate,
 )
-from tybalt.types.revisions import LATEST_LEGACY, LEGACY
+from tybalt.types.revisions import LATEST_LEGACY, LATEST_MODERN, LEGACY, REVISIONS, era_of
 from tybalt.types.tools import CallToolResult, ListToolsResult, Tool
 
 T = TypeVar("T")
 
 logger = logging.getLogger("tybalt.client")
 
-Era = Literal["auto", "modern", "legacy"]
+Era = Literal["auto", "modern", "legacy"] | str
+"""How to find a common revision: see `Client`."""
 OnProgress = Callable[[float, float | None, str | None], object]
 OnNotification = Callable[[str, Mapping[str, Any]], object]
 
@@ -80,15 +93,17 @@ class Client:
     """A connection to one MCP server, open inside `async with`.
 
     `target` is a `Server` of this process (requests are then direct calls), a connected `Transport`, or a command line
-    to launch as a subprocess over stdio. `era` is found out by default. `timeout` bounds every request in seconds
-    (`None`: no bound), each call can override it; a request that is given up, or whose task is cancelled, is cancelled
-    at the server too. `log_level` asks for the server's log messages; they and all other notifications go to
-    `on_notification(method, params)`.
+    to launch as a subprocess over stdio. `era` is "auto", which finds it out, "modern", "legacy", or a single revision
+    such as "2025-06-18", which the server then has to speak. `timeout` bounds every request in seconds (`None`: no
+    bound); a request that is given up, or whose task is cancelled, is cancelled at the server too. `log_level` asks for
+    the server's log messages; they and all other notifications go to `on_notification(method, params)`.
+
+    Raises `MisuseError` for a target or an era that is none.
     """
 
     def __init__(
         self,
-        target: Serves | Transport | Sequence[str],
+        target: "Serves | Transport | Sequence[str | os.PathLike[str]]",
         *,
         era: Era = "auto",
         info: Implementation | None = None,
@@ -98,7 +113,7 @@ class Client:
         on_notification: OnNotification | None = None,
     ) -> None:
         self._link = _link_to(target)
-        self._era: Era = era
+        self._era, self._wanted = _chosen(era)
         self._timeout = timeout
         self._probe_timeout = probe_timeout
         self._log_level = log_level
@@ -137,7 +152,13 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connection; requests still waiting raise `ConnectionLost`. Idempotent."""
+        """Close the connection; requests still waiting raise `ConnectionLost`. Idempotent.
+
+        The server is told that nobody waits for them any more, so that it need not finish them first.
+        """
+        if self._state == "open" and self._lost is None:
+            for identifier in tuple(self._connection.waiting):
+                self._send(self._connection.cancel(identifier, "the client closes"))
         self._state = "closed"
         self._deadlines.close()
         self._on_lost(ConnectionLost("the client was closed"))
@@ -148,7 +169,9 @@ class Client:
     # -- tools ------------------------------------------------------------------------------------------------------
 
     async def list_tools(self) -> list[Tool]:
-        """Every tool, over as many pages as it takes."""
+        """Every tool, over as many pages as it takes; none where the server declares none. So are the other lists."""
+        if self.server_capabilities.tools is None:
+            return []
         return [tool for page in await self._pages("tools/list", ListToolsResult) for tool in page.tools]
 
     async def call_tool(
@@ -168,42 +191,52 @@ class Client:
         return _decode(raw, CallToolResult)
 
     async def call(self, name: str, /, **arguments: Any) -> Any:
-        """Call a tool and return just its value: structured content if there is some, else the text.
+        """Call a tool and return just its value: structured content if there is some, else what its blocks hold.
 
-        Raises `ToolError` with the tool's own text when it fails.
+        That is the text, where there is nothing but text, else the list of blocks. Every keyword is an argument of the
+        tool: `call_tool` has a time limit, progress, and the whole result. Legacy revisions wrap what is no object as
+        `{"result": value}`; that is taken off. Raises `ToolError` with the tool's own text when it fails.
         """
         result = await self.call_tool(name, arguments)
         if result.is_error:
             raise ToolError(_text(result))
         if result.structured_content is msgspec.UNSET:
-            return _text(result)
+            only_text = all(isinstance(block, TextContent) for block in result.content)
+            return _text(result) if only_text else result.content
         return result.structured_content if self._connection.is_modern else _unwrapped(result.structured_content)
 
     # -- resources, prompts, completion -----------------------------------------------------------------------------
 
     async def list_resources(self) -> list[Resource]:
         """Every resource."""
+        if self.server_capabilities.resources is None:
+            return []
         return [each for page in await self._pages("resources/list", ListResourcesResult) for each in page.resources]
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         """Every resource template."""
+        if self.server_capabilities.resources is None:
+            return []
         pages = await self._pages("resources/templates/list", ListResourceTemplatesResult)
         return [each for page in pages for each in page.resource_templates]
 
     async def read_resource(self, uri: str, *, timeout: float | None = None) -> list[ResourceContents]:
-        """Read a resource. Raises `McpError` (-32602, or -32002 from older servers) where there is none."""
+        """Read a resource. Raises `ResourceNotFound`, in either era, where there is none."""
         raw = await self.request("resources/read", {"uri": uri}, timeout=timeout)
         return _decode(raw, ReadResourceResult).contents
 
     async def list_prompts(self) -> list[Prompt]:
         """Every prompt."""
+        if self.server_capabilities.prompts is None:
+            return []
         return [each for page in await self._pages("prompts/list", ListPromptsResult) for each in page.prompts]
 
     async def get_prompt(
-        self, name: str, arguments: Mapping[str, str] | None = None, *, timeout: float | None = None
+        self, name: str, arguments: Mapping[str, Any] | None = None, *, timeout: float | None = None
     ) -> GetPromptResult:
-        """The messages of a prompt with its arguments filled in."""
-        params: dict[str, Any] = {"name": name} | ({"arguments": dict(arguments)} if arguments else {})
+        """The messages of a prompt with its arguments filled in. What is no string is sent as the JSON text of it."""
+        texts = {key: value if isinstance(value, str) else _json(value) for key, value in (arguments or {}).items()}
+        params: dict[str, Any] = {"name": name} | ({"arguments": texts} if texts else {})
         return _decode(await self.request("prompts/get", params, timeout=timeout), GetPromptResult)
 
     async def complete(
@@ -229,16 +262,13 @@ class Client:
     ) -> msgspec.Raw:
         """Send any request and return its result, undecoded.
 
-        Raises `McpError` for an error answer, `RequestTimeout`, and `ConnectionLost`.
+        Raises `McpError` for an error answer, `RequestTimeout`, `ConnectionLost`, `UnexpectedResult` for an answer that
+        is none, and `MisuseError` for params that have no JSON.
         """
         if self._lost is not None:
             raise ConnectionLost(str(self._lost)) from self._lost
         connection = self._connection
-        if on_progress is not None or self._log_level is not None:
-            params = self._with_meta(params, progress=on_progress is not None)
-        identifier, message = connection.request(method, params)
-        if on_progress is not None:
-            self._progress[identifier] = on_progress
+        identifier, message = self._encoded(method, params, on_progress)
         sending = None
         try:
             answer = self._link.send(message)
@@ -249,9 +279,12 @@ class Client:
             raise
         if answer is not None:
             event = connection.receive(answer)
-            if type(event) is Answered or not isinstance(event, Notified):
+            if type(event) is Answered:
                 self._progress.pop(identifier, None)
-                return self._answer(event)
+                return event.result
+            if not isinstance(event, Notified | Several):
+                self._forget(identifier)
+                raise _no_answer(event)
             self._handle(event)  # Not the answer yet: a subscription is acknowledged first.
         future = self._waiting[identifier] = asyncio.get_running_loop().create_future()
         if sending is not None:
@@ -262,8 +295,8 @@ class Client:
         try:
             return await future
         except TimeoutError:
-            self._give_up(identifier, method, sending, "timeout")
-            text = f"{method} was not answered within {seconds:g} s; the server was told to stop"
+            told = self._give_up(identifier, method, sending, "timeout")
+            text = f"{method} was not answered within {seconds:g} s" + ("; the server was told to stop" if told else "")
             raise RequestTimeout(text) from None
         except asyncio.CancelledError:
             self._give_up(identifier, method, sending, "cancelled")
@@ -272,17 +305,36 @@ class Client:
             self._deadlines.discard(identifier)
             self._forget(identifier)
 
+    def _encoded(
+        self, method: str, params: Mapping[str, Any] | None, on_progress: OnProgress | None
+    ) -> tuple[int, bytes]:
+        if on_progress is not None or self._log_level is not None:
+            params = self._with_meta(params, progress=on_progress is not None)
+        try:
+            identifier, message = self._connection.request(method, params)
+        except (TypeError, ValueError) as error:
+            text = f"{method}: the params cannot be sent, for they have no JSON form: {error}"
+            raise MisuseError(f"{text}. Options such as `timeout` and `on_progress` belong to `call_tool`") from error
+        if on_progress is not None:
+            self._progress[identifier] = on_progress
+        return identifier, message
+
     def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
-        """Send a notification; it is lost where the connection is."""
+        """Send a notification; it is lost where the connection is. Raises `MisuseError` before there is one."""
+        if self._state == "new":
+            raise MisuseError("the client is not connected: use it inside `async with Client(…) as client:`")
         self._send(self._connection.notification(method, params))
 
-    def _give_up(self, identifier: int, method: str, sending: "asyncio.Task[None] | None", reason: str) -> None:
-        """Stop waiting, and tell the server, unless it has not seen the request or must not be told."""
+    def _give_up(self, identifier: int, method: str, sending: "asyncio.Task[None] | None", reason: str) -> bool:
+        """Stop waiting, and tell the server, unless it has not seen the request or must not be told; True if it was."""
         cancel = self._connection.cancel(identifier, reason)
         if sending is not None and not sending.done():
             sending.cancel()
-        elif method not in _OPENINGS:
-            self._send(cancel)
+            return False
+        if method in _OPENINGS:
+            return False
+        self._send(cancel)
+        return True
 
     def _forget(self, identifier: int) -> None:
         self._connection.waiting.discard(identifier)
@@ -332,7 +384,7 @@ class Client:
 
     # -- what comes in ----------------------------------------------------------------------------------------------
 
-    def _receive(self, message: bytes) -> None:
+    def _receive(self, message: bytes | Oversized) -> None:
         self._handle(self._connection.receive(message))
 
     def _handle(self, event: Any) -> None:
@@ -348,19 +400,19 @@ class Client:
                     _fail(future, error)
             case Failed(id=identifier, error=error) if identifier is not None:
                 _fail(self._waiting.get(identifier), error)
+            case Spoiled(id=identifier, reason=reason):
+                _fail(self._waiting.get(identifier), UnexpectedResult(reason))
+            case Several(events=events):
+                for each in events:
+                    self._handle(each)
+            case Unreadable(reason=reason):
+                logger.debug("ignored what the server sent: %s", reason)
             case Notified(method=method, params=params):
                 self._notified(method, params)
             case Asked(reply=reply):
                 self._send(reply)
             case _:
                 pass
-
-    def _answer(self, event: Any) -> msgspec.Raw:
-        if type(event) is Answered:
-            return event.result
-        if isinstance(event, Failed):
-            raise event.error
-        raise UnexpectedResult(f"the server's answer is no answer: {event}")
 
     def _notified(self, method: str, params: msgspec.Raw) -> None:
         try:
@@ -371,7 +423,7 @@ class Client:
         try:
             if news is not None and (on_progress := self._progress.get(news.progress_token)) is not None:
                 on_progress(news.progress, news.total, news.message)
-            if self._on_notification is not None:
+            elif self._on_notification is not None:
                 self._on_notification(method, body)
         except Exception:
             # Raised here, it would end the connection, or blame the server's handler where the link is direct.
@@ -386,20 +438,34 @@ class Client:
     # -- finding the era --------------------------------------------------------------------------------------------
 
     async def _connect(self) -> None:
-        if self._era != "legacy":
-            self._state = "probing"
-            if await self._discover():
-                return
-            self._state = "opening"
-        await self._initialize()
+        if self._era == "legacy":
+            return await self._initialize()
+        self._state = "probing"
+        silent = False
+        try:
+            if await self._discover(self._timeout if self._era == "modern" else self._probe_timeout):
+                return None
+        except RequestTimeout:
+            if self._era == "modern":
+                raise
+            silent = True
+        self._state = "opening"
+        try:
+            return await self._initialize()
+        except McpError:
+            # A modern server that was too slow for the probe refuses the handshake; it has woken up by now.
+            self._connection.adopt(LATEST_MODERN)
+            if not (silent and await self._discover(self._timeout)):
+                raise
+            return None
 
-    async def _discover(self) -> bool:
+    async def _discover(self, timeout: float | None) -> bool:
         """Ask for a modern server; False if this is a legacy one. Raises where no revision is shared.
 
         Whatever is neither a discover result nor an error that only modern servers have, says legacy.
         """
         try:
-            raw = await self.request("server/discover", {}, timeout=self._probe_timeout)
+            raw = await self.request("server/discover", {}, timeout=timeout)
             found = _decode(raw, DiscoverResult)
         except McpError as error:
             if error.code == UnsupportedRevision.default_code:
@@ -408,7 +474,7 @@ class Client:
             if error.code in _MODERN_ERRORS or self._era == "modern":
                 raise
             return False
-        except (RequestTimeout, UnexpectedResult):
+        except UnexpectedResult:
             if self._era == "modern":
                 raise
             return False
@@ -422,10 +488,11 @@ class Client:
         return True
 
     async def _initialize(self) -> None:
-        self._connection.adopt(LATEST_LEGACY)
+        wanted = self._wanted or LATEST_LEGACY
+        self._connection.adopt(wanted)
         result = _decode(await self.request("initialize", self._connection.initialize_params()), InitializeResult)
-        if result.protocol_version not in LEGACY:
-            raise UnsupportedRevision(LATEST_LEGACY, [result.protocol_version])
+        if result.protocol_version not in ((self._wanted,) if self._wanted else LEGACY):
+            raise UnsupportedRevision(wanted, [result.protocol_version])
         self._connection.adopt(result.protocol_version)
         self.server_info = result.server_info
         self.server_capabilities = result.capabilities
@@ -433,6 +500,15 @@ class Client:
         self.notify("notifications/initialized")
         if self._log_level is not None and result.capabilities.logging is not None:
             await self.request("logging/setLevel", {"level": self._log_level})
+
+
+def _chosen(era: str) -> tuple[str, str | None]:
+    """The era, and the revision where a single one is wanted."""
+    if era in ("auto", "modern", "legacy"):
+        return era, None
+    if era not in REVISIONS:
+        raise MisuseError(f"era: expected 'auto', 'modern', 'legacy' or one of {', '.join(REVISIONS)}, got {era!r}")
+    return era_of(era), era
 
 
 def _link_to(target: Any) -> Link:
@@ -445,19 +521,26 @@ def _link_to(target: Any) -> Link:
         return TransportLink(lambda: transport)
     raise MisuseError(
         f"cannot connect to {transport!r}: expected a Server, a Transport, or a command as a list, "
-        "such as ['python', 'server.py']"
+        "such as [sys.executable, 'server.py']"
     )
 
 
 def _command(target: Sequence[Any]) -> list[str]:
     """The command line, or nothing where it is none."""
-    return list(target) if all(isinstance(part, str) for part in target) else []
+    return [os.fspath(part) for part in target] if all(isinstance(part, str | os.PathLike) for part in target) else []
 
 
 def _spawn(command: Sequence[str]) -> Awaitable[Transport]:
     from tybalt.transports.process import spawn
 
     return spawn(command)
+
+
+def _no_answer(event: Any) -> Exception:
+    """What a request raises whose answer, by a direct call, is not the one hoped for."""
+    if isinstance(event, Failed):
+        return event.error
+    return UnexpectedResult(f"the server's answer is no answer: {getattr(event, 'reason', event)}")
 
 
 def _fail(future: "asyncio.Future[Any] | None", error: BaseException) -> None:
@@ -484,7 +567,12 @@ def _decode(raw: msgspec.Raw, kind: type[T]) -> T:
     try:
         result = _decoder(kind)(raw)
     except UNREADABLE as error:
-        raise UnexpectedResult(f"the server's result is no {kind.__name__}: {error}") from None
+        try:
+            result = _decoder(Result)(raw)
+        except UNREADABLE:
+            result = None
+        if result is None or result.result_type in ("complete", None):
+            raise UnexpectedResult(f"the server's result is no {kind.__name__}: {error}") from None
     if result.result_type != "complete" and result.result_type is not None:
         raise UnexpectedResult(f"the server's result is of the type {result.result_type!r}, unknown to this client")
     return result
@@ -511,6 +599,10 @@ def _server_info(found: DiscoverResult) -> Implementation | None:
         return msgspec.convert((found.meta or {}).get(SERVER_INFO), Implementation)
     except msgspec.ValidationError:
         return None
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _text(result: CallToolResult) -> str:

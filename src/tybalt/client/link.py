@@ -12,7 +12,7 @@ from tybalt.errors import ConnectionLost, MisuseError, TransportClosed, describe
 from tybalt.protocol.frames import Oversized
 from tybalt.transports.transport import Transport
 
-Receiver = Callable[[bytes], None]
+Receiver = Callable[[bytes | Oversized], None]
 
 
 class ServerSession(Protocol):
@@ -165,10 +165,11 @@ class TransportLink:
         try:
             while messages := await transport.receive():
                 for message in messages:
-                    if isinstance(message, Oversized):
+                    receive(message)
+                    if isinstance(message, Oversized) and message.id is None:
+                        # Nobody can tell whose answer it was, and whoever waits for it would wait for ever.
                         reason = f"the server sent too much at once: {message}"
                         return
-                    receive(message)
         except Exception as error:  # noqa: BLE001 (a custom transport may raise anything; whoever waits must hear of it)
             reason = f"reading from the server failed: {describe(error)}"
         finally:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from tybalt.errors import InternalError, McpError, cut
+from tybalt.errors import McpError, cut
 from tybalt.protocol.answers import encode
 from tybalt.protocol.codec import UNREADABLE, identity, is_batch, read_batch
 from tybalt.protocol.frames import Oversized
@@ -22,7 +22,7 @@ from tybalt.protocol.prescan import vet
 from tybalt.types.adaptation import adapt
 from tybalt.types.capabilities import ClientCapabilities
 from tybalt.types.implementation import Implementation
-from tybalt.types.revisions import LATEST_LEGACY, MODERN, allows_batches
+from tybalt.types.revisions import MODERN, allows_batches
 
 RequestId = int | str
 
@@ -56,6 +56,13 @@ class Asked(Struct, frozen=True):
     reply: bytes
 
 
+class Spoiled(Struct, frozen=True):
+    """The server answered `id` with something that is no answer; `reason` says why."""
+
+    id: RequestId
+    reason: str
+
+
 class Unreadable(Struct, frozen=True):
     """The server sent something that is no message, or not one for us; `reason` says why. It is to be ignored."""
 
@@ -68,7 +75,7 @@ class Several(Struct, frozen=True):
     events: "tuple[Event, ...]"
 
 
-Event = Answered | Failed | Notified | Asked | Unreadable | Several | None
+Event = Answered | Failed | Spoiled | Notified | Asked | Unreadable | Several | None
 """What came; `None` for an answer nobody waits for, such as one that crossed a cancel."""
 
 
@@ -138,7 +145,7 @@ class ClientConnection:
             self._next_id = identifier
             self.waiting.add(identifier)
             return identifier, message
-        fields = encode(params)[1:-1] if params else b""
+        fields = encode(dict(params))[1:-1] if params else b""
         self._next_id = identifier
         self.waiting.add(identifier)
         head = self._heads.get(method) or self._head(method)
@@ -160,11 +167,11 @@ class ClientConnection:
         return self._next_id + 1
 
     def initialize_params(self) -> dict[str, Any]:
-        """The params of the request that opens a legacy conversation, asking for the newest legacy revision."""
+        """The params of the request that opens a legacy conversation, asking for the revision spoken now."""
         return {
-            "protocolVersion": LATEST_LEGACY,
-            "capabilities": adapt(self.capabilities, LATEST_LEGACY),
-            "clientInfo": adapt(self.info, LATEST_LEGACY),
+            "protocolVersion": self.revision,
+            "capabilities": adapt(self.capabilities, self.revision),
+            "clientInfo": adapt(self.info, self.revision),
         }
 
     def notification(self, method: str, params: Mapping[str, Any] | None = None) -> bytes:
@@ -209,7 +216,7 @@ class ClientConnection:
         if incoming.method is not None:
             return self._receive_call(incoming)
         if incoming.error is UNSET:
-            return self._refuse(incoming.id, "the answer has neither a result nor an error")
+            return self._refuse(incoming.id, "the answer is no JSON-RPC 2.0 response with a result or an error")
         try:
             error = _decode_error(incoming.error)
         except UNREADABLE as reason:
@@ -230,7 +237,7 @@ class ClientConnection:
         if request_id is None or request_id not in self.waiting:
             return Unreadable(reason)
         self.waiting.discard(request_id)
-        return Failed(request_id, InternalError(reason))
+        return Spoiled(request_id, reason)
 
     def _receive_call(self, incoming: _Incoming) -> Event:
         assert incoming.method is not None

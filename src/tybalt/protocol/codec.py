@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from tybalt.errors import InvalidParams, InvalidRequest, McpError, ParseError, cut
+from tybalt.protocol.frames import leading_id
 from tybalt.protocol.prescan import vet
 from tybalt.types import legacy
 from tybalt.types.cancellation import CancelledNotification
@@ -207,7 +208,7 @@ def identity(message: bytes) -> int | str | None:
     try:
         return _decode_identity(message).id
     except UNREADABLE:
-        return None
+        return leading_id(message[:256])
 
 
 def read_envelope(message: bytes) -> Envelope:

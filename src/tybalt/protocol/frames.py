@@ -78,7 +78,7 @@ class NewlineFrames:
             return []
         size = len(self._held) + len(piece)
         if size > self.limit:
-            found = _identity(bytes(self._held[:_HEAD] + piece[:_HEAD])[:_HEAD])
+            found = leading_id(bytes(self._held[:_HEAD] + piece[:_HEAD])[:_HEAD])
             self._held = bytearray()
             self._skipping = True
             return [Oversized(size, self.limit, found)]
@@ -94,12 +94,12 @@ class NewlineFrames:
 
     def _whole_line(self, line: bytes) -> list[bytes | Oversized]:
         if len(line) > self.limit:
-            return [Oversized(len(line), self.limit, _identity(line[:_HEAD]))]
+            return [Oversized(len(line), self.limit, leading_id(line[:_HEAD]))]
         line = line.removesuffix(b"\r")
         return [line] if line and not line.isspace() else []
 
 
-def _identity(head: bytes) -> int | str | None:
+def leading_id(head: bytes) -> int | str | None:
     """The id of a message of which only the beginning is known; only where it stands in front, in plain characters."""
     found = _ID.match(head)
     if found is None:

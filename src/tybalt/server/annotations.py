@@ -6,19 +6,20 @@ a whole, where pydantic is installed. A constraint is never dropped: what neithe
 Below it are `metadata.py`, `survey.py`, `schema.py`, which knows what msgspec accepts, and `custom_types.py`.
 """
 
+import re
 from collections import abc
 from collections.abc import Callable
 from enum import Enum
-from types import NoneType
+from types import BuiltinFunctionType, FunctionType, NoneType
 from typing import Annotated, Any, Final, ForwardRef, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from tybalt.errors import RegistrationError
+from tybalt.errors import RegistrationError, cut
 from tybalt.server import pydantic_models
-from tybalt.server.custom_types import Choice, adapted, alternatives
+from tybalt.server.custom_types import NO_JSON, Choice, adapted, alternatives
 from tybalt.server.metadata import Metadata, Uncheckable, for_pydantic, read_metadata
-from tybalt.server.pydantic_models import Adapter, Direction, Unsupported
+from tybalt.server.pydantic_models import Adapter, Direction, Unknown, Unsupported
 from tybalt.server.schema import refusal
 from tybalt.server.survey import CONTAINERS, is_foreign_generic, is_union, survey
 
@@ -35,7 +36,8 @@ class Site(msgspec.Struct, frozen=True):
 
     def refuse(self, text: str) -> RegistrationError:
         """The error to raise for an annotation at this place."""
-        other = ". Or pass output_schema=None and return what you like" if self.direction == "output" else ""
+        stop = "" if text.endswith(("?", ".")) else "."
+        other = f"{stop} Or pass output_schema=None and return what you like" if self.direction == "output" else ""
         return RegistrationError(f"{self.where}: {text}{other}")
 
 
@@ -46,6 +48,7 @@ def adopt(annotation: Any, site: Site) -> Any:
     """
     if any(annotation is plain for plain in _PLAIN):
         return annotation
+    _refuse_values(annotation, site)
     candidate = _translated(annotation, site)
     try:
         reason = refusal(candidate, site.direction)
@@ -53,7 +56,7 @@ def adopt(annotation: Any, site: Site) -> Any:
         raise site.refuse(
             f"a field of {shown(annotation)} is annotated with {error.name!r}, which does not exist at run time. "
             "Define or import it at module level"
-        ) from error
+        ) from None
     if reason is None:
         return candidate
     if reason.startswith("Can only set") and _bare(annotation) in _CONSTRAINED:
@@ -68,7 +71,7 @@ def metadata_of(annotation: Any, site: Site) -> Metadata:
     try:
         return read_metadata(annotation.__metadata__ if get_origin(annotation) is Annotated else ())
     except Uncheckable as error:
-        raise site.refuse(f"{error}. Use msgspec.Meta") from error
+        raise site.refuse(f"{error}. Use msgspec.Meta") from None
 
 
 def shown(annotation: Any) -> str:
@@ -82,6 +85,27 @@ _PLAIN = (int, str, float, bool, Any, None, NoneType, list, dict, bytes, msgspec
 _CONSTRAINED = (int, float, str, bytes, bool, list, dict, set, frozenset, tuple)  # msgspec has all that fit these
 _CALLABLE: Any = abc.Callable
 _STREAMS: tuple[Any, ...] = (abc.Iterator, abc.Generator, abc.AsyncIterable, abc.AsyncIterator, abc.AsyncGenerator)
+
+
+def _refuse_values(annotation: Any, site: Site) -> None:
+    """A value stands where a type should: a slip that looks right, as in `a: any` and `a: [int]`."""
+    if isinstance(annotation, FunctionType | BuiltinFunctionType):
+        wanted = {any: "typing.Any", callable: "typing.Any"}.get(annotation)
+        remedy = f"Did you mean `{wanted}`?" if wanted else "Write the type of what comes in its place"
+        raise site.refuse(f"the annotation `{annotation.__name__}` is a function, not a type. {remedy}")
+    if (remedy := _VALUES.get(annotation.__class__)) is not None:
+        raise site.refuse(f"the annotation {cut(repr(annotation))} is a value, not a type. {remedy}")
+    if get_origin(annotation) is Literal and not get_args(annotation):
+        raise site.refuse("the annotation Literal[()] has no value. List those that may come")
+
+
+_LITERAL = "Write `Literal[...]` if nothing else may come"
+_VALUES: dict[type[Any], str] = {
+    list: "Write `list[...]`",
+    tuple: "Write `tuple[...]`, or `X | Y`",
+    dict: "Write `dict[str, ...]`",
+    **dict.fromkeys((bool, int, float, str, bytes), _LITERAL),
+}
 
 
 class _SelfContaining(Exception):
@@ -123,6 +147,8 @@ def _annotated(annotation: Any, site: Site) -> Any:
     inner = annotation.__origin__
     try:
         metas = metadata.metas()
+    except re.error as error:  # pydantic's patterns are Rust's, which has some that Python has not
+        return _by_pydantic(annotation, site, f"its pattern: {error}", "Mend the pattern")
     except (TypeError, ValueError) as error:
         return _by_pydantic(annotation, site, str(error))
     if metadata.constraints and is_union(inner):
@@ -187,7 +213,7 @@ def _class(annotation: Any, site: Site) -> Any:
     if get_origin(annotation) is type:
         raise site.refuse(f"the annotation {shown(annotation)} cannot be used. {_remedy(type)}")
     if is_foreign_generic(annotation):
-        return _by_pydantic(annotation, site, "msgspec does not know it")
+        return _by_pydantic(annotation, site, f"it {NO_JSON}")
     if pydantic_models.knows(annotation) and not pydantic_models.is_model(annotation):
         return _by_pydantic(annotation, site, "only pydantic can read it")
     for finding in survey(annotation):
@@ -196,19 +222,22 @@ def _class(annotation: Any, site: Site) -> Any:
     return annotation
 
 
-def _by_pydantic(annotation: Any, site: Site, reason: str) -> Any:
+def _by_pydantic(annotation: Any, site: Site, reason: str, remedy: str | None = None) -> Any:
     """The annotation as a type pydantic decodes, because msgspec cannot: `reason`."""
+    remedy = remedy or _remedy(annotation)
     complaint = f"the annotation {shown(annotation)} cannot be used: {reason}"
     for finding in survey(annotation):
         if finding.reader == "msgspec":
             raise site.refuse(f"{complaint}, but pydantic does not check {finding.text}. Use one of the two")
     if not pydantic_models.installed():
-        raise site.refuse(f"{complaint}. {_remedy(annotation)}, or install pydantic")
+        raise site.refuse(f"{complaint}. {remedy}, or install pydantic")
     try:
         adapter = Adapter(_in_pydantic_words(annotation))
         adapter.schema(site.direction)
     except (Unsupported, Uncheckable) as error:
-        raise site.refuse(f"{complaint} (pydantic: {error}). {_remedy(annotation)}") from error
+        if not (isinstance(error, Unknown) and reason.endswith(NO_JSON)):  # else it says what we said
+            complaint = f"{complaint} (pydantic: {error})"
+        raise site.refuse(f"{complaint}. {remedy}") from None
     return adapted(adapter)
 
 

@@ -14,6 +14,7 @@ from tybalt.protocol.prescan import prescan
 from tybalt.server.custom_types import decode_lax, decode_strict, encode_custom
 from tybalt.server.explain import arms
 from tybalt.server.json_values import Schema, non_finite
+from tybalt.server.moments import decode_moments
 
 
 class Constant:
@@ -61,8 +62,9 @@ class Argument:
     def read_lax(self, raw: bytes | msgspec.Raw, schema: Schema, root: Schema) -> Any:
         """The value of `raw` as a model may have meant it; what `read` accepts, it reads alike.
 
-        Accepted beyond that: numbers, booleans and null as strings, whole numbers as `5.0`, null for the default, and
-        JSON text in a string where an object or array is wanted. A NaN or infinity in a string is not.
+        Accepted beyond that: numbers, booleans and null as strings, whole numbers as `5.0`, null for the default, JSON
+        text in a string where an object or array is wanted, and moments without seconds or, of a day, without time of
+        day. A NaN or infinity in a string is not.
         """
         strict, lax = self._made()
         try:
@@ -70,7 +72,7 @@ class Argument:
         except msgspec.ValidationError:
             if self.default is not None and bytes(raw) == b"null":
                 return self.default()
-            value = lax(self.meant(raw, schema, root))
+            value = decode_moments(lax, self.meant(raw, schema, root))
             if _NOT_A_NUMBER.search(bytes(raw)) and any(non_finite(_plain(value))):
                 raise
             return value

@@ -95,12 +95,16 @@ class Catalogue:
 
     # -- changing it ------------------------------------------------------------------------------------------------
 
-    def add(self, declaration: Declaration[..., Any]) -> Entry:
+    def add(self, declaration: Any) -> Entry:
         """Add a declaration and compile it; what happens to a duplicate is `on_duplicate`'s choice."""
         kind, key = kind_and_key(declaration)
         present = self._entries[kind].get(key)
         if present is not None and not self._may_replace(kind, key, declaration.where):
             return Entry(declaration, key, 0)  # A handle on what is not there: removing it removes nothing.
+        if kind == "template":
+            for other in self._entries[kind].values():
+                if other.key != key:
+                    declaration.refuse_twin(other.declaration)
         self._sequence += 1
         entry = Entry(declaration, key, present.sequence if present else self._sequence)
         self._entries[kind][key] = entry

@@ -4,13 +4,18 @@ A completer is a function declared for one argument. Arguments whose type is a L
 themselves. 2026-07-28 server/utilities/completion.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Generic, ParamSpec, TypeVar, cast
 
-from tybalt.errors import InvalidParams, RegistrationError, cut
+from msgspec import structs
+
+from tybalt.errors import InvalidParams, MisuseError, RegistrationError, cut
+from tybalt.protocol.answers import encode
 from tybalt.server.catalogue import Catalogue
 from tybalt.server.context import Context
-from tybalt.server.declaration import Declaration
+from tybalt.server.declaration import Declaration, qualified_name
+from tybalt.server.encoding import valid
+from tybalt.server.explain import arms
 from tybalt.server.parameters import compile_parameters
 from tybalt.types.completion import CompleteRequestParams, CompleteResult, Completion, PromptReference
 
@@ -49,15 +54,27 @@ class Completer(Declaration[P, R], Generic[P, R]):
         return self.parameters.struct(**fields)
 
     def result(self, value: Any) -> CompleteResult:
-        """The result for what the function returned; more than 100 values are cut, and counted."""
+        """The result for what the function returned; more than 100 values are cut, and counted.
+
+        Raises `MisuseError` for what is no list of suggestions, such as one string: its letters are none.
+        """
         if isinstance(value, CompleteResult):
             value = value.completion
         if not isinstance(value, Completion):
-            return _result([str(each) for each in value])
+            return _result(self._strings(value))
+        value = structs.replace(value, values=self._strings(value.values))
         if len(value.values) <= MAX_VALUES:
             return CompleteResult(completion=value)
         total = len(value.values) if value.total is None else value.total
         return CompleteResult(completion=Completion(values=value.values[:MAX_VALUES], total=total, has_more=True))
+
+    def _strings(self, suggestions: Any) -> list[str]:
+        if isinstance(suggestions, str | bytes) or not isinstance(suggestions, Iterable):
+            raise MisuseError(
+                f"{self.where}: returned {type(suggestions).__name__}; expected the suggestions as a list of strings. "
+                "Return a list, also for one, and [] for none"
+            )
+        return [valid(str(each)) for each in cast("Iterable[Any]", suggestions)]
 
 
 class Completions:
@@ -65,7 +82,8 @@ class Completions:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._completers: dict[tuple[str, str], Completer[..., Any]] = {}
+        self._completers: dict[tuple[str, str], tuple[Any, Completer[..., Any]]] = {}
+        """By reference and argument: the declaration it was made for, and the completer."""
 
     def __bool__(self) -> bool:
         """Whether any argument can be completed."""
@@ -76,8 +94,11 @@ class Completions:
             for name in declaration.parameters.wire_names
         )
 
-    def add(self, reference: str, argument: str, function: Callable[..., Any]) -> None:
-        """Declare a completer for `argument`, by its name in Python or on the wire, of the prompt or URI template."""
+    def add(self, reference: str, argument: str, function: Callable[..., Any], *, replace: bool = False) -> None:
+        """Declare a completer for `argument`, by its name in Python or on the wire, of the prompt or URI template.
+
+        Raises `RegistrationError` for an argument that is not there or, but with `replace`, that has a completer.
+        """
         declaration = self._catalogue.get("prompt", reference) or self._catalogue.get("template", reference)
         if declaration is None:
             raise RegistrationError(
@@ -92,7 +113,13 @@ class Completions:
             close = get_close_matches(argument, names, 1)
             hint = f" Did you mean {close[0]!r}?" if close else f" It has {', '.join(names)}."
             raise RegistrationError(f"completion: {declaration.where} has no argument {argument!r}.{hint}")
-        self._completers[reference, argument] = Completer(function, argument=argument)
+        owner, present = self._completers.get((reference, argument), (None, None))
+        if present is not None and owner is declaration and not replace:
+            raise RegistrationError(
+                f"completion: argument {argument!r} of {declaration.where} has a completer already, function "
+                f"{qualified_name(present.function)}. Take one of them out, or pass replace=True"
+            )
+        self._completers[reference, argument] = declaration, Completer(function, argument=argument)
 
     def call(self, params: CompleteRequestParams) -> tuple[Any, Any]:
         """The completer for a request and its arguments, or a finished result and `None`.
@@ -109,26 +136,32 @@ class Completions:
         name, value = params.argument.name, params.argument.value
         if name not in declaration.parameters.wire_names:
             raise InvalidParams(f"{kind} {reference!r} has no argument {cut(name)!r}")
-        completer = self._completers.get((reference, name))
+        _, completer = self._completers.get((reference, name), (None, None))
         if completer is None:
-            lowered = value.lower()
-            return _result([each for each in _choices(declaration, name) if each.lower().startswith(lowered)]), None
+            return _result(_choices(declaration, name, value)), None
         context = params.context.arguments if params.context is not None else None
         return completer, completer.arguments(value, context or {})
 
 
-def _choices(declaration: Declaration[..., Any], name: str) -> list[str]:
-    """The values an argument's own type allows, where they are few and known."""
+def _choices(declaration: Declaration[..., Any], name: str, typed: str = "") -> list[str]:
+    """The values an argument's own type allows, where they are few and known, that begin with what was typed.
+
+    Only those that a client can send: each is tried, for a string is not converted to everything a type may hold.
+    """
     schema = declaration.parameters.schema
     own = schema["properties"].get(name, {})
-    if "$ref" in own:
-        own = schema.get("$defs", {}).get(own["$ref"].rsplit("/", 1)[-1], own)
     values: list[str] = []
-    for each in own.get("anyOf", (own,)):
-        if each.get("type") == "boolean":
+    for each in arms(own, schema):
+        if each.get("type") == "boolean" and "enum" not in each:
             values += ["true", "false"]
-        values += [str(value) for value in each.get("enum", ())]
-    return values
+        listed = [value for value in each.get("enum", ()) if value is not None]
+        values += [value if isinstance(value, str) else encode(value).decode() for value in listed]
+    lowered = typed.lower()
+    return [
+        each
+        for each in dict.fromkeys(values)
+        if each.lower().startswith(lowered) and declaration.parameters.takes(name, each)
+    ]
 
 
 def _result(values: Sequence[str]) -> CompleteResult:

@@ -61,4 +61,4 @@ def _json(value: Any, uri: str) -> str:
         raise MisuseError(
             f"the resource {uri} returned a value of type {type(value).__qualname__}: {error}. "
             "Return text, bytes, contents, or what JSON can say"
-        ) from error
+        ) from None

@@ -7,7 +7,7 @@ supported stands here. `annotations.py` puts an `Adapted` in place of an annotat
 
 import sys
 from collections import deque
-from collections.abc import Iterable, Mapping, MappingView, Set
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, MappingView, Set
 from enum import Enum
 from typing import Any, ClassVar, Protocol, cast
 
@@ -16,6 +16,8 @@ import msgspec
 from tybalt.server import pydantic_models
 from tybalt.server.json_values import Schema
 from tybalt.server.pydantic_models import Direction, Unsupported
+
+NO_JSON = "is no type that JSON can carry"
 
 
 class _AnyInstance(type):
@@ -113,7 +115,7 @@ def describe_custom(kind: Any, direction: Direction) -> Schema:
         return _adapter(kind).schema(direction)
     except Unsupported as reason:
         name = getattr(kind, "__qualname__", kind)
-        raise Unsupported(f"{name} is no type that JSON can carry") from reason
+        raise Unsupported(f"{name} {NO_JSON}") from reason
 
 
 def decode_strict(kind: Any, value: Any) -> Any:
@@ -149,7 +151,8 @@ def encode_custom(value: Any) -> Any:
     try:
         return pydantic_models.dump(value)
     except Unsupported:
-        return _encode_collection(value)
+        pass  # What follows runs outside of this block, so that its error has not ours for its context.
+    return _encode_collection(value)
 
 
 def _adapter(kind: Any) -> Reads:
@@ -169,4 +172,8 @@ def _encode_collection(value: Any) -> Any:
         return dict(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     if isinstance(value, deque | range | Set | MappingView):
         return list(value)  # pyright: ignore[reportUnknownVariableType, reportArgumentType]
-    raise TypeError(f"a value of type {type(value).__module__}.{type(value).__qualname__} has no JSON form")
+    kind: type[Any] = value.__class__
+    if issubclass(kind, Coroutine):
+        value.close()  # or Python would warn, much later, that nobody awaited it
+    hint = ". Await it first" if issubclass(kind, Awaitable) else ""
+    raise TypeError(f"a value of type {kind.__module__}.{kind.__qualname__} has no JSON form{hint}")

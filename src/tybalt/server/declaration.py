@@ -5,8 +5,8 @@ advertised of it. It belongs to no server yet. Calling it calls the function, so
 """
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import partial
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, Self, TypeVar
 
 from msgspec.structs import astuple
@@ -30,8 +30,9 @@ VERSION_KEY = "dev.tybalt/version"
 class Declaration(Generic[P, R]):
     """A function declared as a tool, a resource or a prompt, with the options it was declared with.
 
-    `name` is what clients know it by (a resource's is for display). Raises `RegistrationError` for an option that does
-    not exist or cannot be.
+    `name` is what clients know it by (a resource's is for display). `options` are kept as `option_values` reads them.
+    `is_async` says that what a call returns is awaited. Raises `RegistrationError` for an option that does not exist or
+    cannot be, and for a function that cannot be a handler.
     """
 
     kind: ClassVar[Kind]
@@ -40,22 +41,43 @@ class Declaration(Generic[P, R]):
     parameters: "Parameters"
 
     def __init__(self, function: Callable[P, R], options: Mapping[str, Any]) -> None:
+        from tybalt.server.option_values import checked_options
+        from tybalt.server.signature import is_awaited
+
         self.function = function
         self._call: Callable[..., Any] = function
-        self.options = options
-        self.name: str = options.get("name") or declared_name(function)
-        self.tags = frozenset(options.get("tags", ()))
-        self.version: str | None = options.get("version")
-        self.timeout: float | None = options.get("timeout")
-        self.is_async = _is_async(function, self.where)
+        given = options.get("name")
+        self.name: str = given if isinstance(given, str) and given else declared_name(function)
+        self.options = checked_options(options, kind=self.kind, names=self.option_names, where=self.where)
+        self.name = self.options.get("name", self.name)
+        self.tags: frozenset[str] = self.options.get("tags", frozenset())
+        self.version: str | None = self.options.get("version")
+        self.timeout: float | None = self.options.get("timeout")
+        self.is_async = is_awaited(function, self.where)
         self.__doc__ = unwrap(function).__doc__
         self.__wrapped__ = function
-        self._check_options()
 
     def remade(self, function: Callable[..., Any] | None = None, **changes: Any) -> Self:
         """The same declaration of another function, or with other options."""
         make: Callable[..., Self] = type(self)
         return make(function or self.function, **{**self.options, **changes})
+
+    def rebound(self, function: Callable[P, R]) -> Self:
+        """The same declaration of the same function, bound to another object: nothing is compiled again."""
+        twin = copy(self)
+        twin.function = twin._call = twin.__wrapped__ = function
+        return twin
+
+    @property
+    def definition(self) -> Any:
+        """What lists show of it: a wire Struct in the newest shape. Setting it checks that it can be sent."""
+        return self._definition
+
+    @definition.setter
+    def definition(self, definition: Any) -> None:
+        from tybalt.server.option_values import advertisable
+
+        self._definition = advertisable(definition, self.where)
 
     @property
     def where(self) -> str:
@@ -95,7 +117,7 @@ class Declaration(Generic[P, R]):
     @property
     def icons(self) -> list[Icon] | None:
         """The icons, or `None`."""
-        return list(self.options.get("icons", ())) or None
+        return self.options.get("icons") or None
 
     @property
     def advertised_meta(self) -> dict[str, Any] | None:
@@ -106,17 +128,6 @@ class Declaration(Generic[P, R]):
         if self.version is not None:
             advertised[VERSION_KEY] = self.version
         return advertised or None
-
-    def _check_options(self) -> None:
-        for name in self.options:
-            if name not in self.option_names:
-                from difflib import get_close_matches
-
-                close = get_close_matches(name, self.option_names, 1)
-                hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(sorted(self.option_names))}"
-                raise RegistrationError(f"{self.where}: there is no option {name!r}; {hint}")
-        if self.timeout is not None and not self.timeout > 0:
-            raise RegistrationError(f"{self.where}: timeout must be more than 0 seconds, got {self.timeout!r}")
 
 
 def unwrap(function: Callable[..., Any]) -> Any:
@@ -134,7 +145,9 @@ def declared_name(function: Callable[..., Any]) -> str:
         function = function.func
     name = getattr(function, "__name__", None) or type(function).__name__
     if name == "<lambda>":
-        raise RegistrationError("a lambda has no name: pass name=…, or use a `def`")
+        raise RegistrationError(
+            f"function {qualified_name(function)}: a lambda has no name. Pass name=..., or use a `def`"
+        )
     return name
 
 
@@ -144,14 +157,3 @@ def qualified_name(function: Callable[..., Any]) -> str:
         function = function.func
     named = function if hasattr(function, "__qualname__") else type(function)
     return f"{named.__module__}.{named.__qualname__}"
-
-
-def _is_async(function: Callable[..., Any], where: str) -> bool:
-    inner: Any = function
-    while isinstance(inner, partial):
-        inner = inner.func
-    if not hasattr(inner, "__name__"):
-        inner = type(inner).__call__
-    if isgeneratorfunction(inner) or isasyncgenfunction(inner):
-        raise RegistrationError(f"{where}: a generator cannot be a handler. Collect what it yields and return a list")
-    return iscoroutinefunction(inner)

@@ -11,7 +11,8 @@ one: a program that has a `Server` but no prompt does not pay for prompts.
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast, overload
+from types import MethodType
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, Unpack, cast, overload
 
 from tybalt.errors import RegistrationError
 from tybalt.server.declaration import Declaration, qualified_name
@@ -53,31 +54,36 @@ def prompt(function: Callable[..., Any] | str | None = None, /, **options: Any) 
     return _declare(Prompt, function, options)
 
 
+@overload
 def resource(
     uri: str, /, **options: Unpack[ResourceOptions]
-) -> "Callable[[Callable[P, R]], Resource[P, R] | ResourceTemplate[P, R]]":
+) -> "Callable[[Callable[P, R]], Resource[P, R] | ResourceTemplate[P, R]]": ...
+@overload
+def resource(
+    *, uri: str, **options: Unpack[ResourceOptions]
+) -> "Callable[[Callable[P, R]], Resource[P, R] | ResourceTemplate[P, R]]": ...
+def resource(uri: Any = None, **options: Any) -> Any:
     """Declare a function as the resource `uri`, or, where the URI has variables, as a resource template.
 
     Raises `RegistrationError` as `tool` does, and where variables and parameters do not fit.
     """
-    if not isinstance(uri, str):  # pyright: ignore[reportUnnecessaryIsInstance] (a slip everyone makes once)
-        raise RegistrationError("@resource needs a URI: write @resource('data://name')")
+    if callable(uri):
+        refuse_plain_function(uri)
+    if uri is None:
+        return refuse_plain_function
     from tybalt.server.resource import declare_resource
 
-    def made(function: Callable[P, R]) -> "Resource[P, R] | ResourceTemplate[P, R]":
+    def made(function: Callable[..., Any]) -> Any:
         return declare_resource(function, uri, **options)
 
-    def declare(function: Callable[P, R]) -> Any:
-        return Method(function, made) if _is_method(function) else made(function)
-
-    return declare
+    return partial(_of_class_or_function, declare=made)
 
 
 def as_declaration(given: Any, decorator: Callable[[Any], Any]) -> Declaration[..., Any]:
     """What was declared already, or a plain function declared with `decorator`."""
     if isinstance(given, Declaration):
         return cast("Declaration[..., Any]", given)
-    if not callable(given) and not isinstance(given, Method):
+    if not callable(given):
         raise RegistrationError(f"expected a function, or what @tool, @resource or @prompt made of one; got {given!r}")
     return bound(given if isinstance(given, Method) else decorator(given))
 
@@ -92,21 +98,25 @@ def bound(declared: Any) -> Declaration[..., Any]:
     return declared
 
 
-def refuse_plain_function(function: Any) -> Any:
+def refuse_plain_function(function: Any) -> NoReturn:
     """Raises `RegistrationError`: a function without a URI is no resource."""
-    raise RegistrationError(f"{function!r} has no URI. Declare it with @resource('data://name') first")
+    raise RegistrationError(
+        f"function {qualified_name(function)}: a resource needs a URI. Write @resource('data://name') above it"
+    )
 
 
 def _declare(kind: Any, function: Callable[..., Any] | str | None, options: dict[str, Any]) -> Any:
     """A declaration of `kind`, or the decorator that makes one when only options are known yet."""
     if callable(function):
-        return _of_class_or_function(function, kind, options)
+        return _of_class_or_function(function, partial(kind, **options))
     named = options if function is None else {"name": function} | options
-    return partial(_of_class_or_function, kind=kind, options=named)
+    return partial(_of_class_or_function, declare=partial(kind, **named))
 
 
-def _of_class_or_function(function: Callable[..., Any], kind: Any, options: dict[str, Any]) -> Any:
-    return Method(function, partial(kind, **options)) if _is_method(function) else kind(function, **options)
+def _of_class_or_function(function: Callable[..., Any], declare: Callable[[Callable[..., Any]], Any]) -> Any:
+    if isinstance(function, Method):
+        return Method(function.__wrapped__, declare)
+    return Method(function, declare) if _is_method(function) else declare(function)
 
 
 def _is_method(function: Callable[..., Any]) -> bool:
@@ -118,17 +128,30 @@ def _is_method(function: Callable[..., Any]) -> bool:
 
 
 class Method:
-    """A method declared in the body of a class: read from an instance, it is the declaration of the bound method."""
+    """A method declared in the body of a class: read from an instance, it is the declaration of the bound method.
+
+    It is compiled when it is first read so, once for all instances. Called on the class, it is the plain function.
+    """
 
     def __init__(self, function: Callable[..., Any], declare: Callable[[Callable[..., Any]], Any]) -> None:
-        self._function = function
+        self.__wrapped__ = function
+        self.__doc__ = function.__doc__
         self._declare = declare
+        self._declaration: Any = None
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else self._declare(self._function.__get__(instance, owner))
+        if instance is None:
+            return self
+        if self._declaration is None:  # bound to this object, for one that is kept must keep no instance alive
+            self._declaration = self._declare(MethodType(self.__wrapped__, self))
+        return self._declaration.rebound(MethodType(self.__wrapped__, instance))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself, with the instance as its first argument."""
+        return self.__wrapped__(*args, **kwargs)
 
     def __str__(self) -> str:
-        return qualified_name(self._function)
+        return qualified_name(self.__wrapped__)
 
 
 _NO_CODE = (lambda: None).__code__

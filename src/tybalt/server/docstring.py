@@ -15,19 +15,14 @@ import msgspec
 class Docstring(msgspec.Struct, frozen=True):
     """A docstring taken apart.
 
-    `description` is the text without the sections about parameters, result and exceptions; `summary` its first
-    paragraph on one line. `parameters` maps a name (without stars) to its text, `returns` is the text about the
-    result. Whatever is missing is an empty string or an empty dict.
+    `description` is the text without the sections about parameters, result and exceptions. `parameters` maps a name
+    (without stars) to its text, `returns` is the text about the result. Whatever is missing is an empty string or an
+    empty dict.
     """
 
     description: str = ""
     parameters: dict[str, str] = {}
     returns: str = ""
-
-    @property
-    def summary(self) -> str:
-        """The first paragraph of the description, on one line."""
-        return " ".join(self.description.split("\n\n", 1)[0].split())
 
 
 def parse(doc: str | None) -> Docstring:

@@ -31,10 +31,10 @@ def plain_and_text(value: Any) -> tuple[Any, str]:
             builtins = _cleaned(builtins)
             text = msgspec.json.encode(builtins)
         lost = b"null" in text and any(non_finite(builtins))  # msgspec writes NaN as null: else it is worth no search
-    except RecursionError as error:
-        raise Unencodable("the value is nested too deeply, or contains itself") from error
+    except RecursionError:
+        raise Unencodable("the value is nested too deeply, or contains itself") from None
     except (TypeError, ValueError, OverflowError) as error:
-        raise Unencodable(str(error)) from error
+        raise Unencodable(str(error)) from None
     if lost:
         raise Unencodable("it holds a NaN or an infinity, which JSON has no word for. Return None or a string instead")
     return builtins, text.decode()

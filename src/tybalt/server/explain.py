@@ -21,8 +21,14 @@ MAX_PROBLEMS = 20
 MAX_VALUE = 80
 MAX_TEXT = 200
 
+LARGE = 64 * 1024
+"""Bytes of JSON up to which a failure is explained with what came: looking must not cost more than the call."""
+
 UNKNOWN: Any = object()
 """Stands for a value that could not be read or found."""
+
+Step = str | int | None
+"""A member, an index, or `None` for some value of an object: msgspec does not say which."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -52,29 +58,29 @@ def missing(path: str, name: str, schema: Schema, root: Schema, sent: Iterable[s
     return Problem(path, f"{text}. You sent `{close[0]}`; did you mean `{name}`?" if close else text)
 
 
-def unknown(path: str, names: list[str], known: Sequence[str]) -> Iterator[Problem]:
-    """Arguments came that no parameter takes; the first `MAX_PROBLEMS` are named."""
+def unknown(path: str, names: list[str], known: Sequence[str], noun: str = "argument") -> Iterator[Problem]:
+    """Arguments came that no parameter takes, or members that no field does; the first `MAX_PROBLEMS` are named."""
     there_is = f"there is {_listed(known)}" if known else "there are none"
     for name in names[:MAX_PROBLEMS]:
         close = get_close_matches(name[:MAX_VALUE], known, 1)
         hint = f"did you mean `{close[0]}`?" if close else there_is
-        yield Problem(f"{path}{cut(name, MAX_VALUE)}", f"unknown argument; {hint}")
+        yield Problem(f"{path}{cut(name, MAX_VALUE)}", f"unknown {noun}; {hint}")
     if len(names) > MAX_PROBLEMS:
-        yield Problem(path.rstrip("."), f"{len(names) - MAX_PROBLEMS} more unknown arguments")
+        yield Problem(path.rstrip("."), f"{len(names) - MAX_PROBLEMS} more unknown {noun}s")
 
 
 def failures(error: BaseException, path: str, value: Any, schema: Schema, root: Schema) -> Iterator[Problem]:
     """What `error`, raised while reading `value` by `schema`, says is wrong; at least one problem."""
-    message, steps = _taken_apart(str(error))
+    message, steps = taken_apart(str(error))
     foreign = pydantic_models.problems(error.__cause__)
     if foreign:
         start = _value_at(value, steps)
         for each in foreign[:MAX_PROBLEMS]:
-            yield _foreign(each, path + _written(steps), start)
+            yield _foreign(each, path + written(steps), start)
         return
-    here = _schemas_at([schema], steps, root)
+    here = schemas_at([schema], steps, root)
     found = _value_at(value, steps)
-    place = path + _written(steps)
+    place = path + written(steps)
     if isinstance(error, RecursionError):
         yield Problem(path, "nested too deeply")
     elif not isinstance(error, msgspec.ValidationError):
@@ -83,6 +89,29 @@ def failures(error: BaseException, path: str, value: Any, schema: Schema, root: 
         yield Problem(place, cut(_plain(message), MAX_TEXT))
     else:
         yield Problem(place, f"expected {expectation(here, root)}; got {shown(found, message)}")
+
+
+def taken_apart(text: str) -> tuple[str, list[Step]]:
+    """msgspec's message, and the steps of the path behind it."""
+    match = _AT.match(text)
+    assert match is not None
+    message, key, path = match.groups()
+    steps: list[Step] = [
+        int(index) if index else None if anything else name for name, index, anything in _STEP.findall(path or "")
+    ]
+    return (f"A key of this object is wrong: {message}" if key else message), steps
+
+
+def written(steps: Sequence[Step]) -> str:
+    """Steps as they stand in a path: `.city[3]`."""
+    return "".join(f".{step}" if isinstance(step, str) else f"[{'…' if step is None else step}]" for step in steps)
+
+
+def schemas_at(schemas: list[Schema], steps: Sequence[Step], root: Schema) -> list[Schema]:
+    """The schemas that hold at the end of a path; several where a union was passed."""
+    for step in steps:
+        schemas = [found for schema in schemas for arm in arms(schema, root) for found in _step(arm, step)][:16]
+    return schemas
 
 
 def arms(schema: Schema, root: Schema, depth: int = 8) -> Iterator[Schema]:
@@ -128,29 +157,11 @@ _TYPES = {
 _AT = re.compile(r"\A(.*?)(?: - at (?:(`key`) in )?`\$([^`]*)`)?\Z", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|(\[\.\.\.\])")
 
-Step = str | int | None
-"""A member, an index, or `None` for some value of an object: msgspec does not say which."""
-
 
 def _is_about_type(error: BaseException, message: str) -> bool:
     """Whether the schema says better what is wrong: not for what an author's own code complains about."""
     cause = error.__cause__
     return isinstance(cause, Mismatch) or (cause is None and message.startswith(("Expected", "Invalid")))
-
-
-def _taken_apart(text: str) -> tuple[str, list[Step]]:
-    """msgspec's message, and the steps of the path behind it."""
-    match = _AT.match(text)
-    assert match is not None
-    message, key, path = match.groups()
-    steps: list[Step] = [
-        int(index) if index else None if anything else name for name, index, anything in _STEP.findall(path or "")
-    ]
-    return (f"A key of this object is wrong: {message}" if key else message), steps
-
-
-def _written(steps: list[Step]) -> str:
-    return "".join(f".{step}" if isinstance(step, str) else f"[{'…' if step is None else step}]" for step in steps)
 
 
 def _value_at(value: Any, steps: Iterable[Step]) -> Any:
@@ -160,13 +171,6 @@ def _value_at(value: Any, steps: Iterable[Step]) -> Any:
         except (KeyError, IndexError, TypeError):
             return UNKNOWN
     return value
-
-
-def _schemas_at(schemas: list[Schema], steps: list[Step], root: Schema) -> list[Schema]:
-    """The schemas that hold at the end of a path; several where a union was passed."""
-    for step in steps:
-        schemas = [found for schema in schemas for arm in arms(schema, root) for found in _step(arm, step)][:16]
-    return schemas
 
 
 def _step(schema: Schema, step: Step) -> Iterator[Schema]:
@@ -247,7 +251,7 @@ def _foreign(problem: pydantic_models.Problem, path: str, start: Any) -> Problem
         following = _value_at(value, [step])
         if following is UNKNOWN and not (position == last and problem.kind == "missing"):
             continue
-        path, value = path + _written([step]), following
+        path, value = path + written([step]), following
     if problem.kind == "missing":
         return Problem(path, "missing")
     text = problem.message.replace("Input should be", "expected")

@@ -92,7 +92,7 @@ def _block(value: Any) -> ContentBlock:
         raise MisuseError(
             f"a prompt returned a message of type {type(value).__qualname__}: {error}. "
             "Return a string, a Message, a content block or a list of these"
-        ) from error
+        ) from None
 
 
 def _from_dict(value: dict[str, Any]) -> Message:
@@ -108,7 +108,7 @@ def _from_dict(value: dict[str, Any]) -> Message:
     try:
         return Message(blocks, value.get("role", "user"))
     except ValueError as error:
-        raise MisuseError(f"a prompt returned a dict that is no message: {error}") from error
+        raise MisuseError(f"a prompt returned a dict that is no message: {error}") from None
 
 
 def _wire_block(value: Any) -> Any:
@@ -117,4 +117,4 @@ def _wire_block(value: Any) -> Any:
     try:
         return msgspec.convert(value, ContentBlock)
     except msgspec.ValidationError as error:
-        raise MisuseError(f"a prompt returned a dict that is no content block: {error}") from error
+        raise MisuseError(f"a prompt returned a dict that is no content block: {error}") from None

@@ -1,4 +1,7 @@
-"""The keyword options of `tool`, `resource` and `prompt`, written once for decorators, servers and constructors."""
+"""The keyword options of `tool`, `resource` and `prompt`, written once for decorators, servers and constructors.
+
+What each may be is in `option_values.py`, one row for each; `None` is as good as left out, but for `output_schema`.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypedDict
@@ -19,11 +22,11 @@ class _Options(TypedDict, total=False):
     """A name for people."""
     description: str | None
     """What it is for; from the docstring by default."""
-    tags: Iterable[str]
+    tags: Iterable[str] | None
     """Advertised in `_meta["dev.tybalt/tags"]`."""
     version: str | None
     """The component's own version, advertised in `_meta["dev.tybalt/version"]`."""
-    icons: Iterable[Icon]
+    icons: Iterable[Icon] | None
     meta: Mapping[str, Any] | None
     """More for `_meta`."""
     timeout: float | None
@@ -48,7 +51,8 @@ class PromptOptions(_Options, total=False):
 class ResourceOptions(_Options, total=False):
     """Options of `resource`."""
 
-    annotations: Annotations | None
+    annotations: Annotations | Mapping[str, Any] | None
+    """Hints such as `priority`, as a Struct or a mapping."""
     mime_type: str | None
     size: int | None
     """Bytes, where known; not for templates."""
@@ -56,3 +60,5 @@ class ResourceOptions(_Options, total=False):
     """Seconds a client may keep what it read; 0, the default, is not at all."""
     scope: CacheScope
     """Whether it may share that between its users: `private` by default."""
+    unchecked: Iterable[str] | None
+    """Variables of a template that are no paths: their values may hold anything, such as `..` and encoded slashes."""

@@ -26,17 +26,15 @@ from tybalt.server.annotations import Site, adopt, metadata_of, shown
 from tybalt.server.argument import Argument, Constant, json_inside
 from tybalt.server.custom_types import decode_strict
 from tybalt.server.docstring import Docstring, parse
-from tybalt.server.explain import Problem, explanation
+from tybalt.server.explain import LARGE, Problem, explanation
 from tybalt.server.json_values import Schema
+from tybalt.server.members import Place, decoded, failures
 from tybalt.server.pydantic_models import Unsupported, is_field
 from tybalt.server.schema import Schemas, encoded_default, written
 from tybalt.server.signature import MISSING, read_docstring, read_parameters
 from tybalt.server.survey import is_union
 
 Raw = bytes | msgspec.Raw
-
-LARGE = 64 * 1024
-"""Bytes of JSON up to which a failure is explained with what came, and unknown arguments are looked for."""
 
 
 class Parameters:
@@ -111,9 +109,18 @@ class Parameters:
                 for argument in self._arguments
                 if (value := values.get(argument.name, values.get(argument.python_name))) is not None
             }
-        except UnicodeEncodeError as error:
-            raise msgspec.ValidationError("Invalid arguments: half of a surrogate pair is no Unicode text") from error
+        except UnicodeEncodeError:
+            raise msgspec.ValidationError("Invalid arguments: half of a surrogate pair is no Unicode text") from None
         return self._made(*self._read(members, path="", lax=True))
+
+    def takes(self, name: str, text: str) -> bool:
+        """Whether `from_strings` converts `text` for the argument of this name on the wire."""
+        argument = self._arguments[self.wire_names.index(name)]
+        try:
+            argument.read_lax(msgspec.json.encode(text), self.schema["properties"][name], self.schema)
+        except UNREADABLE:
+            return False
+        return True
 
     def explain(self, raw: Raw, *, strict: bool) -> str:
         """Everything that is wrong with arguments that were refused, for the model that sent them.
@@ -127,7 +134,7 @@ class Parameters:
             if not problems:
                 self.decode(raw)
         except UNREADABLE as error:
-            problems = list(explain.failures(error, "$.arguments", _decoded(raw), {"type": "object"}, {}))
+            problems = list(explain.failures(error, "$.arguments", decoded(raw), {"type": "object"}, {}))
         return explanation(problems) if problems else "The arguments are valid."
 
     def arguments(self, struct: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -154,8 +161,9 @@ class Parameters:
                 try:
                     values[argument.field] = self._value(argument, raw, lax=lax)
                 except UNREADABLE as error:
-                    value = _decoded(argument.meant(raw, schema, self.schema) if lax else raw)
-                    problems.extend(explain.failures(error, path + argument.name, value, schema, self.schema))
+                    data = argument.meant(raw, schema, self.schema) if lax else bytes(raw)
+                    place = Place(path + argument.name, schema, self.schema, lax)
+                    problems.extend(failures(error, argument.kind, data, place))
             elif argument.required:
                 problems.append(explain.missing(path + argument.name, argument.name, schema, self.schema, strange))
         if strict:
@@ -219,7 +227,7 @@ def compile_parameters(
         argument, schema = _compiled(parameter, position, schemas, doc, f"{where}: parameter {parameter.name!r}")
         _check_name(argument, properties, reserved, where)
         arguments.append(argument)
-        properties[argument.name] = schema
+        properties[argument.name] = _written(schema, f"{where}: parameter {parameter.name!r}")
     return Parameters(
         arguments,
         struct=_struct(arguments, strict=strict),
@@ -230,6 +238,7 @@ def compile_parameters(
     )
 
 
+_USUAL_NAMES = ("context", "ctx")  # what an injected parameter is called everywhere, annotated or not
 _POSITIONS = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _MUTABLE = (list, dict, set, bytearray)
 _PLAIN_DEFAULTS = (bool, int, float, str, bytes, list, tuple, dict, set, frozenset)
@@ -245,6 +254,11 @@ def _injected(parameter: Parameter, inject: tuple[type, ...], where: str) -> typ
     arms = get_args(annotation) if is_union(annotation) else (annotation,)
     kinds = [get_origin(arm) or arm for arm in arms if arm is not NoneType]
     found = next((kind for kind in kinds if kind in inject), None)
+    if inject and annotation is MISSING and parameter.name in _USUAL_NAMES:
+        raise Site(f"{where}: parameter {parameter.name!r}").refuse(
+            f"it has no annotation. Annotate it as {inject[0].__name__} to have it filled in, "
+            "or with another type if it is an argument"
+        )
     if found is None:
         return None
     if len(kinds) > 1:
@@ -310,7 +324,7 @@ def _advertised(default: Any, argument: Argument, annotation: Any, site: Site) -
             raise site.refuse(
                 f"the default {default!r} is not valid for its annotation {shown(annotation)}: {error}. "
                 "Change one of the two"
-            ) from error
+            ) from None
         return msgspec.NODEFAULT
     return encoded
 
@@ -348,21 +362,15 @@ def _root(
         root["required"] = required
     if strict:
         root["additionalProperties"] = False
+    return _written(schemas.rooted(root), where)
+
+
+def _written(schema: Schema, where: str) -> Schema:
     try:
-        return written(schemas.rooted(root))
+        return written(schema)
     except Unsupported as error:
-        raise RegistrationError(f"{where}: an example or a note in its schema is not JSON: {error}") from error
+        raise RegistrationError(f"{where}: an example or a note in its schema is not JSON: {error}") from None
 
 
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _ABSENT = msgspec.Raw()
-
-
-def _decoded(raw: Raw) -> Any:
-    """What came, for an error text; `explain.UNKNOWN` when it cannot be decoded, or would not be worth it."""
-    if len(bytes(raw)) > LARGE:
-        return explain.UNKNOWN
-    try:
-        return msgspec.json.decode(raw)
-    except UNREADABLE:
-        return explain.UNKNOWN

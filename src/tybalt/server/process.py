@@ -10,6 +10,7 @@ import atexit
 import logging
 import os
 import signal
+import sys
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -28,6 +29,12 @@ def run_stdio(server: "Server", streams: StandardStreams | None = None) -> None:
 
     `streams` are the streams where they were put aside already.
     """
+    if os.isatty(0):
+        # A person started it, and would see nothing at all.
+        sys.stderr.write(
+            f"{server.name} speaks MCP over stdio and waits for a client to say something on standard input. "
+            "Ctrl-C ends it; `tybalt list FILE` shows what it offers.\n"
+        )
     asyncio.run(serve_stdio(server, streams))
 
 

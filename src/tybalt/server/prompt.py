@@ -32,7 +32,7 @@ class Prompt(Declaration[P, R], Generic[P, R]):
         self.parameters = compile_parameters(function, where=self.where, inject=(Context,))
         self.definition = PromptDefinition(
             name=self.name,
-            title=options.get("title"),
+            title=self.options.get("title"),
             description=self.description,
             arguments=_arguments(self.parameters) or None,
             icons=self.icons,

@@ -24,6 +24,10 @@ class Unsupported(Exception):
     """pydantic refuses an annotation; the text is its reason."""
 
 
+class Unknown(Unsupported):
+    """pydantic has no schema for a type; the text names it, and advice for authors of pydantic types is left out."""
+
+
 class Problem(msgspec.Struct, frozen=True):
     """One failure of a validation: where, what pydantic says, its error type, and the value found there."""
 
@@ -65,7 +69,7 @@ class Adapter:
         try:
             self._type_adapter: Any = pydantic.TypeAdapter(annotation)
         except (pydantic.PydanticUserError, pydantic_core.SchemaError, *_REFUSALS) as error:
-            raise Unsupported(_first_sentence(error)) from error
+            raise _refused(error) from error
 
     def validate(self, value: Any, *, strict: bool) -> Any:
         """The typed value for decoded JSON; pydantic's `ValidationError` (a `ValueError`) when it does not fit.
@@ -85,7 +89,7 @@ class Adapter:
                 mode=mode, ref_template="#/$defs/{model}", schema_generator=_schema_generator()
             )
         except (pydantic.PydanticUserError, *_REFUSALS) as error:
-            raise Unsupported(_first_sentence(error)) from error
+            raise _refused(error) from error
 
     def dump(self, value: Any) -> Any:
         """The value as JSON builtins, by alias, as the schema for output says; `ValueError` for another type."""
@@ -220,5 +224,12 @@ def _schema_generator() -> Any:
 _REFUSALS = (ImportError, NameError, TypeError, ValueError)  # an ImportError: `EmailStr` needs one more package
 
 
-def _first_sentence(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]
+_UNKNOWN = ("schema-for-unknown-type", "invalid-for-json-schema")
+
+
+def _refused(error: BaseException) -> Unsupported:
+    kind = Unknown if getattr(error, "code", None) in _UNKNOWN else Unsupported
+    first, *rest = (str(error).strip() or type(error).__name__).splitlines()
+    if first.endswith(":") and rest:  # "Error building "str" validator:", and what is wrong in the last line
+        return kind(rest[-1].strip())
+    return kind(first.partition(". ")[0])

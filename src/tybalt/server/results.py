@@ -34,7 +34,7 @@ from tybalt.server.media import Audio, File, Image, Media
 from tybalt.server.metadata import CONSTRAINTS
 from tybalt.server.pydantic_models import Unsupported
 from tybalt.server.schema import schema_of, written
-from tybalt.server.signature import MISSING, read_docstring, read_return
+from tybalt.server.signature import MISSING, awaited, read_docstring, read_return
 from tybalt.server.survey import is_union
 from tybalt.types.content import (
     AudioContent,
@@ -98,16 +98,12 @@ class ResultShape:
         self._adapter = adopted.adapter if isinstance(adopted, type) and issubclass(adopted, Adapted) else None
         self._check = conformity(adopted) if adopted is not None and self._adapter is None else None
 
-    def structured(self, value: Any) -> Any:
-        """The value as builtins for `structuredContent`.
+    def result(self, value: Any) -> CallToolResult:
+        """The result for whatever the tool returned.
 
         Raises `MisuseError` that names the tool for what JSON cannot say (an unknown type, NaN), and for what the
         return annotation does not allow, because clients hold the tool to its output schema.
         """
-        return self._said(value)[0]
-
-    def result(self, value: Any) -> CallToolResult:
-        """The result for whatever the tool returned; raises what `structured` raises."""
         if isinstance(value, CallToolResult):
             return value
         if isinstance(value, ToolResult):
@@ -124,17 +120,18 @@ class ResultShape:
         return CallToolResult(content=content, structured_content=structured)
 
     def _said(self, value: Any) -> tuple[Any, str]:
+        """The value as builtins for `structuredContent`, and as JSON text."""
         try:
             said = plain_and_text(value if self._adapter is None else self._adapter.dump(value))
         except Unencodable as error:
-            raise MisuseError(f"{self.where}: returned a value of type {_type_name(value)}: {error}") from error
+            raise MisuseError(f"{self.where}: returned a value of type {_type_name(value)}: {error}") from None
         except ValueError as error:
             raise self._unfit(value, error) from error
         if self._check is not None:
             try:
                 self._check(said[0])
             except (msgspec.ValidationError, RecursionError) as error:
-                raise self._unfit(value, error) from error
+                raise self._unfit(value, error) from None
         return said
 
     def _unfit(self, value: Any, error: Exception) -> MisuseError:
@@ -162,7 +159,7 @@ class ResultShape:
         try:
             return TextContent(text=_shown_text(*plain_and_text(value)))
         except Unencodable as error:
-            raise MisuseError(f"{self.where}: returned a value of type {_type_name(value)}: {error}") from error
+            raise MisuseError(f"{self.where}: returned a value of type {_type_name(value)}: {error}") from None
 
     def _in_full(self, value: ToolResult) -> CallToolResult:
         structured = UNSET if value.structured_content is UNSET else self._free(value.structured_content)
@@ -191,7 +188,7 @@ class ResultShape:
         try:
             return plain_and_text(value)[0]
         except Unencodable as error:
-            raise MisuseError(f"{self.where}: structured content of type {_type_name(value)}: {error}") from error
+            raise MisuseError(f"{self.where}: structured content of type {_type_name(value)}: {error}") from None
 
     def _collected(self, value: Any) -> list[Any]:
         members: list[Any] = list(islice(value, MAX_ITEMS + 1))
@@ -212,7 +209,7 @@ def compile_result(
     is_function = _is_function(fn_or_annotation)
     if output_schema is not UNSET:
         return _overridden(fn_or_annotation, is_function, where, output_schema)
-    annotation = _awaited(read_return(fn_or_annotation, where) if is_function else fn_or_annotation)
+    annotation = awaited(read_return(fn_or_annotation, where) if is_function else fn_or_annotation)
     # A bare `list` says nothing of what is in it, which may be content as well as data.
     kind = "any" if annotation is list else _kind(annotation)
     if kind != "json":
@@ -263,7 +260,7 @@ def _overridden(fn: Any, is_function: bool, where: str, schema: Any) -> ResultSh
     if schema is not None:
         schema = _written(schema, f"{where}: output_schema")
     try:
-        annotation = _awaited(read_return(fn, where) if is_function else fn)
+        annotation = awaited(read_return(fn, where) if is_function else fn)
     except RegistrationError:  # nothing depends on it
         annotation = MISSING
     kind = _kind(annotation)
@@ -274,18 +271,13 @@ def _written(schema: Schema, where: str) -> Schema:
     try:
         return written(schema)
     except Unsupported as error:
-        raise RegistrationError(f"{where} cannot be written as JSON: {error}") from error
+        raise RegistrationError(f"{where} cannot be written as JSON: {error}") from None
 
 
 def _is_function(thing: Any) -> bool:
     """Whether this is a handler rather than an annotation, which may be callable too."""
     is_annotation = isinstance(thing, type) or get_origin(thing) is not None or hasattr(thing, "__supertype__")
     return callable(thing) and not is_annotation and type(thing).__module__ != "typing"
-
-
-def _awaited(annotation: Any) -> Any:
-    """The type that is left after awaiting, for a plain function that returns a coroutine."""
-    return get_args(annotation)[-1] if get_origin(annotation) in (abc.Awaitable, abc.Coroutine) else annotation
 
 
 def _kind(annotation: Any) -> Kind:

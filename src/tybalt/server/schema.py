@@ -332,4 +332,6 @@ def _redirected(schema: Any, renamed: dict[str, str]) -> Any:
 
 
 def _one_line(error: BaseException) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return "half of a surrogate pair is no Unicode text"
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -69,7 +69,9 @@ class Server:
         scope: CacheScope = "public",
         grace: float = 5.0,
     ) -> None:
-        _check(name=name, page_size=page_size, on_duplicate=on_duplicate, ttl=ttl, grace=grace)
+        _check(name=name, page_size=page_size, on_duplicate=on_duplicate, ttl=ttl, grace=grace, scope=scope)
+        if lifespan is not None:
+            _callable(lifespan, "lifespan")
         self.implementation = Implementation(
             name=name,
             version=version,
@@ -123,26 +125,41 @@ class Server:
         """Offer a function as a prompt: `@server.prompt` or `@server.prompt(title=…, …)`. As `tool` otherwise."""
         return self._offer(declare_prompt, function, options)
 
-    def resource(self, uri: str, /, **options: Unpack[ResourceOptions]) -> Callable[[Callable[P, R]], Registered[P, R]]:
+    @overload
+    def resource(
+        self, uri: str, /, **options: Unpack[ResourceOptions]
+    ) -> Callable[[Callable[P, R]], Registered[P, R]]: ...
+    @overload
+    def resource(
+        self, *, uri: str, **options: Unpack[ResourceOptions]
+    ) -> Callable[[Callable[P, R]], Registered[P, R]]: ...
+    def resource(self, uri: Any = None, **options: Any) -> Any:
         """Offer a function as the resource `uri`, or as a template where the URI has variables.
 
         `@server.resource("users://{id}/profile")` gives each variable to the parameter of its name, converted to its
         type. Raises `RegistrationError` where variables and parameters do not fit.
         """
-        decorate = declare_resource(uri, **options)
-        return lambda function: self._register(bound(decorate(function)))
+        decorate: Any = declare_resource(uri, **options)
 
-    def completion(self, reference: Any, argument: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        def register(function: Callable[..., Any]) -> Registered[..., Any]:
+            return self._register(bound(decorate(function)))
+
+        return register
+
+    def completion(
+        self, reference: Any, argument: str, *, replace: bool = False
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Suggest values for one argument of a prompt, or one variable of a resource template.
 
         `reference` is a handle, a prompt's name, or a template's URI. The function takes what was typed so far, and
-        `arguments` if it wants those already filled in; it returns strings, best first.
+        `arguments` if it wants those already filled in; it returns strings, best first. Raises `RegistrationError` for
+        what is not there, and, unless `replace` is set, for an argument that has a completer.
         """
         declaration = getattr(reference, "declaration", reference)
         key: str = declaration.key if isinstance(declaration, Declaration) else str(declaration)
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
-            self.completions.add(key, argument, function)
+            self.completions.add(key, argument, function, replace=replace)
             self._renew()
             return function
 
@@ -166,12 +183,12 @@ class Server:
 
     def on_startup(self, hook: Hook) -> Self:
         """Run `hook`, plain or async, before the first connection is served. Returns the server."""
-        self._lifetime.startup.append(hook)
+        self._lifetime.startup.append(_callable(hook, "on_startup"))
         return self
 
     def on_shutdown(self, hook: Hook) -> Self:
         """Run `hook`, plain or async, after the last connection has ended; the last added runs first."""
-        self._lifetime.shutdown.append(hook)
+        self._lifetime.shutdown.append(_callable(hook, "on_shutdown"))
         return self
 
     def resource_updated(self, uri: str) -> None:
@@ -190,12 +207,20 @@ class Server:
     # -- running ----------------------------------------------------------------------------------------------------
 
     def run(self, transport: str = "stdio") -> None:
-        """Serve over stdio until the client closes the stream or the process is told to stop. Blocks."""
+        """Serve over stdio until the client closes the stream or the process is told to stop. Blocks.
+
+        Raises `MisuseError` inside of a running event loop, where `await server.serve(…)` does the same.
+        """
         if transport != "stdio":
             raise MisuseError(f"there is no transport {transport!r}; there is 'stdio', and `await server.serve(…)`")
-        from tybalt.server.process import run_stdio
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            from tybalt.server.process import run_stdio
 
-        run_stdio(self)
+            run_stdio(self)
+        else:
+            raise MisuseError("run() blocks, and a loop is running here: `await server.serve(await stdio_transport())`")
 
     async def serve(self, transport: "Transport", *, stop: asyncio.Event | None = None) -> None:
         """Serve one connection over any transport until its stream ends or `stop` is set; then close it.
@@ -313,12 +338,20 @@ def _revisions(eras: Iterable[str]) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def _check(*, name: str, page_size: int | None, on_duplicate: str, ttl: float, grace: float) -> None:
+def _callable(given: Any, option: str) -> Any:
+    if not callable(given):
+        raise RegistrationError(f"{option}: expected a function, got {given!r}")
+    return given
+
+
+def _check(*, name: str, page_size: int | None, on_duplicate: str, ttl: float, grace: float, scope: str) -> None:
     if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance] (Server(app) is a common slip)
         raise RegistrationError(f"Server(name): expected a name of at least one character, got {name!r}")
-    if page_size is not None and page_size < 1:
+    if page_size is not None and (type(page_size) is not int or page_size < 1):
         raise RegistrationError(f"page_size must be 1 or more, or None for one page, got {page_size}")
     if on_duplicate not in ("error", "warn", "replace", "ignore"):
         raise RegistrationError(f"on_duplicate must be 'error', 'warn', 'replace' or 'ignore', got {on_duplicate!r}")
-    if ttl < 0 or grace < 0:
+    if not 0 <= ttl < float("inf") or not 0 <= grace < float("inf"):
         raise RegistrationError(f"ttl and grace are seconds, 0 or more; got ttl={ttl}, grace={grace}")
+    if scope not in ("public", "private"):
+        raise RegistrationError(f"scope must be 'public' or 'private', got {scope!r}")

@@ -9,6 +9,7 @@ import functools
 import inspect
 import types
 import typing
+from collections import abc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -52,6 +53,39 @@ def read_docstring(fn: Callable[..., Any], where: str) -> str | None:
     return doc
 
 
+def is_awaited(fn: Callable[..., Any], where: str) -> bool:
+    """Whether what a call returns is awaited: a coroutine function somewhere below wrappers, or a return annotation.
+
+    Raises `RegistrationError` for a generator, which says at once that it has no result; also for one in a wrapper.
+    """
+    for layer in _layers(fn):
+        if inspect.iscoroutinefunction(layer):
+            return True
+        if inspect.isgeneratorfunction(layer) or inspect.isasyncgenfunction(layer):
+            raise RegistrationError(
+                f"{where}: a generator cannot be a handler. Collect what it yields and return a list"
+                + ("" if layer is fn else ", without `functools.wraps` where a wrapper does it")
+            )
+    try:
+        return is_awaitable(read_return(fn, where))
+    except RegistrationError:  # told where the return annotation matters
+        return False
+
+
+def is_awaitable(annotation: Any) -> bool:
+    """Whether an annotation is `Awaitable[...]`, `Coroutine[...]`, a future or another class to await."""
+    kind = typing.get_origin(annotation) or annotation
+    return isinstance(kind, type) and issubclass(kind, abc.Awaitable)
+
+
+def awaited(annotation: Any) -> Any:
+    """A return annotation after awaiting, for a plain function that returns a coroutine; `MISSING` if it is silent."""
+    if not is_awaitable(annotation):
+        return annotation
+    arguments = typing.get_args(annotation)
+    return arguments[-1] if arguments else MISSING
+
+
 def underlying(fn: Callable[..., Any], where: str) -> Any:
     """The function that holds annotations and docstring, below every partial, method and `functools.wraps`."""
     if isinstance(fn, type):
@@ -67,6 +101,23 @@ def underlying(fn: Callable[..., Any], where: str) -> Any:
         raise RegistrationError(f"{where}: {type(fn).__qualname__!r} object is not callable. Register a function.")
     found = _unwrapped(fn)
     return _unwrapped(type(found).__call__) if _is_callable_object(found) else found
+
+
+def _layers(fn: Any) -> Iterator[Any]:
+    """`fn`, and what it stands for: behind partials, methods, wrappers, and the `__call__` of an object."""
+    for _ in range(_DEPTH):
+        yield fn
+        call = type(fn).__call__
+        if isinstance(call, types.FunctionType):
+            yield from _layers(call)
+        if isinstance(fn, functools.partial):
+            fn = fn.func
+        elif isinstance(fn, staticmethod | types.MethodType):
+            fn = fn.__func__
+        elif "__wrapped__" in _dictionary(fn):
+            fn = fn.__wrapped__
+        else:
+            return
 
 
 _DEPTH = 64  # how many wrappers are followed; a `__wrapped__` that leads to itself ends here
@@ -99,9 +150,9 @@ def _signature(fn: Callable[..., Any], where: str) -> list[inspect.Parameter]:
     except (TypeError, ValueError) as error:
         raise RegistrationError(
             f"{where}: its signature cannot be read ({error}). Wrap it in a function of your own."
-        ) from error
+        ) from None
     except NameError as error:  # from 3.14 on, annotations are evaluated here
-        raise RegistrationError(f"{where}: {_unresolved(error)}") from error
+        raise RegistrationError(f"{where}: {_unresolved(error)}") from None
 
 
 def _bound_names(fn: Any) -> set[str]:
@@ -146,11 +197,12 @@ def _resolved(annotation: Any, function: Any, where: str, *, name: str = "parame
             include_extras=True,
         )
     except NameError as error:
-        raise RegistrationError(f"{where}: {_unresolved(error)}") from error
-    except Exception as error:
+        raise RegistrationError(f"{where}: {_unresolved(error)}") from None
+    except Exception as error:  # noqa: BLE001 (an annotation is an expression like any other)
         raise RegistrationError(
-            f"{where}: the annotation {annotation!r} cannot be evaluated ({type(error).__name__}: {error})."
-        ) from error
+            f"{where}: the annotation {annotation!r} cannot be evaluated ({type(error).__name__}: {error}). "
+            "Write a type."
+        ) from None
     return hints[name]
 
 

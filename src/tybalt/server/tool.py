@@ -5,7 +5,7 @@ for one revision, into a function from a request to its answer: one decoder, the
 does not finish at once is `session`'s business.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, Unpack
 
@@ -24,7 +24,7 @@ from tybalt.server.plain_calls import Run
 from tybalt.server.results import compile_result
 from tybalt.server.session import Session, guarded
 from tybalt.server.writer import Writer, compile_writer, join
-from tybalt.types.tools import CallToolRequest, ToolAnnotations
+from tybalt.types.tools import CallToolRequest
 from tybalt.types.tools import Tool as ToolDefinition
 
 P = ParamSpec("P")
@@ -56,7 +56,7 @@ class Tool(Declaration[P, R], Generic[P, R]):
             description=self.description,
             input_schema=self.parameters.schema,
             output_schema=self.shape.schema,
-            annotations=_as_annotations(options.get("annotations"), self.where),
+            annotations=self.options.get("annotations"),
             icons=self.icons,
             meta=self.advertised_meta,
         )
@@ -198,16 +198,3 @@ def _check_name(name: str, where: str) -> None:
         raise RegistrationError(
             f"{where}: {name!r} cannot be a tool name. Use 1 to {MAX_NAME} of A-Z, a-z, 0-9, '_', '-' and '.'"
         )
-
-
-def _as_annotations(annotations: ToolAnnotations | Mapping[str, Any] | None, where: str) -> ToolAnnotations | None:
-    """Tool annotations from a Struct, or from a mapping with the specification's camelCase or Python's names."""
-    if annotations is None or isinstance(annotations, ToolAnnotations):
-        return annotations
-    python_name = dict(zip(ToolAnnotations.__struct_encode_fields__, ToolAnnotations.__struct_fields__, strict=True))
-    try:
-        return ToolAnnotations(**{python_name.get(key, key): value for key, value in annotations.items()})
-    except TypeError as error:
-        raise RegistrationError(
-            f"{where}: annotations: {error}. They may hold {', '.join(ToolAnnotations.__struct_fields__)}"
-        ) from None

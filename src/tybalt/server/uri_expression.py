@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 
 from msgspec import Struct
 
-from tybalt.errors import MisuseError, RegistrationError
+from tybalt.errors import MisuseError, RegistrationError, cut
 
 MAX_TEMPLATE: Final = 8 * 1024
 """The longest template, in characters. Templates come from authors; this only bounds their mistakes."""
@@ -108,8 +108,7 @@ def parse(text: str) -> tuple[str | Expression, ...]:
 
 def refuse(text: str, position: int, problem: str, remedy: str) -> NoReturn:
     """Raise the `RegistrationError` every fault of a template ends in."""
-    shown = text if len(text) <= 200 else text[:200] + "…"
-    raise RegistrationError(f"URI template {shown!r}, position {position}: {problem}. {remedy}")
+    raise RegistrationError(f"URI template {cut(text, 200)!r}, position {position}: {problem}. {remedy}")
 
 
 def percent_encode(text: str, *, reserved: bool = False) -> str:

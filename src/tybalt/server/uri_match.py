@@ -35,14 +35,18 @@ Value = str | list[str] | dict[str, str]
 
 
 class Matcher:
-    """One template, compiled. Raises `RegistrationError` when its variables cannot be told apart in a URI."""
+    """One template, compiled. Raises `RegistrationError` when its variables cannot be told apart in a URI.
 
-    __slots__ = ("_order", "_prefix", "_suffix", "_tokens", "literals")
+    Two with the same `shape` match the same URIs: it is the template without the names that no URI shows.
+    """
+
+    __slots__ = ("_order", "_prefix", "_suffix", "_tokens", "literals", "shape")
 
     def __init__(self, text: str, parts: tuple[str | Expression, ...]) -> None:
         tokens = _tokens(text, parts)
         self._order = [name for token in tokens for name in token.names]
         self.literals: int = sum(len(token.text) for token in tokens if isinstance(token, _Text))
+        self.shape: tuple[object, ...] = tuple(token.shape for token in tokens)
         self._prefix, tokens = _without_text(tokens, 0)
         self._suffix, self._tokens = _without_text(tokens, -1)
 
@@ -107,6 +111,10 @@ class _Text(Struct, frozen=True):
 
     names: ClassVar[tuple[str, ...]] = ()
 
+    @property
+    def shape(self) -> object:
+        return self.text
+
     def advance(self, begins: int, reading: _Reading) -> int:
         for character in self.text:
             begins = (begins & reading.places(_table(character))) << 1
@@ -125,6 +133,10 @@ class _Value(Struct, frozen=True):
     names: tuple[str, ...]
     allowed: bytes
     separator: str
+
+    @property
+    def shape(self) -> object:
+        return self.allowed, self.separator
 
     def advance(self, begins: int, reading: _Reading) -> int:
         allowed = reading.places(self.allowed)
@@ -160,6 +172,10 @@ class _Pairs(Struct, frozen=True):
     exploded: frozenset[str]
     first: bytes
     inside: bytes
+
+    @property
+    def shape(self) -> object:
+        return self.operator.symbol, frozenset(self.names), self.exploded
 
     def advance(self, begins: int, reading: _Reading) -> int:
         inside = reading.places(self.inside)

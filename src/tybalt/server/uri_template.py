@@ -70,6 +70,13 @@ class UriTemplate:
         """
         return self._matcher.match(uri)
 
+    def is_twin_of(self, other: "UriTemplate") -> bool:
+        """Whether both match exactly the same URIs, whatever they call their variables: `u://{id}` and `u://{name}`.
+
+        It is no promise of the contrary: some templates that look different match the same URIs too.
+        """
+        return self._matcher.shape == other._matcher.shape
+
     def unsafe(self, values: Mapping[str, Value], *, exempt: Collection[str] = ()) -> str | None:
         """Why `values`, as `match` gave them, must not become part of a path; `None` when they may.
 

@@ -4,8 +4,9 @@ Everything here moves bytes and knows no method, no era and no handler; `protoco
 above. A custom transport needs nothing from this folder but the contract in `transport`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tybalt.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from tybalt.transports.memory import MemoryTransport as MemoryTransport
@@ -25,34 +26,14 @@ if TYPE_CHECKING:
     from tybalt.transports.transport import SendPermit as SendPermit
     from tybalt.transports.transport import Transport as Transport
 
-_HOME = {
-    "MemoryTransport": "memory",
-    "memory_pair": "memory",
-    "ProcessTransport": "process",
-    "spawn": "process",
-    "SocketServer": "sockets",
-    "connect_tcp": "sockets",
-    "connect_unix": "sockets",
-    "serve_tcp": "sockets",
-    "serve_unix": "sockets",
-    "StdioTransport": "stdio",
-    "stdio_transport": "stdio",
-    "StreamTransport": "stream",
-    "Oversized": "transport",
-    "PermitIssuer": "transport",
-    "SendPermit": "transport",
-    "Transport": "transport",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Late, so that a program that uses one transport does not pay the import of all.
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+__all__, __getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "tybalt.transports.memory": "MemoryTransport memory_pair",
+        "tybalt.transports.process": "ProcessTransport spawn",
+        "tybalt.transports.sockets": "SocketServer connect_tcp connect_unix serve_tcp serve_unix",
+        "tybalt.transports.stdio": "StdioTransport stdio_transport",
+        "tybalt.transports.stream": "StreamTransport",
+        "tybalt.transports.transport": "Oversized PermitIssuer SendPermit Transport",
+    },
+)

@@ -10,8 +10,9 @@ Below: `tybalt.errors` and msgspec. Above: everything else. Nothing here does I/
 
 # ruff: isort: skip_file
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tybalt.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from tybalt.types.adaptation import (
@@ -256,92 +257,84 @@ if TYPE_CHECKING:
     )
 
 _NAMES = {
-    "adaptation": "adapt encode_for",
-    "annotations": "Annotations Role",
-    "base": "Wire",
-    "cancellation": "CancelledNotification CancelledNotificationParams",
-    "capabilities": ("ClientCapabilities ElicitationCapability RootsCapability SamplingCapability ServerCapabilities"),
-    "completion": (
+    "tybalt.types.adaptation": "adapt encode_for",
+    "tybalt.types.annotations": "Annotations Role",
+    "tybalt.types.base": "Wire",
+    "tybalt.types.cancellation": "CancelledNotification CancelledNotificationParams",
+    "tybalt.types.capabilities": (
+        "ClientCapabilities ElicitationCapability RootsCapability SamplingCapability ServerCapabilities"
+    ),
+    "tybalt.types.completion": (
         "CompleteRequest CompleteRequestParams CompleteResult Completion CompletionArgument CompletionContext "
         "CompletionReference PromptReference ResourceTemplateReference"
     ),
-    "content": "AudioContent ContentBlock EmbeddedResource ImageContent ResourceLink TextContent",
-    "discover": "DiscoverRequest DiscoverResult",
-    "elicitation": (
+    "tybalt.types.content": "AudioContent ContentBlock EmbeddedResource ImageContent ResourceLink TextContent",
+    "tybalt.types.discover": "DiscoverRequest DiscoverResult",
+    "tybalt.types.elicitation": (
         "BooleanSchema ElicitRequest ElicitRequestFormParams ElicitRequestParams ElicitRequestURLParams "
         "ElicitResult ElicitationCompleteNotification ElicitationCompleteNotificationParams ElicitedValue "
         "EnumOption EnumSchema LegacyTitledEnumSchema NumberSchema PrimitiveSchemaDefinition StringSchema "
         "TitledEnumItems TitledMultiSelectEnumSchema TitledSingleSelectEnumSchema UntitledEnumItems "
         "UntitledMultiSelectEnumSchema UntitledSingleSelectEnumSchema"
     ),
-    "implementation": "Icon Implementation",
-    "initialize": (
+    "tybalt.types.implementation": "Icon Implementation",
+    "tybalt.types.initialize": (
         "InitializeRequest InitializeRequestParams InitializeResult InitializedNotification LegacyRequestParams "
         "PingRequest"
     ),
-    "input_required": "ANSWERS InputRequest InputRequests InputRequiredResult InputResponse InputResponses",
-    "jsonrpc": (
+    "tybalt.types.input_required": (
+        "ANSWERS InputRequest InputRequests InputRequiredResult InputResponse InputResponses"
+    ),
+    "tybalt.types.jsonrpc": (
         "CacheableResult Cursor EmptyResult Error InputResponseRequestParams JSONRPCErrorResponse "
         "JSONRPCResultResponse Notification NotificationParams PaginatedCacheableResult PaginatedRequestParams "
         "PaginatedResult Request RequestId RequestParams Result"
     ),
-    "logging": (
+    "tybalt.types.logging": (
         "LOGGING_LEVELS LoggingMessageNotification LoggingMessageNotificationParams SetLevelRequest "
         "SetLevelRequestParams"
     ),
-    "meta": (
+    "tybalt.types.meta": (
         "CLIENT_CAPABILITIES CLIENT_INFO LOG_LEVEL LegacyRequestMeta LoggingLevel NotificationMeta "
         "PROTOCOL_VERSION ProgressToken RELATED_TASK RequestMeta ResultMeta SERVER_INFO SUBSCRIPTION_ID "
         "decode_meta"
     ),
-    "output_schema": "is_wrapped",
-    "progress": "ProgressNotification ProgressNotificationParams",
-    "prompts": (
+    "tybalt.types.output_schema": "is_wrapped",
+    "tybalt.types.progress": "ProgressNotification ProgressNotificationParams",
+    "tybalt.types.prompts": (
         "GetPromptRequest GetPromptRequestParams GetPromptResult ListPromptsRequest ListPromptsResult Prompt "
         "PromptArgument PromptListChangedNotification PromptMessage"
     ),
-    "resources": (
+    "tybalt.types.resources": (
         "BlobResourceContents ListResourceTemplatesRequest ListResourceTemplatesResult ListResourcesRequest "
         "ListResourcesResult ReadResourceRequest ReadResourceRequestParams ReadResourceResult Resource "
         "ResourceContents ResourceListChangedNotification ResourceTemplate ResourceUpdatedNotification "
         "ResourceUpdatedNotificationParams SubscribeRequest SubscribeRequestParams TextResourceContents "
         "UnsubscribeRequest UnsubscribeRequestParams"
     ),
-    "revisions": (
+    "tybalt.types.revisions": (
         "LATEST_LEGACY LATEST_MODERN LEGACY METHODS MODERN REVISIONS allows_batches era_of exists methods_of "
         "span_of_block span_of_field span_of_method"
     ),
-    "roots": "ListRootsRequest ListRootsRequestParams ListRootsResult Root RootsListChangedNotification",
-    "sampling": (
+    "tybalt.types.roots": "ListRootsRequest ListRootsRequestParams ListRootsResult Root RootsListChangedNotification",
+    "tybalt.types.sampling": (
         "CreateMessageRequest CreateMessageRequestParams CreateMessageResult ModelHint ModelPreferences "
         "SamplingMessage SamplingMessageContentBlock ToolChoice ToolResultContent ToolUseContent"
     ),
-    "subscriptions": (
+    "tybalt.types.subscriptions": (
         "SubscriptionFilter SubscriptionsAcknowledgedNotification SubscriptionsAcknowledgedNotificationParams "
         "SubscriptionsListenRequest SubscriptionsListenRequestParams SubscriptionsListenResult"
     ),
-    "tasks": (
+    "tybalt.types.tasks": (
         "CancelTaskRequest CancelTaskResult CreateTaskResult GetTaskPayloadRequest GetTaskRequest GetTaskResult "
         "ListTasksRequest ListTasksRequestParams ListTasksResult RelatedTaskMetadata Task TaskMetadata "
         "TaskRequestParams TaskResult TaskStatus TaskStatusNotification TaskStatusNotificationParams"
     ),
-    "tools": (
+    "tybalt.types.tools": (
         "CallToolRequest CallToolRequestParams CallToolResult ListToolsRequest ListToolsResult Tool "
         "ToolAnnotations ToolExecution ToolListChangedNotification"
     ),
 }
 """Which names each module gives; the imports above say the same to type checkers, and a test compares them."""
 
-_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__all__, __getattr__, __dir__ = lazy_names(__name__, _NAMES)
