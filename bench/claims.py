@@ -22,8 +22,8 @@ async def measure(python: str, effort: Effort) -> Results:
         session = server.session(Sink())
         clock = percentiles(_nothing, None, effort.samples)
         parse = percentiles(session.connection.decode, MESSAGE, effort.samples)
-        whole = percentiles(session.feed, MESSAGE, effort.samples)
-        discover = percentiles(session.feed, simple("server/discover"), effort.samples)
+        whole = percentiles(session.receive, MESSAGE, effort.samples)
+        discover = percentiles(session.receive, simple("server/discover"), effort.samples)
         handshake = percentiles(_handshake, server, effort.samples // 10)
         best = await _best(session, server, effort)
         sizes = [_session_bytes(server, legacy=legacy) for legacy in (False, True)]
@@ -50,7 +50,7 @@ async def measure(python: str, effort: Effort) -> Results:
             what="calls per second",
             theirs="1 M+; 1.2 M, P99 2.1 µs (M1)",
             python=python,
-            ours=f"{1e6 / best['feed'] / 1e6:.2f} M",
+            ours=f"{1e6 / best['receive'] / 1e6:.2f} M",
             p99=_microseconds(whole[1]),
             how=f"bytes to bytes in process, one core; {reading}",
         ),
@@ -80,7 +80,7 @@ async def _best(session, server, effort: Effort) -> dict[str, float]:
         return find(judge(request).params.name)
 
     contenders = {
-        "feed": calls(session.feed, MESSAGE),
+        "receive": calls(session.receive, MESSAGE),
         "parse": calls(session.connection.decode, MESSAGE),
         "dispatch": calls(dispatch, session.connection.decode(MESSAGE)),
     }
@@ -89,7 +89,7 @@ async def _best(session, server, effort: Effort) -> dict[str, float]:
 
 def _handshake(server) -> None:
     session = server.session(Sink())
-    session.feed(INITIALIZE)
+    session.receive(INITIALIZE)
     session.close()
 
 
@@ -102,7 +102,7 @@ def _session_bytes(server, *, legacy: bool) -> float:
         session = server.session(sink)
         if legacy:
             initialize(session)
-        session.feed(call(legacy=legacy))
+        session.receive(call(legacy=legacy))
         sessions.append(session)
     used = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()

@@ -23,9 +23,11 @@ ANSWER = (
 """The template of the answer to `call()`: the id, and the sum twice."""
 
 
-def call(request_id: int = 7, tool: str = "add", *, legacy: bool = False) -> bytes:
+def call(request_id: int = 7, tool: str = "add", *, legacy: bool = False, progress_token: int | None = None) -> bytes:
     """`tools/call` with `{"a":5,"b":3}`, in the modern era unless `legacy`."""
     meta = b"" if legacy else b"," + META
+    if progress_token is not None:
+        meta = meta[:-1] + b',"progressToken":%d}' % progress_token
     text = b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"%s","arguments":{"a":5,"b":3}%s}}'
     return text % (request_id, tool.encode(), meta)
 

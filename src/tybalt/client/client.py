@@ -268,7 +268,14 @@ class Client:
         if self._lost is not None:
             raise ConnectionLost(str(self._lost)) from self._lost
         connection = self._connection
-        identifier, message = self._encoded(method, params, on_progress)
+        if on_progress is not None or self._log_level is not None:
+            params = self._with_meta(params, progress=on_progress is not None)
+        try:
+            identifier, message = connection.request(method, params)
+        except (TypeError, ValueError) as error:
+            raise _unsendable(method, error) from error
+        if on_progress is not None:
+            self._progress[identifier] = on_progress
         sending = None
         try:
             answer = self._link.send(message)
@@ -280,16 +287,22 @@ class Client:
         if answer is not None:
             event = connection.receive(answer)
             if type(event) is Answered:
-                self._progress.pop(identifier, None)
+                if on_progress is not None:
+                    del self._progress[identifier]
                 return event.result
             if not isinstance(event, Notified | Several):
                 self._forget(identifier)
                 raise _no_answer(event)
             self._handle(event)  # Not the answer yet: a subscription is acknowledged first.
+        return await self._answer(identifier, method, sending, self._timeout if timeout is None else timeout)
+
+    async def _answer(
+        self, identifier: int, method: str, sending: "asyncio.Task[None] | None", seconds: float | None
+    ) -> msgspec.Raw:
+        """Wait for the answer to a request that is sent, or is being sent."""
         future = self._waiting[identifier] = asyncio.get_running_loop().create_future()
         if sending is not None:
             sending.add_done_callback(partial(_pass_on, future))
-        seconds = self._timeout if timeout is None else timeout
         if seconds is not None:
             self._deadlines.add(identifier, future, seconds)
         try:
@@ -304,20 +317,6 @@ class Client:
         finally:
             self._deadlines.discard(identifier)
             self._forget(identifier)
-
-    def _encoded(
-        self, method: str, params: Mapping[str, Any] | None, on_progress: OnProgress | None
-    ) -> tuple[int, bytes]:
-        if on_progress is not None or self._log_level is not None:
-            params = self._with_meta(params, progress=on_progress is not None)
-        try:
-            identifier, message = self._connection.request(method, params)
-        except (TypeError, ValueError) as error:
-            text = f"{method}: the params cannot be sent, for they have no JSON form: {error}"
-            raise MisuseError(f"{text}. Options such as `timeout` and `on_progress` belong to `call_tool`") from error
-        if on_progress is not None:
-            self._progress[identifier] = on_progress
-        return identifier, message
 
     def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification; it is lost where the connection is. Raises `MisuseError` before there is one."""
@@ -534,6 +533,11 @@ def _spawn(command: Sequence[str]) -> Awaitable[Transport]:
     from tybalt.transports.process import spawn
 
     return spawn(command)
+
+
+def _unsendable(method: str, error: Exception) -> MisuseError:
+    text = f"{method}: the params cannot be sent, for they have no JSON form: {error}"
+    return MisuseError(f"{text}. Options such as `timeout` and `on_progress` belong to `call_tool`")
 
 
 def _no_answer(event: Any) -> Exception:

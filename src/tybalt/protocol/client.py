@@ -18,7 +18,7 @@ from tybalt.errors import McpError, cut
 from tybalt.protocol.answers import encode
 from tybalt.protocol.codec import UNREADABLE, identity, is_batch, read_batch
 from tybalt.protocol.frames import Oversized
-from tybalt.protocol.prescan import vet
+from tybalt.protocol.prescan import PRESCAN_FROM, vet
 from tybalt.types.adaptation import adapt
 from tybalt.types.capabilities import ClientCapabilities
 from tybalt.types.implementation import Implementation
@@ -145,7 +145,7 @@ class ClientConnection:
             self._next_id = identifier
             self.waiting.add(identifier)
             return identifier, message
-        fields = encode(dict(params))[1:-1] if params else b""
+        fields = encode(params if type(params) is dict else dict(params))[1:-1] if params else b""
         self._next_id = identifier
         self.waiting.add(identifier)
         head = self._heads.get(method) or self._head(method)
@@ -194,7 +194,8 @@ class ClientConnection:
         """
         if isinstance(message, Oversized):
             return self._refuse(message.id, f"the answer is too large: {message}")
-        if (refusal := vet(message)) is not None:
+        # What `vet` asks first, without the call: nearly every answer is short and ASCII.
+        if not (message.isascii() and len(message) <= PRESCAN_FROM) and (refusal := vet(message)) is not None:
             return self._refuse(identity(message), f"the answer cannot be accepted: {refusal}")
         try:
             answer = _decode_answer(message)
