@@ -10,6 +10,7 @@ what was said is well said.
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from functools import cache
@@ -30,6 +31,7 @@ LOG_LEVEL = "io.modelcontextprotocol/logLevel"
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 
 UNSUPPORTED_VERSION = -32022
+LEADING_ID = re.compile(r'\{"jsonrpc": "2\.0", "id": (\d+),')
 
 
 def complaints_about_server(recording: Recording) -> list[str]:
@@ -74,6 +76,8 @@ class Conversation:
         self.shook_hands = False
         # An id may be in use more than once: each of its requests is answered.
         self.asked: dict[int | str, list[tuple[str, Message]]] = {}
+        # What was no JSON, or too large to be read, may be refused under the id that stands in front of it.
+        self.unread: set[int] = set()
         self.cancelled: set[int | str] = set()
         self.progress: dict[int | str, float] = {}
         self.acknowledged: set[int | str] = set()
@@ -84,6 +88,8 @@ class Conversation:
         """Go through a recording; what is wrong with what the server said."""
         for line in recording.lines:
             if line.side == "client":
+                if (found := LEADING_ID.match(line.text)) is not None and not line.messages:
+                    self.unread.add(int(found[1]))
                 for message in line.messages if self.revision == "2025-03-26" or not line.is_batch else []:
                     self.ask(message)
             else:
@@ -143,6 +149,10 @@ class Conversation:
             yield from anonymous(self.revision, message)
             return
         if not self.asked.get(message["id"]):
+            if "error" in message and message["id"] in self.unread:
+                self.unread.discard(message["id"])
+                yield from invalid(self.revision, response_name(self.revision, message), message)
+                return
             yield f"an answer that nobody waits for: {message['id']!r}"
             return
         revision, request = self.asked[message["id"]].pop(0)
