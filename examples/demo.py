@@ -64,7 +64,8 @@ async def main() -> None:
     print(f"Starting {SERVER.name} as a subprocess over stdio, once for each era.")
     await talk("modern")
     await talk("legacy")
-    print("\nThat was a real MCP server and a real client. Next: README.md, or `.venv/bin/tybalt list examples/everything.py`.")
+    print("\nThat was a real MCP server and a real client.")
+    print("Next: README.md, or `.venv/bin/tybalt list examples/everything.py`.")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The file that the command line is given: a server that has everything."""
 
-from typing import Any
+import asyncio
+from typing import Any, Literal
 
 from tybalt import Context, McpError, Server, ToolError
 from tybalt.types.content import ImageContent, TextContent
@@ -50,6 +51,37 @@ async def count(context: Context) -> str:
     await context.report_progress(1)
     await context.report_progress(2, 2.5, "nearly")
     return "counted"
+
+
+@server.tool
+async def tell(context: Context) -> str:
+    await context.info("looking\nagain")
+    await context.debug({"shelf": 7}, logger="shelves")
+    await context.error("\x1b]0;title\x07", logger="\x9b1m")
+    return "told"
+
+
+@server.tool
+def paint() -> str:
+    return "\x1b[31mred\x9b0m\tor\r\nnot\rover"
+
+
+@server.tool
+def read(
+    text: str | None = "",
+    colour: Literal["red", "7"] = "red",
+    number: int | str = 0,
+    one: Literal["1", 2] = 2,
+    many: list[str] | str = "",
+    amount: float | str = 0,
+    switch: bool | Literal["on"] = False,
+) -> str:
+    return f"{text!r} {colour!r} {number!r} {one!r} {many!r} {amount!r} {switch!r}"
+
+
+@server.tool
+async def forever() -> None:
+    await asyncio.Event().wait()
 
 
 @server.tool

@@ -404,3 +404,54 @@ def test_the_error_a_handler_raises_is_the_error_of_the_answer() -> None:
 
     error = Driver(Server("x").add(refuse)).error("tools/call", {"name": "refuse"})
     assert error == {"code": -32602, "message": "not today", "data": {"when": "tomorrow"}}
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("options", "text"),
+        [
+            ({"scope": "secret"}, "scope must be 'public' or 'private'"),
+            ({"page_size": True}, "page_size must be 1 or more"),
+            ({"grace": float("nan")}, "ttl and grace are seconds"),
+            ({"ttl": float("inf")}, "ttl and grace are seconds"),
+            ({"lifespan": 5}, "lifespan: expected a function, got 5"),
+        ],
+    )
+    def test_options_that_mean_nothing(self, options: dict[str, Any], text: str) -> None:
+        with pytest.raises(RegistrationError, match=text):
+            Server("x", **options)
+
+    def test_hooks_that_cannot_be_called(self) -> None:
+        with pytest.raises(RegistrationError, match="on_startup: expected a function, got None"):
+            Server("x").on_startup(None)  # type: ignore[arg-type]
+        with pytest.raises(RegistrationError, match="on_shutdown: expected a function"):
+            Server("x").on_shutdown("later")  # type: ignore[arg-type]
+
+    async def test_a_lifespan_without_its_decorator_is_told_what_to_do(self) -> None:
+        async def lifespan(server: Server) -> AsyncGenerator[None]:
+            yield
+
+        with pytest.raises(MisuseError, match="Put @asynccontextmanager above it"):
+            async with Server("x", lifespan=lifespan).running():  # type: ignore[arg-type]
+                raise AssertionError("it never opened")
+
+    async def test_run_inside_a_loop_is_told_what_to_do(self) -> None:
+        with pytest.raises(MisuseError, match=r"a loop is running here: `await server\.serve"):
+            Server("x").run()
+
+    def test_a_kind_that_is_none(self) -> None:
+        with pytest.raises(MisuseError, match="there is no kind 'tools'; there are 'tool'"):
+            Server("x").handle("tools", "add")  # type: ignore[arg-type]
+
+    def test_a_duplicate_names_the_function(self) -> None:
+        server = Server("x")
+
+        @server.tool("add")
+        def first() -> int:
+            return 1
+
+        with pytest.raises(RegistrationError, match=r"tool 'add' \(function .*second\): a tool called 'add' is there"):
+
+            @server.tool("add")
+            def second() -> int:
+                return 2

@@ -1,60 +1,36 @@
-"""`FILE[:OBJECT]`: the server a command is about, loaded from a Python file."""
+"""`FILE[:OBJECT]`: the server a command is about, in a Python file or made by a function in it."""
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
+import inspect
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tybalt.errors import TybaltError
+from tybalt.cli.source import import_file
+from tybalt.cli.usage import UsageError, instead, listed
+
+if TYPE_CHECKING:
+    from tybalt.server.server import Server
 
 
-class TargetError(TybaltError):
-    """The file, or the server in it, is not there; the text says what to write instead."""
+def load_server(target: str) -> "Server":
+    """The `Server` that `FILE[:OBJECT]` names. Raises `UsageError`, and whatever the file itself raises.
 
-
-def load_server(target: str) -> Any:
-    """The `Server` that `FILE[:OBJECT]` names. Raises `TargetError`, and whatever the file itself raises.
-
-    Without `OBJECT` it is the file's only `Server`, or the one called `server`, `mcp` or `app`. The file's folder is
-    importable, as it is under `python FILE`; its `if __name__ == "__main__":` part does not run.
+    Without `OBJECT` it is the file's only `Server`, or the one called `server`, `mcp` or `app`. `OBJECT` may also be a
+    function without parameters that returns one. How the file is loaded: `source.import_file`.
     """
     path, separator, name = target.rpartition(":")
     if not separator or "\\" in name or "/" in name:
         path, name = target, ""
-    module = _import(Path(path))
+    module = import_file(path)
     return _named(module, name, path) if name else _only(module, path)
 
 
-def _import(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise TargetError(f"there is no file {path}; expected FILE or FILE:OBJECT, such as server.py:server")
-    sys.path.insert(0, str(path.parent.resolve()))
-    name = path.stem if path.stem not in sys.modules else f"{path.stem} (server)"  # A server.py may be called json.py.
-    spec = spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise TargetError(f"{path} is no Python file; its name must end in .py")
-    module = module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def _servers(module: ModuleType) -> dict[str, Any]:
+def _servers(module: ModuleType) -> dict[str, "Server"]:
     from tybalt.server.server import Server
 
     return {name: value for name, value in vars(module).items() if isinstance(value, Server)}
 
 
-def _named(module: ModuleType, name: str, path: str) -> Any:
-    servers = _servers(module)
-    if name not in servers:
-        found = ", ".join(sorted(servers)) or "none"
-        raise TargetError(f"{path} has no Server called {name!r}; it has: {found}")
-    return servers[name]
-
-
-def _only(module: ModuleType, path: str) -> Any:
+def _only(module: ModuleType, path: str) -> "Server":
     servers = _servers(module)
     for name in ("server", "mcp", "app"):
         if name in servers:
@@ -62,5 +38,55 @@ def _only(module: ModuleType, path: str) -> Any:
     if len({id(server) for server in servers.values()}) == 1:
         return next(iter(servers.values()))
     if not servers:
-        raise TargetError(f'{path} defines no Server; write `server = Server("name")` in it')
-    raise TargetError(f"{path} defines several servers ({', '.join(sorted(servers))}); say which, as in {path}:NAME")
+        how = f'write `server = Server("name")` at its top level, or name a function that returns one: {path}:FUNCTION'
+        raise UsageError(f"{path} defines no Server; {how}")
+    raise UsageError(f"{path} defines several servers ({listed(sorted(servers))}); say which, as in {path}:NAME")
+
+
+def _named(module: ModuleType, name: str, path: str) -> "Server":
+    servers = _servers(module)
+    if name in servers:
+        return servers[name]
+    if name in vars(module):
+        return _made(vars(module)[name], f"{path}:{name}")
+    if not servers:
+        how = f'write `{name} = Server("name")`, or a function `{name}` that returns one'
+        raise UsageError(f"{path} has no {name!r}, and no Server at all; {how}")
+    raise UsageError(f"{path} has no Server called {name!r}; {instead(name, sorted(servers))}")
+
+
+_WANTED = "expected a Server, or a plain function without parameters that returns one"
+
+
+def _made(maker: Any, what: str) -> "Server":
+    """What a function of the file returns, if that is a server."""
+    from tybalt.server.server import Server
+
+    if not _is_maker(maker):
+        raise UsageError(f"{what} is of the type {type(maker).__name__}; {_WANTED}")
+    if not _needs_nothing(maker):
+        raise UsageError(f"{what} takes arguments, and there are none to give; {_WANTED}")
+    made = maker()
+    if inspect.iscoroutine(made):
+        made.close()
+        raise UsageError(f"{what} is async; {_WANTED}")
+    if not isinstance(made, Server):
+        raise UsageError(f"{what} returned {'None' if made is None else f'a {type(made).__name__}'}; {_WANTED}")
+    return made
+
+
+def _is_maker(found: Any) -> bool:
+    """A function, or a kind of server. Not whatever can be called: a tool can, and would run."""
+    from tybalt.server.server import Server
+
+    return inspect.isroutine(found) or (isinstance(found, type) and issubclass(found, Server))
+
+
+def _needs_nothing(maker: Any) -> bool:
+    try:
+        inspect.signature(maker).bind()
+    except TypeError:
+        return False
+    except ValueError:
+        return True  # No signature to be had: calling it shows.
+    return True

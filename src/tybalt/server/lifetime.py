@@ -11,6 +11,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from inspect import isawaitable
 from typing import Any
 
+from tybalt.errors import MisuseError
+
 Hook = Callable[[], Awaitable[None] | None]
 Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
 
@@ -96,7 +98,13 @@ class Lifetime:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         if self._lifespan is not None:
-            self.value = await stack.enter_async_context(self._lifespan())
+            manager = self._lifespan()
+            if not hasattr(manager, "__aenter__"):
+                raise MisuseError(
+                    f"lifespan: expected a function that returns an async context manager, got one that returns "
+                    f"{manager!r}. Put @asynccontextmanager above it"
+                )
+            self.value = await stack.enter_async_context(manager)
         for hook in self.shutdown:
             stack.push_async_callback(_call, hook)
         for hook in self.startup:

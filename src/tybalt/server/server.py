@@ -213,14 +213,11 @@ class Server:
         """
         if transport != "stdio":
             raise MisuseError(f"there is no transport {transport!r}; there is 'stdio', and `await server.serve(…)`")
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            from tybalt.server.process import run_stdio
-
-            run_stdio(self)
-        else:
+        if asyncio._get_running_loop() is not None:
             raise MisuseError("run() blocks, and a loop is running here: `await server.serve(await stdio_transport())`")
+        from tybalt.server.process import run_stdio
+
+        run_stdio(self)
 
     async def serve(self, transport: "Transport", *, stop: asyncio.Event | None = None) -> None:
         """Serve one connection over any transport until its stream ends or `stop` is set; then close it.

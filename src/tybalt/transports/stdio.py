@@ -77,7 +77,10 @@ class StandardStreams:
 
     def __init__(self) -> None:
         if StandardStreams._taken:
-            raise MisuseError("the standard streams already carry a stdio transport; close it before opening another")
+            raise MisuseError(
+                "the standard streams already carry a stdio transport; close it before opening another. In a file that "
+                'is loaded by `tybalt run`, call run() only under `if __name__ == "__main__":`'
+            )
         _require_open(0, sys.__stdin__, "standard input", "nothing could ever be received")
         _require_open(1, sys.__stdout__, "standard output", "nothing could ever be sent")
         self._kept = [_copy(0), _copy(1)]
