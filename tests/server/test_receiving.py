@@ -73,7 +73,9 @@ def warmed(server: Server, revision: str, tool: str = "two", **arguments: Any) -
 
 def call(revision: str, name: str, arguments: Any = None, **more: Any) -> bytes:
     params = {"name": name, **({} if arguments is None else {"arguments": arguments}), **more}
-    return modern("tools/call", params) if revision == LATEST_MODERN else legacy("tools/call", params)
+    if revision == LATEST_MODERN:
+        return modern("tools/call", params, meta=params.pop("_meta", None))
+    return legacy("tools/call", params)
 
 
 names = st.sampled_from(["nothing", "one", "two", "three", "strict", "fails", "contextual", "unknown"])
@@ -156,7 +158,24 @@ class TestWarm:
             assert answer is not None and msgspec.json.decode(answer)["result"]["content"][0]["text"] == text
         assert len(decoded) == len(asked)
 
-    def test_a_wrong_guess_is_not_made_again_at_once(self, revision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_guess_that_is_never_right_is_made_ever_more_rarely(
+        self, revision: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        server = library()
+        decode = server.catalogue.plain_calls(revision)
+        assert decode is not None
+        decoded: list[bytes] = []
+        monkeypatch.setattr(
+            server.catalogue, "plain_calls", lambda _: lambda text: decoded.append(text) or decode(text)
+        )
+        session = opened(server, revision)
+        for number in range(2_000):
+            answer = session.receive(call(revision, "two", {"a": 1}, _meta={"progressToken": number}))
+            assert answer is not None and msgspec.json.decode(answer)["result"]["content"][0]["text"] == "3"
+        # For each attempt one to begin with, and one that is wrong: after 3, 6, 12, ... calls.
+        assert 2 * 8 <= len(decoded) <= 2 * 12
+
+    def test_one_wrong_guess_is_forgiven(self, revision: str, monkeypatch: pytest.MonkeyPatch) -> None:
         server = library()
         decode = server.catalogue.plain_calls(revision)
         assert decode is not None
@@ -169,7 +188,11 @@ class TestWarm:
         for _ in range(10):
             session.receive(call(revision, "contextual", {"a": 1}))
             session.receive(call(revision, "two", {"a": 1}))
-        assert len(decoded) == 1
+        assert len(decoded) == 20
+        session.receive(call(revision, "contextual", {"a": 1}))
+        session.receive(call(revision, "contextual", {"a": 1}))
+        session.receive(call(revision, "two", {"a": 1}))
+        assert len(decoded) == 22
 
     def test_another_meta_is_looked_at(self, revision: str) -> None:
         session = warmed(library(), revision)
