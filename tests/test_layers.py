@@ -173,7 +173,7 @@ def test_optional_packages_are_loaded_by_their_module_only():
 
 
 def test_the_core_loads_nothing_that_touches_the_world():
-    layers = ("tybalt.types", "tybalt.errors", "tybalt.outcomes", "tybalt.protocol")
+    layers = ("tybalt.types", "tybalt.errors", "tybalt.outcomes", "tybalt.protocol", "tybalt.reasons")
     core = [name for name in modules() if name.startswith(layers)]
     loaded = loaded_by(core)
     assert set(core) <= loaded

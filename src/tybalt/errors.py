@@ -25,7 +25,7 @@ Nothing in here does I/O or knows a transport. The same tree serves servers and 
 handler raises to answer with a protocol error, and what a client catches when its peer did.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 Era = Literal["modern", "legacy"]
 
@@ -206,6 +206,16 @@ class UnexpectedResult(TybaltError):
 
 class MisuseError(TybaltError, RuntimeError):
     """The program broke a rule of this API; the text says which, and what to do instead."""
+
+
+def only_error(error: BaseException) -> BaseException:
+    """The one error in an exception group of one, such as a task group makes of it; any other error itself."""
+    while isinstance(error, BaseExceptionGroup):
+        inner = cast("tuple[BaseException, ...]", error.exceptions)
+        if len(inner) != 1:
+            break
+        error = inner[0]
+    return cast("BaseException", error)
 
 
 def cut(text: str, limit: int = 100) -> str:

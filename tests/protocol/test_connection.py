@@ -33,6 +33,7 @@ from tybalt.outcomes import Cancelled, Err, Ok, Panicked
 from tybalt.protocol.actions import Batch, CancelRequest, Ignored, join_batch
 from tybalt.protocol.codec import MAX_BATCH
 from tybalt.protocol.frames import Oversized
+from tybalt.reasons import CancelKind, CancelReason
 from tybalt.types import legacy as legacy_types
 from tybalt.types.capabilities import ServerCapabilities
 from tybalt.types.elicitation import ElicitRequest, ElicitRequestFormParams, ElicitRequestURLParams
@@ -437,7 +438,16 @@ class TestResponses:
     def test_ok_is_unwrapped_and_cancelled_is_503(self) -> None:
         served, request = self.call()
         assert "result" in decoded(served.respond(request, Ok("hi")))
-        assert code(served.respond(request, Cancelled("shutting down"))) == 503
+        assert code(served.respond(request, Cancelled(CancelReason(CancelKind.SHUTDOWN)))) == 503
+
+    def test_a_limit_is_told_to_the_model_and_elsewhere_with_its_code(self) -> None:
+        served, request = self.call()
+        elsewhere = served.receive(modern("prompts/get", {"name": "x"}))
+        for kind in (CancelKind.TIMEOUT, CancelKind.DEADLINE, CancelKind.POLL_QUOTA, CancelKind.COST_QUOTA):
+            cancelled = Cancelled(CancelReason(kind, "30 s"))
+            result = decoded(served.respond(request, cancelled))["result"]
+            assert result["isError"] and f"{kind.value}: 30 s" in result["content"][0]["text"]
+            assert code(served.respond(elsewhere, cancelled)) == 408
 
     def test_resource_not_found_has_the_code_of_its_era(self) -> None:
         served = ready()

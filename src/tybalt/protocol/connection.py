@@ -60,6 +60,7 @@ from tybalt.protocol.prescan import vet
 from tybalt.protocol.profile import Profile
 from tybalt.protocol.responder import Responder
 from tybalt.protocol.subscriptions import MAX_URIS, ListName, Subscriptions, offers
+from tybalt.reasons import CancelKind, CancelReason
 from tybalt.types.cancellation import CancelledNotification
 from tybalt.types.capabilities import ClientCapabilities
 from tybalt.types.content import TextContent
@@ -79,6 +80,7 @@ Action = Any
 """`bytes`, a request Struct, `None`, `CancelRequest`, `Batch` or `Ignored`. Test `type(action) is bytes` first."""
 
 _HEEDED: Final = ("notifications/initialized", "notifications/cancelled")
+_LIMITS: Final = {CancelKind.TIMEOUT, CancelKind.DEADLINE, CancelKind.POLL_QUOTA, CancelKind.COST_QUOTA}
 _LARGE: Final = 64 * 1024
 """Bytes up to which a legacy request is read once more without the modern members it has in `_meta`."""
 
@@ -439,8 +441,8 @@ class ServerConnection:
         `str` answers `tools/call` with that text. An `McpError` becomes that error. For `tools/call`, a `ToolError`
         becomes a result with `isError` and its text, `InvalidArguments` too from 2025-11-25 on, and any other exception
         one with the text `masked`, which may name the place where you logged it. For other methods these are -32603. A
-        result that asks the client for what it did not declare becomes -32021. Use `accept` where the single use must
-        be checked.
+        result that asks the client for what it did not declare becomes -32021. What a limit has `Cancelled` is told as
+        `isError`, or as 408 elsewhere; any other cancel as 503. Use `accept` where the single use must be checked.
 
         Raises `MisuseError` for a value that is none of these, and what msgspec raises for one that has no JSON.
         """
@@ -450,7 +452,7 @@ class ServerConnection:
         elif isinstance(outcome, Err | Panicked):
             outcome = outcome.error
         elif isinstance(outcome, Cancelled):
-            outcome = McpError(f"the server stopped this request: {outcome.reason or 'no reason given'}", code=503)
+            outcome = _stopped(request, outcome.reason)
         if isinstance(outcome, BaseException):
             return self._respond_failure(request, outcome, answers, masked)
         if isinstance(request, CallToolRequest) and (outcome is None or isinstance(outcome, str)):
@@ -538,6 +540,14 @@ class ServerConnection:
         if modern is None:
             modern = self.revision is None and bool(self._profile.modern)
         return (self._modern if modern else self._legacy).error(request_id, error)
+
+
+def _stopped(request: Any, reason: CancelReason) -> McpError | ToolError:
+    """What a request is answered with that the server stopped by itself: by a limit, or because it has to."""
+    text = f"the server stopped this request: {reason}"
+    if reason.kind not in _LIMITS:
+        return McpError(text, code=503)
+    return ToolError(text) if isinstance(request, CallToolRequest) else McpError(text, code=408)
 
 
 def _ignore(_: Any) -> None:

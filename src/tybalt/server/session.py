@@ -13,9 +13,9 @@ from functools import partial
 from sys import version_info
 from time import monotonic
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from tybalt.errors import InvalidParams, McpError, MisuseError, ToolError, cut
+from tybalt.errors import InvalidParams, McpError, MisuseError, ToolError, cut, only_error
 from tybalt.outcomes import Cancelled
 from tybalt.protocol.actions import Batch, CancelRequest, Ignored
 from tybalt.protocol.answers import encode
@@ -23,6 +23,7 @@ from tybalt.protocol.codec import UNREADABLE
 from tybalt.protocol.connection import ServerConnection
 from tybalt.protocol.responder import Responder
 from tybalt.protocol.subscriptions import ListName
+from tybalt.reasons import CancelKind, CancelReason
 from tybalt.server.context import Context, Sent
 from tybalt.server.declaration import Declaration
 from tybalt.server.receiving import compile_receive
@@ -142,8 +143,10 @@ class Session:
         if isinstance(error, KeyboardInterrupt):
             raise error
         if isinstance(error, asyncio.CancelledError):
-            return self.connection.respond(request, Cancelled("its handler was stopped"))
-        error = _unwrapped(error)
+            return self.connection.respond(
+                request, Cancelled(CancelReason(CancelKind.PARENT_CANCELLED, "its handler was stopped"))
+            )
+        error = only_error(error)
         if isinstance(error, McpError | ToolError):
             try:
                 return self.connection.respond(request, error)
@@ -217,7 +220,9 @@ class Session:
 
     def _answer(self, request: Any, task: asyncio.Task[Any], write: Write, declaration: Declaration[..., Any]) -> bytes:
         if task.cancelled():
-            return self.connection.respond(request, Cancelled("it was stopped while it ran"))
+            return self.connection.respond(
+                request, Cancelled(CancelReason(CancelKind.SHUTDOWN, "it was stopped while it ran"))
+            )
         if (error := task.exception()) is not None:
             return self.failed(request, error, declaration)
         try:
@@ -433,15 +438,6 @@ async def unless(stop: asyncio.Event | None, doing: "asyncio.Future[Any]") -> bo
         for each in (doing, stopping):
             each.cancel()
         await asyncio.wait([doing, stopping])
-
-
-def _unwrapped(error: BaseException) -> BaseException:
-    """The one error in a group of one, such as a task group makes of a declared error."""
-    while (
-        isinstance(error, BaseExceptionGroup) and len(inner := cast("tuple[BaseException, ...]", error.exceptions)) == 1
-    ):
-        error = inner[0]
-    return cast("BaseException", error)
 
 
 def _note_ignored(action: Ignored) -> None:

@@ -1,0 +1,170 @@
+"""Several things at once: all of them, the first, the first that succeeds, as many as are needed. On asyncio.
+
+All of them really run concurrently, none outlives the call: what is not needed any more is cancelled and awaited,
+whether the call returns, fails, times out or is cancelled itself. Each takes a `timeout`, which raises `TimeoutError`.
+What is given is awaited exactly once, or closed where the call is refused.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from inspect import iscoroutine
+from typing import Any, TypeVar
+
+from tybalt.errors import MisuseError
+from tybalt.execution.durations import Duration, seconds
+from tybalt.outcomes import Cancelled, Ok, Outcome
+from tybalt.reasons import CancelKind, CancelReason
+
+T = TypeVar("T")
+
+
+async def join_all(*awaitables: Awaitable[T], timeout: Duration | None = None) -> list[T]:
+    """The results of all, in their order. The first failure cancels the others and is raised."""
+    return await _bounded(_join_all(awaitables), awaitables, timeout)
+
+
+async def join_outcomes(*awaitables: Awaitable[T], timeout: Duration | None = None) -> list[Outcome[T]]:
+    """What became of each, in their order; a failure stops nobody else. After `timeout` the rest is `Cancelled`."""
+    limit = None if timeout is None else _limit(timeout, awaitables)
+    tasks = [asyncio.ensure_future(each) for each in awaitables]
+    try:
+        if tasks:
+            await asyncio.wait(tasks, timeout=limit)
+        late = {task for task in tasks if not task.done()}
+    finally:
+        await _stop(tasks)
+    reason = CancelReason(CancelKind.TIMEOUT, f"not done within {limit:g} s" if limit is not None else "")
+    return [Cancelled(reason) if task in late else _outcome(task) for task in tasks]
+
+
+async def race(*awaitables: Awaitable[T], timeout: Duration | None = None) -> T:
+    """The result of whichever is done first, or its failure. Raises `MisuseError` where nobody runs."""
+    if not awaitables:
+        raise MisuseError("a race needs at least one to run")
+    return await _bounded(_race(awaitables), awaitables, timeout)
+
+
+async def first_ok(*awaitables: Awaitable[T], timeout: Duration | None = None) -> T:
+    """The result of whichever succeeds first. Where none does, an `ExceptionGroup` of all the failures.
+
+    Raises `MisuseError` where there is nothing to try.
+    """
+    if not awaitables:
+        raise MisuseError("first_ok needs at least one to try")
+    (result,) = await quorum(1, *awaitables, timeout=timeout)
+    return result
+
+
+async def quorum(needed: int, *awaitables: Awaitable[T], timeout: Duration | None = None) -> list[T]:
+    """The first `needed` results, in the order in which they came; the rest is cancelled.
+
+    Raises an `ExceptionGroup` of the failures as soon as `needed` cannot be reached any more. None needed is none
+    awaited. Raises `MisuseError` for more than there are, and for less than none.
+    """
+    if not 0 <= needed <= len(awaitables):
+        _close(awaitables)
+        raise MisuseError(f"a quorum of {needed} out of {len(awaitables)} cannot be")
+    if needed == 0:
+        _close(awaitables)
+        return []
+    return await _bounded(_quorum(needed, awaitables), awaitables, timeout)
+
+
+async def _join_all(awaitables: Sequence[Awaitable[T]]) -> list[T]:
+    tasks = [asyncio.ensure_future(each) for each in awaitables]
+    try:
+        if tasks:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in tasks:
+            if task.done() and (task.cancelled() or task.exception() is not None):
+                task.result()
+        return [task.result() for task in tasks]
+    finally:
+        await _stop(tasks)
+
+
+async def _race(awaitables: Sequence[Awaitable[T]]) -> T:
+    tasks = [asyncio.ensure_future(each) for each in awaitables]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return next(task for task in tasks if task in done).result()
+    finally:
+        await _stop(tasks)
+
+
+async def _quorum(needed: int, awaitables: Sequence[Awaitable[T]]) -> list[T]:
+    tasks = [asyncio.ensure_future(each) for each in awaitables]
+    results: list[T] = []
+    failures: list[BaseException] = []
+    waiting = set(tasks)
+    try:
+        while len(results) < needed:
+            if len(tasks) - len(failures) < needed:
+                raise BaseExceptionGroup(f"{needed} of {len(tasks)} were needed, {len(failures)} failed", failures)
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in (each for each in tasks if each in done):
+                failure = _failure(task)
+                if failure is None:
+                    results.append(task.result())
+                else:
+                    failures.append(failure)
+        return results[:needed]
+    finally:
+        await _stop(tasks)
+
+
+def _failure(task: "asyncio.Future[Any]") -> BaseException | None:
+    return asyncio.CancelledError("it was cancelled from elsewhere") if task.cancelled() else task.exception()
+
+
+def _outcome(task: "asyncio.Future[T]") -> Outcome[T]:
+    if task.cancelled():
+        return Cancelled(CancelReason(CancelKind.PARENT_CANCELLED))
+    failure = task.exception()
+    return Ok(task.result()) if failure is None else Outcome.of(failure)
+
+
+async def _bounded(running: Any, awaitables: Sequence[Awaitable[Any]], timeout: Duration | None) -> Any:
+    if timeout is None:
+        return await running
+    try:
+        limit = _limit(timeout, awaitables)
+    except MisuseError:
+        running.close()
+        raise
+    async with asyncio.timeout(limit):
+        return await running
+
+
+def _limit(timeout: Duration, awaitables: Sequence[Awaitable[Any]]) -> float:
+    try:
+        return seconds(timeout)
+    except MisuseError:
+        _close(awaitables)
+        raise
+
+
+def _close(awaitables: Sequence[Awaitable[Any]]) -> None:
+    """Coroutines that will not run say so nowhere; futures and tasks are their owners' business."""
+    for each in awaitables:
+        if iscoroutine(each):
+            each.close()
+
+
+async def _stop(tasks: "Sequence[asyncio.Future[Any]]") -> None:
+    """Cancel what still runs and wait until it is gone, even while being cancelled: nobody is left behind."""
+    running: list[asyncio.Future[Any]] = [task for task in tasks if not task.done()]
+    for task in running:
+        task.cancel()
+    cancelled: asyncio.CancelledError | None = None
+    while running:
+        try:
+            await asyncio.wait(running)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        running = [task for task in running if not task.done()]
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # Looked at, so that asyncio does not report it.
+    if cancelled is not None:
+        raise cancelled

@@ -1,0 +1,183 @@
+"""The token of one piece of work: whether it is to stop and why, what it may still use, and what is being protected.
+
+`checkpoint()` is a flag test where nothing happened. It is for the work itself, from any thread that runs in a copy of
+its context; `cancel` is for anybody, from any thread. A token stops nothing by force: whoever runs the work says with
+`on_cancel` what else is to happen, such as cancelling a task. Time is read from the `clock` the token was made with.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import inf
+from threading import Lock
+from typing import Final
+
+from tybalt.errors import MisuseError
+from tybalt.execution.budgets import UNLIMITED, Budget
+from tybalt.reasons import CancelKind, CancelReason, Interrupted
+
+MAX_MASKS: Final = 64
+"""How deep `masked` may be nested; more is a program that forgets to leave it."""
+
+_current: ContextVar["CancelToken | None"] = ContextVar("tybalt_cancel_token", default=None)
+
+
+class CancelToken:
+    """A request to stop, that can be given once or often, and the budget that gives it by itself.
+
+    `on_cancel(reason)` is called at the first cancel, or, where the work is masked then, when it is so no more; from
+    the thread of whoever cancels or unmasks.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_cost",
+        "_deadline",
+        "_lock",
+        "_masks",
+        "_polls",
+        "_quiet",
+        "_reason",
+        "_spare",
+        "on_cancel",
+    )
+
+    def __init__(self, budget: Budget = UNLIMITED, *, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._deadline = budget.deadline
+        self._cost = budget.cost
+        self._polls = budget.polls
+        self._reason: CancelReason | None = None
+        self._masks = 0
+        self._spare = 0
+        # One flag for all that could stop a checkpoint, so that passing one is one test.
+        self._quiet = budget.deadline == inf and budget.polls == inf
+        self._lock = Lock()
+        self.on_cancel: Callable[[CancelReason], object] | None = None
+
+    # -- for whoever stops it -----------------------------------------------------------------------------------------
+
+    def cancel(self, reason: CancelReason) -> None:
+        """Ask the work to stop; of several reasons the one that counts is kept. From any thread."""
+        with self._lock:
+            first = self._reason is None
+            self._note(reason)
+            deliver = first and self._masks == 0
+        if deliver and self.on_cancel is not None:
+            self.on_cancel(reason)
+
+    @property
+    def reason(self) -> CancelReason | None:
+        """Why the work is to stop, or `None`."""
+        return self._reason
+
+    @property
+    def budget(self) -> Budget:
+        """What may still be used."""
+        return Budget(self._deadline, self._cost, self._polls)
+
+    # -- for the work itself ------------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> None:
+        """Go on, or raise `Interrupted` where the work was cancelled or its budget is used up.
+
+        Counts as one poll. While masked it passes, but after a cancel only as often as cleaning up for such a reason
+        may take (`CancelKind.cleanup_checkpoints`).
+        """
+        if not self._quiet:
+            self._look()
+
+    def consume_cost(self, amount: float) -> bool:
+        """Spend some of the cost quota: whether it sufficed. Where it does not, nothing is spent."""
+        if not amount >= 0:
+            raise MisuseError(f"a cost is 0 or more, got {amount!r}")
+        with self._lock:
+            if amount > self._cost:
+                return False
+            self._cost -= amount
+            return True
+
+    @contextmanager
+    def masked(self) -> Generator[None]:
+        """Let no cancel through until the end of the block; nested blocks are one. Leave it soon.
+
+        What has come in between is told when the outermost block is left, and raised at the next checkpoint.
+        """
+        with self._lock:
+            if self._masks >= MAX_MASKS:
+                raise MisuseError(f"masked {self._masks} deep; at most {MAX_MASKS} blocks may be nested")
+            self._masks += 1
+            before = self._reason
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._masks -= 1
+                pending = self._reason if self._masks == 0 and before is None else None
+            if pending is not None and self.on_cancel is not None:
+                self.on_cancel(pending)
+
+    def _note(self, reason: CancelReason) -> None:
+        if self._reason is None:
+            self._reason = reason
+            self._spare = reason.kind.cleanup_checkpoints
+        else:
+            self._reason = self._reason.strengthened(reason)
+        self._quiet = False
+
+    def _look(self) -> None:
+        with self._lock:
+            if self._reason is None:
+                spent = self._spent()
+                if spent is None or self._masks:  # Masked, it is told at the first checkpoint that is not.
+                    return
+                self._note(spent)
+            elif self._masks and self._spare > 0:
+                self._spare -= 1
+                return
+            reason = self._reason
+        assert reason is not None
+        raise Interrupted(reason)
+
+    def _spent(self) -> CancelReason | None:
+        """Count one poll; the reason to stop where the budget has come to its end."""
+        now = self._clock() if self._deadline != inf else -inf
+        if now >= self._deadline:
+            return CancelReason(CancelKind.DEADLINE, "the time is up", at=now)
+        if self._polls <= 0:
+            return CancelReason(CancelKind.POLL_QUOTA, "no checkpoint may be passed any more", at=now)
+        self._polls -= 1
+        return None
+
+
+@contextmanager
+def governed(token: CancelToken) -> Generator[CancelToken]:
+    """Make `token` the one that `checkpoint` and `masked` mean inside of the block, and in copies of its context."""
+    before = _current.set(token)
+    try:
+        yield token
+    finally:
+        _current.reset(before)
+
+
+def current_token() -> CancelToken | None:
+    """The token of the work this code is part of, or `None`."""
+    return _current.get()
+
+
+def checkpoint() -> None:
+    """A place where this work may be stopped: raises `Interrupted` if it is to stop; outside of any, does nothing."""
+    token = _current.get()
+    if token is not None:
+        token.checkpoint()
+
+
+@contextmanager
+def masked() -> Generator[None]:
+    """A part of this work that must not be stopped halfway, see `CancelToken.masked`."""
+    token = _current.get()
+    if token is None:
+        yield
+        return
+    with token.masked():
+        yield
