@@ -208,7 +208,7 @@ async def _pieces(python: str, effort: Effort) -> list[Piece]:
         session.receive(MESSAGE)
         request = session.connection.decode(MESSAGE)
         arguments = request.params.arguments
-        plain = server.catalogue.plain_calls("2026-07-28")
+        plain = server.catalogue.plain_calls("2026-07-28", "add")
         assert plain is not None
         compiled = server.catalogue.calls("2026-07-28")["add"]
         parts = {

@@ -144,7 +144,8 @@ def test_reading(ask):
     (profile,) = result_of(ask("resources/read", "--uri", "users://7/profile"))["contents"]
     assert json.loads(profile["text"]) == {"id": 7, "name": "user 7"}
     nothing = ask("resources/read", "--uri", "config://nothing")
-    assert (nothing.result, nothing.error["message"], nothing.status) == (None, "Resource not found", 1)
+    told = nothing.error["message"]
+    assert (nothing.result, told, nothing.status) == (None, "Resource not found: config://nothing", 1)
 
 
 def test_prompts(ask):

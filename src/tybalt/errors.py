@@ -114,7 +114,7 @@ class ResourceNotFound(InvalidParams):
     """
 
     def __init__(self, uri: str) -> None:
-        super().__init__("Resource not found", data={"uri": uri})
+        super().__init__(f"Resource not found: {cut(uri)}", data={"uri": uri})
 
     def code_in(self, era: Era) -> int:
         """The code this error has on the wire in `era`."""

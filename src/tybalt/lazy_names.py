@@ -2,7 +2,7 @@
 
     __all__, __getattr__, __dir__ = lazy_names(__name__, {"tybalt.errors": "McpError ToolError"})
 
-The package lists the same names for type checkers under `TYPE_CHECKING`; tests/test_layers.py compares the two lists.
+The package lists the same names for type checkers under `TYPE_CHECKING`; tests/test_lazy_names.py compares the two.
 """
 
 import sys

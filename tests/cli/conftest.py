@@ -16,10 +16,11 @@ Write = Callable[[str, str], Path]
 
 @pytest.fixture(autouse=True)
 def modules_as_before(tmp_path: Path) -> Iterator[None]:
-    """A target makes its folder importable and stays in `sys.modules`; in a process of its own that is no matter."""
-    modules, path = set(sys.modules), list(sys.path)
+    """A target is the program: importable folder, `sys.modules`, `sys.argv`; in its own process that is no matter."""
+    modules, path, arguments = set(sys.modules), list(sys.path), sys.argv
     yield
     sys.path[:] = path
+    sys.argv = arguments
     for name in set(sys.modules) - modules:
         file = getattr(sys.modules[name], "__file__", None)
         if file is not None and {HERE, tmp_path} & set(Path(file).parents):

@@ -97,10 +97,62 @@ class TestUsage:
         status, out, err = printed(first, str(write("broken.py", "raise RuntimeError('no shelf')")), *more)
         assert (status, out) == (1, "") and err.endswith("RuntimeError: no shelf\n")
 
-    def test_an_exit_that_the_file_asks_for_is_given(self, write: Write) -> None:
-        with pytest.raises(SystemExit) as ended:
-            main(["list", str(write("leaving.py", "raise SystemExit(7)"))])
-        assert ended.value.code == 7
+    @pytest.mark.parametrize("command", [("run",), ("list",), ("list", "--json"), ("call", "add")])
+    @pytest.mark.parametrize(
+        ("source", "line", "what"),
+        [
+            ("import sys\nsys.exit()", 3, "()"),
+            ("raise SystemExit(7)", 2, "(7)"),
+            ("import sys\ndef leave():\n    sys.exit('no shelf')\nleave()", 4, "('no shelf')"),
+            ("server = Server('x')\nimport argparse\nargparse.ArgumentParser().exit(3)", 4, "(3)"),
+        ],
+    )
+    def test_a_file_that_ends_the_program_is_told_so(
+        self, command: tuple[str, ...], source: str, line: int, what: str, write: Write, printed: Printed
+    ) -> None:
+        path = str(write("leaving.py", source))
+        told = f"{path}:{line}: ended the program while it was loaded (sys.exit{what}); "
+        how = 'what only a program of its own should do belongs under `if __name__ == "__main__":`\n'
+        assert printed(command[0], path, *command[1:]) == (1, "", told + how)
+
+    def test_a_function_that_ends_the_program_is_told_so(self, write: Write, printed: Printed) -> None:
+        path = str(write("leaving.py", "def make():\n    raise SystemExit(7)"))
+        status, out, err = printed("list", f"{path}:make")
+        assert (status, out) == (1, "") and err.startswith(f"{path}:3: ended the program while it was loaded")
+
+    @pytest.mark.parametrize("command", [("list",), ("list", "--json"), ("call", "add"), ("run",)])
+    @pytest.mark.parametrize(
+        "serving",
+        [
+            "server.run()",
+            "import asyncio; from tybalt.transports import stdio_transport\nasync def serve():\n    "
+            "await server.serve(await stdio_transport())\nasyncio.run(serve())",
+        ],
+    )
+    def test_a_file_that_serves_while_it_is_loaded_is_refused(
+        self, command: tuple[str, ...], serving: str, write: Write
+    ) -> None:
+        path = write("serving.py", f"server = Server('x')\n{serving}\nprint('loaded')")
+        ping = b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n'
+        ended = as_a_process(command[0], str(path), *command[1:], given=ping)
+        assert (ended.returncode, ended.stdout) == (1, b"")
+        line = 3 if serving == "server.run()" else 5
+        told = ended.stderr.decode()
+        assert told.startswith(f"{path}:{line}: the standard streams already carry a stdio transport")
+        assert told.endswith('call run() only under `if __name__ == "__main__":`\n') and told.count("\n") == 1
+
+    @pytest.mark.parametrize("command", [("run",), ("list",), ("call", "show")])
+    def test_the_file_sees_no_arguments_of_ours(self, command: tuple[str, ...], write: Write) -> None:
+        source = "import sys\nprint(sys.argv)\nserver = Server('x')\n@server.tool\ndef show(): print(sys.argv)"
+        path = write("curious.py", source)
+        ended = as_a_process(command[0], str(path), *command[1:])
+        seen = [repr([str(path)])] * (2 if command[0] == "call" else 1)
+        assert (ended.returncode, ended.stderr.decode().splitlines()) == (0, seen)
+
+    def test_a_tool_reads_the_input_of_its_call(self, write: Write) -> None:
+        source = "import sys\nserver = Server('x')\n@server.tool\ndef ask() -> str: return sys.stdin.readline()"
+        ended = as_a_process("call", str(write("asking.py", source)), "ask", given=b"seven")
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"seven\n", b"")
 
 
 class TestAsAProcess:

@@ -234,11 +234,20 @@ class TestTransport:
                 "the server sent too much at once: a message is longer than 10 bytes",
                 2,
             ),
-            (Source([b"a", Oversized(11, 10, 7), b"b"], []), "the server closed the connection", 3),
+            (
+                Source([b"a", Oversized(11, 10, b'{"jsonrpc":"2.0","id":7,"result":{'), b"b"], []),
+                "the server closed the connection",
+                3,
+            ),
             (Source([b"a"], OSError("unplugged")), "reading from the server failed: unplugged", 1),
             (Source(ValueError()), "reading from the server failed: ValueError", 0),
             (Process(3), "the server's process ended with status 3; what it wrote to stderr may say why", 0),
-            (Process(0), "the server's process ended with status 0; what it wrote to stderr may say why", 0),
+            (
+                Process(0),
+                "the server's process ended with status 0; what it wrote to stderr may say why, "
+                "or its file does not end in server.run()",
+                0,
+            ),
         ],
         ids=["end", "messages", "oversized", "oversized but known", "error", "empty error", "status 3", "status 0"],
     )

@@ -185,6 +185,15 @@ class TestQuorum:
         assert await task == ["d", "b"]
         assert sorted(stage.stopped) == ["a", "c"]
 
+    async def test_the_order_holds_for_those_that_come_in_one_turn_of_the_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        first, second, third = (loop.create_future() for _ in range(3))
+        task = await started(quorum(3, first, second, third))
+        third.set_result("c")
+        first.set_result("a")
+        second.set_result("b")
+        assert await task == ["c", "a", "b"]
+
     async def test_it_fails_as_soon_as_it_cannot_be_reached(self) -> None:
         stage = Stage()
         no = ToolError("no")

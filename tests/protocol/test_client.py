@@ -95,11 +95,10 @@ class TestAnswers:
             b'{"jsonrpc":"2.0","id":1,"error":{"code":"x","message":"y"}}',
             b'{"jsonrpc":"2.0","id":1,"error":{"code":1.5}}',
             b'{"jsonrpc":"2.0","id":1}',
-            b'{"jsonrpc":"2.0","id":1,"method":5}',
             b'{"jsonrpc":"2.0","id":1,"result":{"a":"' + b"x" * 2_000 + b'","b":[' + b"{}," * 100_000 + b"{}]}}",
             b'{"jsonrpc":"2.0","id":1,"result":' + b"[" * 300 + b"]" * 300 + b" " * 1_024 + b"}",
         ],
-        ids=["no object", "code is text", "code is no integer", "neither", "method", "too many containers", "too deep"],
+        ids=["no object", "code is text", "code is no integer", "neither", "too many containers", "too deep"],
     )
     def test_what_cannot_be_read_fails_who_waits_for_it(self, text: bytes) -> None:
         made = waiting()
@@ -119,6 +118,23 @@ class TestAnswers:
         (oversized,) = frames.feed(text[:150]) + frames.feed(text[150:])
         failed = made.receive(oversized)
         assert isinstance(failed, Spoiled) and failed.id in (1, "one") and "200 bytes" in failed.reason
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            b'{"jsonrpc":"2.0","id":1,"method":5}',
+            b'{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{"a":"\xff"}}',
+            b'{"jsonrpc":"2.0","id":1,"method":"x","params":' + b"[" * 2_000 + b"]" * 2_000 + b"}",
+            b'{"jsonrpc":"2.0","method":"x","id":1,"params":[' + b"{}," * 100_001 + b"{}]}",
+        ],
+        ids=["no text", "no UTF-8", "too deep", "too many containers"],
+    )
+    def test_a_servers_own_request_fails_none_of_ours(self, text: bytes) -> None:
+        """Legacy servers number their requests from small integers, too."""
+        made = waiting("2025-11-25")
+        assert isinstance(made.receive(text), Unreadable) and made.waiting == {1}
+        (oversized,) = NewlineFrames(limit=30).feed(text[:200] + b"\n")
+        assert isinstance(made.receive(oversized), Unreadable) and made.waiting == {1}
 
     def test_a_line_that_is_too_large_and_nameless_fails_nobody(self) -> None:
         made = waiting()

@@ -93,14 +93,19 @@ def test_nothing_is_left_at_the_end_of_a_finished_stream(tail: bytes) -> None:
 def test_a_line_beyond_the_limit_is_reported_at_once_and_the_next_is_read_as_usual() -> None:
     frames = NewlineFrames(limit=4)
     assert frames.feed(b"1234\n123") == [b"1234"]
-    assert frames.feed(b"45") == [Oversized(5, 4)]
+    assert frames.feed(b"45") == [Oversized(5, 4, b"12345")]
     assert frames.feed(b"6789" * 100) == []
     assert frames.feed(b"0\n12\n") == [b"12"]
 
 
 def test_long_lines_within_one_chunk_keep_their_places() -> None:
     frames = NewlineFrames(limit=4)
-    assert frames.feed(b"1\n12345\n2\n" + b"x" * 9) == [b"1", Oversized(5, 4), b"2", Oversized(9, 4)]
+    assert frames.feed(b"1\n12345\n2\n" + b"x" * 9) == [
+        b"1",
+        Oversized(5, 4, b"12345"),
+        b"2",
+        Oversized(9, 4, b"x" * 9),
+    ]
     assert frames.eof() == []
 
 

@@ -13,7 +13,6 @@ from typing_extensions import TypeAliasType
 
 from tybalt.errors import RegistrationError
 from tybalt.server.annotations import Site, adopt, shown
-from tybalt.server.conformity import conformity
 from tybalt.server.custom_types import decode_lax, decode_strict, describe_custom, encode_custom
 from tybalt.server.metadata import Metadata, for_pydantic, read_metadata, reader_of
 from tybalt.server.schema import schema_of
@@ -179,16 +178,3 @@ def test_custom_types_answer_msgspec() -> None:
     assert (type(number), number) == (float, 1.5)
     with pytest.raises(TypeError, match=r"a value of type builtins\.object has no JSON form"):
         encode_custom(object())
-
-
-def test_what_a_check_cannot_tell_it_does_not_try() -> None:
-    assert conformity(Any) is None
-    assert conformity(dict[str, Any] | Any) is None
-    assert conformity(Literal[b"a"]) is None
-    assert conformity(dict[str, int] | Linked) is None
-    assert conformity(Literal["a"] | bytes | Any) is None
-    assert conformity(dict[tuple[int, ...], int] | dict[str, int]) is None
-    check = conformity(list[int])
-    assert check is not None
-    with pytest.raises(msgspec.ValidationError):
-        check(["a"])

@@ -288,6 +288,10 @@ class TestRefused:
         with pytest.raises(RegistrationError, match=r"has no argument 'zzz'\. It has color, shade"):
             server.completion("paint", "zzz")(lambda_of_value)
 
+    def test_the_bare_decorator_says_how_it_is_written(self, server: Server) -> None:
+        with pytest.raises(RegistrationError, match=r"expected a prompt's name.*Write @server\.completion\("):
+            server.completion(lambda_of_value)
+
     def test_a_completer_of_another_shape(self, server: Server) -> None:
         def three(value: str, arguments: dict[str, str], more: str) -> list[str]:
             return []

@@ -37,6 +37,15 @@ class TestAlone:
         assert tool("plus")(add).name == "plus"
         assert tool(None)(add).name == "add"
 
+    def test_called_with_two_names(self) -> None:
+        with pytest.raises(RegistrationError, match=r"tool 'plus': it is called name='add' as well"):
+            tool("plus", name="add")
+        with pytest.raises(RegistrationError, match=r"prompt 'plus': it is called name='plus' as well"):
+            prompt("plus", name="plus")
+        with pytest.raises(RegistrationError, match="Keep one of the two names"):
+            Server("x").tool("plus", name="add")
+        assert tool("plus", name=None)(add).name == "plus"  # pyright: ignore[reportArgumentType]
+
     def test_called_with_options(self) -> None:
         declared = tool(title="Addition", tags={"b", "a"}, version="2")(add)
         assert declared.definition.title == "Addition"

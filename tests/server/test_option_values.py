@@ -83,6 +83,10 @@ def test_a_tool_s_option_that_cannot_be(options: dict[str, Any], expected: str, 
         ({"mime_type": "json"}, "mime_type: expected a media type such as 'text/plain', got 'json'; "),
         ({"mime_type": "text/"}, "mime_type: expected a media type"),
         ({"mime_type": "text/pl ain"}, "mime_type: expected a media type"),
+        ({"mime_type": "text/plain\n"}, "mime_type: expected a media type"),
+        ({"mime_type": "text/plain; charset=utf-8\n"}, "mime_type: expected a media type"),
+        ({"mime_type": "text/a/b"}, "mime_type: expected a media type"),
+        ({"mime_type": "téxt/plain"}, "mime_type: expected a media type"),
         ({"size": "x"}, "size: expected a whole number of bytes, 0 or more, got 'x'; "),
         ({"size": 1.5}, "size: expected a whole number of bytes"),
         ({"size": -1}, "size: expected a whole number of bytes"),
@@ -187,3 +191,14 @@ def test_what_is_refused_leaves_the_lists_as_they_were(revision: str) -> None:
     with pytest.raises(RegistrationError):
         server.tool(words, meta={"a": object()})
     assert [each["name"] for each in Driver(server, revision).result("tools/list")["tools"]] == ["add"]
+
+
+def test_media_types_that_may_be() -> None:
+    for mime_type in ("text/plain", "image/svg+xml", "text/plain;charset=utf-8", 'text/x; a="b/c"; d=e', "a.b/c-d_e"):
+        assert resource("data://x", mime_type=mime_type)(words).definition.mime_type == mime_type
+
+
+def test_an_output_schema_that_json_cannot_say_is_refused() -> None:
+    for number in (float("nan"), float("inf")):
+        with pytest.raises(RegistrationError, match=r"tool 'add' .*: output_schema .*: it holds a NaN or an infinity"):
+            tool(add, output_schema={"type": "object", "properties": {"a": {"maximum": number}}})

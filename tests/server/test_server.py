@@ -1,8 +1,11 @@
 """`Server`: how it is made, what it says of itself, the eras it serves, its lifespan."""
 
 import asyncio
+import inspect
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from tests.protocol.conversations import decoded, initialize, legacy, modern
 from tests.server.driving import LEGACY, NEWEST, REVISIONS, Driver, Output
 from tybalt import Client, Context, Icon, InvalidParams, MisuseError, RegistrationError, Server, prompt, resource, tool
+from tybalt.server.lifetime import Lifetime
 from tybalt.transports import memory_pair
 
 
@@ -89,8 +93,8 @@ class TestMaking:
             ({"name": add}, "expected a name"),
             ({"page_size": 0}, "page_size must be 1 or more"),
             ({"on_duplicate": "shout"}, "'error', 'warn', 'replace' or 'ignore', got 'shout'"),
-            ({"ttl": -1}, "ttl and grace are seconds"),
-            ({"grace": -0.5}, "grace=-0.5"),
+            ({"ttl": -1}, "is a number of seconds, 0 or more"),
+            ({"grace": -0.5}, "got -0.5"),
             ({"eras": ["future"]}, "'future' is neither 'modern' nor 'legacy'"),
         ],
     )
@@ -395,7 +399,7 @@ def test_what_is_not_there(revision: str, method: str, params: Any, modern_code:
 
 def test_a_resource_that_is_not_there_is_named() -> None:
     error = Driver(Server("x").add(data)).error("resources/read", {"uri": "data://nothing"})
-    assert error == {"code": -32602, "message": "Resource not found", "data": {"uri": "data://nothing"}}
+    assert error == {"code": -32602, "message": "Resource not found: data://nothing", "data": {"uri": "data://nothing"}}
 
 
 def test_the_error_a_handler_raises_is_the_error_of_the_answer() -> None:
@@ -406,15 +410,31 @@ def test_the_error_a_handler_raises_is_the_error_of_the_answer() -> None:
     assert error == {"code": -32602, "message": "not today", "data": {"when": "tomorrow"}}
 
 
+def one_tool() -> int:
+    return 1
+
+
 class TestMistakes:
     @pytest.mark.parametrize(
         ("options", "text"),
         [
             ({"scope": "secret"}, "scope must be 'public' or 'private'"),
             ({"page_size": True}, "page_size must be 1 or more"),
-            ({"grace": float("nan")}, "ttl and grace are seconds"),
-            ({"ttl": float("inf")}, "ttl and grace are seconds"),
+            ({"grace": float("nan")}, "is a number of seconds, 0 or more"),
+            ({"ttl": float("inf")}, "is a number of seconds, 0 or more"),
             ({"lifespan": 5}, "lifespan: expected a function, got 5"),
+            ({"version": 1.0}, "Expected `str`, got `float` - at `version`"),
+            ({"version": None}, "Expected `str`, got `null` - at `version`"),
+            ({"title": 5}, "Expected `str | null`, got `int` - at `title`"),
+            ({"instructions": "\ud800"}, "surrogates not allowed"),
+            ({"instructions": object()}, "Encoding objects of type object is unsupported"),
+            ({"icons": ["x"]}, "Expected `object`, got `str`"),
+            ({"icons": "ab"}, "icons: expected a list"),
+            ({"tools": one_tool}, "tools: expected a list"),
+            ({"eras": iter(())}, "eras: expected at least one"),
+            ({"eras": 3}, "eras: expected a list, got 3"),
+            ({"grace": "3"}, "grace is a number of seconds"),
+            ({"strict": "no"}, "strict must be True or False"),
         ],
     )
     def test_options_that_mean_nothing(self, options: dict[str, Any], text: str) -> None:
@@ -434,6 +454,60 @@ class TestMistakes:
         with pytest.raises(MisuseError, match="Put @asynccontextmanager above it"):
             async with Server("x", lifespan=lifespan).running():  # type: ignore[arg-type]
                 raise AssertionError("it never opened")
+
+    async def test_a_lifespan_that_does_not_take_the_server_is_named_with_its_place(self) -> None:
+        @asynccontextmanager
+        async def nothing() -> AsyncGenerator[None]:
+            yield
+
+        async def undecorated() -> AsyncGenerator[None]:
+            yield
+
+        @asynccontextmanager
+        async def two(server: Server, more: int) -> AsyncGenerator[None]:
+            yield
+
+        class Callable:
+            def __call__(self) -> None: ...
+
+        refused = "; a lifespan takes the server: `async def lifespan(server)`, with @asynccontextmanager above it"
+        for lifespan, name, line, why in (
+            (nothing, "nothing", 0, "too many positional arguments"),
+            (partial(nothing), "nothing", 0, "too many positional arguments"),
+            (undecorated, "undecorated", 4, "too many positional arguments"),
+            (two, "two", 7, "missing a required argument: 'more'"),
+            (Callable(), "Callable", 12, "too many positional arguments"),
+        ):
+            with pytest.raises(MisuseError) as refusal:
+                async with Lifetime(lifespan, "the server").held():  # type: ignore[arg-type]
+                    raise AssertionError("it never opened")
+            place = rf"\({re.escape(__file__)}:{inspect.unwrap(nothing).__code__.co_firstlineno + line}\)"
+            told = rf"lifespan tests\.server\.test_server\..*\.{name} {place}: {why}{re.escape(refused)}"
+            assert re.fullmatch(told, str(refusal.value)), str(refusal.value)
+
+    @pytest.mark.parametrize("when", ["startup", "shutdown"])
+    async def test_a_hook_that_takes_something_is_named_before_anything_is_opened(self, when: str) -> None:
+        @asynccontextmanager
+        async def lifespan(_: Any) -> AsyncGenerator[None]:
+            raise AssertionError("it is not opened")
+            yield
+
+        def up(x: int) -> None: ...
+
+        lifetime = Lifetime(lifespan, "the server")
+        getattr(lifetime, when).append(up)
+        with pytest.raises(MisuseError) as refusal:
+            async with lifetime.held():
+                raise AssertionError("it never opened")
+        place = f"{__file__}:{up.__code__.co_firstlineno}"
+        told = f"hook {__name__}.{up.__qualname__} ({place}): missing a required argument: 'x'"
+        assert str(refusal.value) == f"{told}; a hook takes no argument"
+
+    async def test_a_hook_without_a_signature_is_called(self) -> None:
+        lifetime = Lifetime(None)
+        lifetime.startup.append(dict)  # type: ignore[arg-type]
+        async with lifetime.held():
+            pass
 
     async def test_run_inside_a_loop_is_told_what_to_do(self) -> None:
         with pytest.raises(MisuseError, match=r"a loop is running here: `await server\.serve"):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.protocol.conversations import modern
 from tybalt import Server
-from tybalt.errors import TransportClosed
+from tybalt.errors import MisuseError, TransportClosed
 from tybalt.server.serving import ANSWERED_AT_ONCE, Outbox, serve
 from tybalt.transports.memory import memory_pair
 from tybalt.transports.transport import SendPermit
@@ -146,6 +146,10 @@ class TestTheEnd:
             return "never"
 
         return server
+
+    async def test_what_is_no_transport_is_refused(self) -> None:
+        with pytest.raises(MisuseError, match=r"expected a transport, got 'stdio'\. Over stdio it is `server\.run"):
+            await self.server().serve("stdio")  # pyright: ignore[reportArgumentType]
 
     async def test_told_to_stop_while_it_reads(self) -> None:
         server, stop = self.server(), asyncio.Event()

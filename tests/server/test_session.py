@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import inspect
 import logging
 import os
 from contextvars import ContextVar
@@ -593,7 +594,9 @@ async def test_a_plain_function_may_return_what_is_to_be_awaited() -> None:
     assert driver.texts((await driver.later())[0]["result"]) == ["5"]
 
 
-async def test_a_handler_that_does_not_stop_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_handler_that_does_not_stop_is_left_behind_and_its_request_answered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     stop = asyncio.Event()
 
     async def stubborn() -> str:
@@ -607,8 +610,75 @@ async def test_a_handler_that_does_not_stop_is_left_behind(caplog: pytest.LogCap
     await asyncio.sleep(0)
     await driver.session.abort(0)
     assert "does not stop though it was cancelled" in caplog.text
+    (answer,) = driver.said()
+    assert answer["error"]["code"] == 503
     stop.set()
-    await driver.later()
+    assert await driver.later() == [], "it is answered once"
+
+
+async def test_a_plain_wrapper_of_an_async_function_keeps_its_context_to_itself() -> None:
+    mark: ContextVar[str] = ContextVar("mark", default="clean")
+
+    async def later(before: str) -> str:
+        return before
+
+    @functools.wraps(later)
+    def wrapped() -> Any:
+        before = mark.get()
+        mark.set("dirty")
+        return later(before)
+
+    wrapped.__signature__ = inspect.Signature()  # type: ignore[attr-defined]
+    driver = Driver(Server("x").add(tool("wrapped")(wrapped)))
+    for _ in range(2):
+        driver.start("wrapped")
+        assert driver.texts((await driver.later())[0]["result"]) == ["clean"]
+    assert mark.get() == "clean"
+
+
+def test_a_bridge_that_returns_a_value_is_what_it_does_and_not_what_it_wraps() -> None:
+    async def later() -> int:
+        return 5
+
+    @functools.wraps(later)
+    def bridge() -> int:
+        return 5
+
+    driver = Driver(Server("x").add(tool("bridge")(bridge)))
+    assert driver.texts(driver.call("bridge")) == ["5"]
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), Odd("secret")], ids=["exit", "odd"])
+def test_whatever_a_validator_raises_fails_that_request_only(error: BaseException) -> None:
+    class Picky(msgspec.Struct):
+        a: int
+
+        def __post_init__(self) -> None:
+            if self.a == 13:
+                raise error
+
+    server = Server("x")
+
+    @server.tool
+    def picky(value: Picky) -> int:
+        return value.a
+
+    @server.prompt
+    def prompt(value: Picky) -> str:
+        return "never"
+
+    driver = Driver(server)
+    for number in (13, 1, 1, 1, 1, 13, 1):  # Cold and warm.
+        result = driver.call("picky", value={"a": number})
+        assert result.get("isError", False) is (number == 13)
+    assert driver.error("prompts/get", {"name": "prompt", "arguments": {"value": '{"a":13}'}})["code"] == -32603
+
+
+def test_a_message_is_not_kept_when_it_is_handled() -> None:
+    driver = Driver(Server("x").add(add))
+    driver.call("add", a=1, b=2)
+    driver.ask("tools/list")
+    assert driver.session._message == b""
 
 
 def test_the_log_has_what_the_client_has_not(caplog: pytest.LogCaptureFixture) -> None:

@@ -87,6 +87,47 @@ async def test_a_request_that_is_not_answered_proves_nothing(server: Server) -> 
         await converse(server, [HELLO, call("forever")])
 
 
+async def test_the_requests_that_are_not_answered_are_named(server: Server) -> None:
+    def forever(known: str) -> str:
+        return call("forever").replace('"id":2', f'"id":{known}')
+
+    cancel = '> {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a"}}'
+    lines = [HELLO, "> nonsense", "> [1]", PING, forever('"a"'), cancel, forever('"2"'), call("tells"), forever("3")]
+    with pytest.raises(MisuseError) as refused:
+        await converse(server, lines)
+    told = '2 request(s) are not answered at the end: id "2" (tools/call), id 3 (tools/call); a handler must not wait'
+    assert str(refused.value).startswith(told)
+
+
+async def test_not_more_of_them_than_a_few(server: Server) -> None:
+    lines = [call("forever").replace('"id":2', f'"id":{number}') for number in range(12)]
+    with pytest.raises(MisuseError, match=r", id 9 \(tools/call\) and 2 more; a handler"):
+        await converse(server, [HELLO, *lines])
+
+
+async def test_those_of_a_batch_are_named_too() -> None:
+    server = Server("old", eras=["2025-03-26"])
+
+    @server.tool
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    batch = f"> [{PING[2:]},{call('forever')[2:]}]"
+    with pytest.raises(MisuseError, match=r"2 request\(s\) .* end: id 1 \(ping\), id 2 \(tools/call\); "):
+        await converse(server, [HELLO.replace("2025-11-25", "2025-03-26"), batch])
+
+
+async def test_a_subscription_is_not_among_them(server: Server) -> None:
+    meta = (
+        '"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},'
+        '"io.modelcontextprotocol/clientInfo":{"name":"c","version":"1"}}'
+    )
+    listen = '> {"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{},' + meta + "}}"
+    asked = call("forever").replace('"name"', f'{meta},"name"')
+    with pytest.raises(MisuseError, match=r"1 request\(s\) are not answered at the end: id 2 \(tools/call\); "):
+        await converse(server, [listen, asked])
+
+
 async def test_a_request_that_is_cancelled_needs_no_answer(server: Server) -> None:
     cancel = '> {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}'
     assert (await converse(server, [HELLO, call("forever"), cancel]))[-1] == cancel

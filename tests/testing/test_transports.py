@@ -390,6 +390,82 @@ async def test_a_broken_transport_is_found_out(kind: type[Plain]) -> None:
     assert remedy
 
 
+async def test_a_maker_that_makes_no_pairs_is_told_what_it_must_be() -> None:
+    def plain() -> Any:
+        return Plain(), Plain()
+
+    async def one() -> Any:
+        return Plain()
+
+    async def pair() -> Any:
+        return Plain(), Plain()
+
+    wanted = "an async function without parameters that returns a tuple of two connected transports, "
+    remedy = ". Write `async def make()`, and pass `make`"
+    makers: list[tuple[Any, str]] = [
+        (plain, "got one that is not async and returned a tuple"),
+        (lambda: None, "got one that is not async and returned None"),
+        (one, "got one that returns a Plain"),
+        (pair(), "got a coroutine"),
+        ((Plain(), Plain()), "got a tuple"),
+    ]
+    for make, got in makers:
+        with pytest.raises(MisuseError) as refusal:
+            await check_transport(make)
+        assert str(refusal.value) == f"check_transport(make): expected {wanted}{got}{remedy}"
+
+
+class FailsToReceive(Plain):
+    async def receive(self) -> list[bytes | Oversized]:
+        raise ValueError("boom")
+
+
+class TimesOut(Plain):
+    async def receive(self) -> list[bytes | Oversized]:
+        raise TimeoutError("the modem is slow")
+
+
+class ReceivesAtOnce(Plain):
+    def receive(self) -> Any:
+        return self.take()
+
+
+class ReservesAtOnce(Plain):
+    def reserve_nowait(self) -> SendPermit | None:
+        return None
+
+    def reserve(self) -> Any:
+        return None
+
+
+class ReservesLater(Plain):
+    async def reserve_nowait(self) -> SendPermit | None:  # type: ignore[override]
+        return None
+
+
+class ClosesAtOnce(Plain):
+    def aclose(self) -> Any:
+        self.closed = True
+
+
+MISMADE: dict[type[Plain], str] = {
+    FailsToReceive: "ValueError was raised: boom",
+    TimesOut: "TimeoutError was raised: the modem is slow",
+    ReceivesAtOnce: "receive() is not async: it returned a list; write `async def receive(self)`",
+    ReservesAtOnce: "reserve() is not async: it returned None; write `async def reserve(self)`",
+    ReservesLater: "reserve_nowait() is async; write `def reserve_nowait(self)`",
+    ClosesAtOnce: "aclose() is not async: it returned None; write `async def aclose(self)`",
+}
+
+
+@pytest.mark.parametrize("kind", MISMADE, ids=lambda kind: kind.__name__)
+async def test_what_fails_at_once_is_told_at_once(kind: type[Plain]) -> None:
+    # Without a limit: who waits for what the failed task should have done would run into that of the test.
+    with pytest.raises(AssertionError) as caught:
+        await check_transport(pairs_of(kind), limit=1e6)
+    assert str(caught.value).split("\n")[1] == f"But {MISMADE[kind]}."
+
+
 async def test_what_a_transport_raises_is_the_finding() -> None:
     class Fails(MemoryTransport):
         def reserve_nowait(self) -> SendPermit | None:

@@ -70,7 +70,7 @@ async def test_messages_are_lines_on_the_wire_and_one_send_is_one_write() -> Non
 async def test_a_message_beyond_the_limit_is_reported_in_its_place() -> None:
     peer = RawPeer(limit=10)
     peer.write(b"1\n" + b"x" * 11 + b"\n2\n")
-    assert await peer.transport.receive() == [b"1", Oversized(11, 10), b"2"]
+    assert await peer.transport.receive() == [b"1", Oversized(11, 10, b"x" * 11), b"2"]
     peer.close()
     await peer.transport.aclose()
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from tybalt.cli.arguments import Given, read_words
 from tybalt.cli.interrupt import run_to_end
-from tybalt.cli.target import load_server
+from tybalt.cli.target import load_idle_server
 from tybalt.cli.terminal import answer, json_text, note, stdout_aside
 from tybalt.cli.usage import UsageError, instead
 from tybalt.client.client import Client
@@ -28,7 +28,7 @@ def call(target: str, tool: str, words: Sequence[str], *, as_json: bool, timeout
     """
     given = read_words(words)
     with stdout_aside():
-        server = load_server(target)
+        server = load_idle_server(target)
         result = run_to_end(_call_tool(server, tool, given, timeout))
     answer(json_text(result) if as_json else _text(result))
     return 1 if result.is_error else 0

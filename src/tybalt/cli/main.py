@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status; `arguments` are `sys.argv[1:]` by default.
 
     0, 1 when the tool, the server or its file fails, 2 when the command line is wrong, 130 after Ctrl-C, 141 when
-    nobody reads the answer. Raises `SystemExit`, as argparse does for `--help`, and where the file asks for it.
+    nobody reads the answer. Raises `SystemExit`, as argparse does for `--help`.
     """
     try:
         parsed = _parsed(sys.argv[1:] if arguments is None else arguments)

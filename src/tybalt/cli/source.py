@@ -16,9 +16,9 @@ MAX_FILES = 1000
 def import_file(path: str) -> ModuleType:
     """The module in a file. Raises `UsageError` where there is none, and whatever the file itself raises.
 
-    Its folder is importable, as it is under `python FILE`; its `if __name__ == "__main__":` part does not run. In a
-    folder with an `__init__.py` it is imported by its dotted name, so that relative imports work, and the folder that
-    holds the package is importable too.
+    From then on its folder is importable and `sys.argv` is its path alone, as under `python FILE`; its
+    `if __name__ == "__main__":` part does not run. In a folder with an `__init__.py` it is imported by its dotted name,
+    so that relative imports work, and the folder that holds the package is importable too.
     """
     file = Path(path)
     if not file.is_file():
@@ -27,6 +27,7 @@ def import_file(path: str) -> ModuleType:
     spec = spec_from_file_location(_free(name), file)
     if spec is None or spec.loader is None:
         raise UsageError(f"{file} is no Python file; its name must end in .py")
+    sys.argv = [path]
     sys.path.insert(0, str(top))
     if top != file.parent.resolve():
         # Last, for `import neighbour` where the author forgot the dot: there it hides no other module.

@@ -6,22 +6,47 @@ from typing import TYPE_CHECKING, Any
 
 from tybalt.cli.source import import_file
 from tybalt.cli.usage import UsageError, instead, listed
+from tybalt.errors import MisuseError, TransportError, cut
+from tybalt.transports.stdio import StandardStreams
 
 if TYPE_CHECKING:
     from tybalt.server.server import Server
 
 
 def load_server(target: str) -> "Server":
-    """The `Server` that `FILE[:OBJECT]` names. Raises `UsageError`, and whatever the file itself raises.
+    """The `Server` that `FILE[:OBJECT]` names, for whoever has put the standard streams aside.
 
     Without `OBJECT` it is the file's only `Server`, or the one called `server`, `mcp` or `app`. `OBJECT` may also be a
-    function without parameters that returns one. How the file is loaded: `source.import_file`.
+    function without parameters that returns one. How the file is loaded: `source.import_file`. Raises `UsageError`,
+    `MisuseError` where the file asks for the end of the program, and whatever else it raises.
     """
     path, separator, name = target.rpartition(":")
     if not separator or "\\" in name or "/" in name:
         path, name = target, ""
-    module = import_file(path)
-    return _named(module, name, path) if name else _only(module, path)
+    try:
+        module = import_file(path)
+        return _named(module, name, path) if name else _only(module, path)
+    except SystemExit as asked:
+        # With its traceback: the place in the file is told.
+        raise MisuseError(_ended(asked)).with_traceback(asked.__traceback__) from None
+
+
+def load_idle_server(target: str) -> "Server":
+    """`load_server`, for who does not serve: the streams are aside meanwhile, so that the file cannot serve either."""
+    try:
+        streams = StandardStreams()
+    except (TransportError, MisuseError):  # Closed, or taken already: nobody can serve over them.
+        return load_server(target)
+    try:
+        return load_server(target)
+    finally:
+        streams.give_back()
+
+
+def _ended(asked: SystemExit) -> str:
+    status = "" if asked.code is None else cut(repr(asked.code))
+    how = 'what only a program of its own should do belongs under `if __name__ == "__main__":`'
+    return f"ended the program while it was loaded (sys.exit({status})); {how}"
 
 
 def _servers(module: ModuleType) -> dict[str, "Server"]:

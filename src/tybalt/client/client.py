@@ -11,23 +11,24 @@ Compatibility"), matches answers to calls, and turns errors into exceptions. The
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cache, partial
-from typing import Any, Final, Literal, Self, TypeVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, Literal, Self, TypeVar
 
 import msgspec
 
 from tybalt import __version__
 from tybalt.client.deadlines import Deadlines
-from tybalt.client.link import DirectLink, Link, Serves, TransportLink
+from tybalt.client.link import Serves
+from tybalt.client.opening import Opening
+from tybalt.client.options import EraChoice, check_callback, check_options, chosen_era, link_to
+from tybalt.client.results import decode_result, text_of, unwrapped
 from tybalt.errors import (
     ConnectionLost,
-    McpError,
     MisuseError,
     RequestTimeout,
     ToolError,
     UnexpectedResult,
-    UnsupportedRevision,
 )
 from tybalt.protocol.client import (
     Answered,
@@ -45,12 +46,9 @@ from tybalt.transports.transport import Transport
 from tybalt.types.capabilities import ServerCapabilities
 from tybalt.types.completion import CompleteResult, Completion
 from tybalt.types.content import TextContent
-from tybalt.types.discover import DiscoverResult
 from tybalt.types.implementation import Implementation
-from tybalt.types.initialize import InitializeResult
-from tybalt.types.jsonrpc import Result
 from tybalt.types.logging import LoggingLevel
-from tybalt.types.meta import LOG_LEVEL, SERVER_INFO
+from tybalt.types.meta import LOG_LEVEL
 from tybalt.types.progress import ProgressNotificationParams
 from tybalt.types.prompts import GetPromptResult, ListPromptsResult, Prompt
 from tybalt.types.resources import (
@@ -61,29 +59,21 @@ from tybalt.types.resources import (
     ResourceContents,
     ResourceTemplate,
 )
-from tybalt.types.revisions import LATEST_LEGACY, LATEST_MODERN, LEGACY, REVISIONS, era_of
 from tybalt.types.tools import CallToolResult, ListToolsResult, Tool
 
 T = TypeVar("T")
 
 logger = logging.getLogger("tybalt.client")
 
-Era = Literal["auto", "modern", "legacy"] | str
-"""How to find a common revision: see `Client`."""
 OnProgress = Callable[[float, float | None, str | None], object]
 OnNotification = Callable[[str, Mapping[str, Any]], object]
 
 
-class _Supported(msgspec.Struct):
-    """`data` of an `UnsupportedProtocolVersionError`."""
-
-    supported: list[str]
-
-
+LAST_WORDS: Final = 1.0
+"""Seconds a server that does not read gets to hear that nobody waits any more, before the client closes."""
 MAX_PAGES: Final = 1_000
 """Pages of one list a client follows before it believes that the server never ends it."""
 
-_MODERN_ERRORS: Final = (-32020, -32021, -32022)
 _OPENINGS: Final = ("server/discover", "initialize")
 """What is not cancelled: the one may have met a legacy server that knows nothing yet, the other must not be
 (2025-11-25 basic/utilities/cancellation)."""
@@ -105,25 +95,28 @@ class Client:
         self,
         target: "Serves | Transport | Sequence[str | os.PathLike[str]]",
         *,
-        era: Era = "auto",
+        era: EraChoice = "auto",
         info: Implementation | None = None,
         timeout: float | None = 60.0,
         probe_timeout: float = 3.0,
         log_level: LoggingLevel | None = None,
         on_notification: OnNotification | None = None,
     ) -> None:
-        self._link = _link_to(target)
-        self._era, self._wanted = _chosen(era)
+        self._link = link_to(target)
+        era, wanted = chosen_era(era)
+        check_options(timeout, probe_timeout, log_level, on_notification)
         self._timeout = timeout
-        self._probe_timeout = probe_timeout
         self._log_level = log_level
         self._on_notification = on_notification
         self._connection = ClientConnection(info or Implementation(name="tybalt", version=__version__))
+        self._opening = Opening(
+            self._connection, self._ask, era=era, wanted=wanted, timeout=timeout, probe_timeout=probe_timeout
+        )
         self._waiting: dict[int | str, asyncio.Future[msgspec.Raw]] = {}
         self._progress: dict[int | str, OnProgress] = {}
         self._deadlines = Deadlines()
         self._lost: BaseException | None = None
-        self._state: Literal["new", "opening", "probing", "open", "closed"] = "new"
+        self._state: Literal["new", "opening", "open", "closed"] = "new"
         self.server_info: Implementation | None = None
         """The name and version the server gives itself."""
         self.server_capabilities = ServerCapabilities()
@@ -141,7 +134,7 @@ class Client:
         self._state = "opening"
         try:
             await self._link.open(self._receive, self._on_lost)
-            await self._connect()
+            await self._greet()
         except BaseException:
             await self.aclose()
             raise
@@ -159,12 +152,22 @@ class Client:
         if self._state == "open" and self._lost is None:
             for identifier in tuple(self._connection.waiting):
                 self._send(self._connection.cancel(identifier, "the client closes"))
+            if self.background:
+                await asyncio.wait(self.background, timeout=LAST_WORDS)
         self._state = "closed"
         self._deadlines.close()
         self._on_lost(ConnectionLost("the client was closed"))
         await self._link.aclose()
         if self.background:
             await asyncio.wait(self.background)
+
+    async def _greet(self) -> None:
+        self.server_info, self.server_capabilities, self.instructions = await self._opening.run()
+        if self._connection.is_modern:
+            return
+        self.notify("notifications/initialized")
+        if self._log_level is not None and self.server_capabilities.logging is not None:
+            await self.request("logging/setLevel", {"level": self._log_level})
 
     # -- tools ------------------------------------------------------------------------------------------------------
 
@@ -186,9 +189,13 @@ class Client:
 
         `arguments` are JSON-able, msgspec Structs and dataclasses included. Raises `McpError` for a protocol error.
         """
-        params = {"name": name, "arguments": dict(arguments or {})}
+        try:
+            params = {"name": name, "arguments": dict(arguments or {})}
+        except (TypeError, ValueError):
+            text = f"call_tool({name!r}, …): expected the arguments as a mapping by name, got {arguments!r}"
+            raise MisuseError(text) from None
         raw = await self.request("tools/call", params, on_progress=on_progress, timeout=timeout)
-        return _decode(raw, CallToolResult)
+        return decode_result(raw, CallToolResult)
 
     async def call(self, name: str, /, **arguments: Any) -> Any:
         """Call a tool and return just its value: structured content if there is some, else what its blocks hold.
@@ -199,11 +206,11 @@ class Client:
         """
         result = await self.call_tool(name, arguments)
         if result.is_error:
-            raise ToolError(_text(result))
+            raise ToolError(text_of(result))
         if result.structured_content is msgspec.UNSET:
             only_text = all(isinstance(block, TextContent) for block in result.content)
-            return _text(result) if only_text else result.content
-        return result.structured_content if self._connection.is_modern else _unwrapped(result.structured_content)
+            return text_of(result) if only_text else result.content
+        return result.structured_content if self._connection.is_modern else unwrapped(result.structured_content)
 
     # -- resources, prompts, completion -----------------------------------------------------------------------------
 
@@ -223,7 +230,7 @@ class Client:
     async def read_resource(self, uri: str, *, timeout: float | None = None) -> list[ResourceContents]:
         """Read a resource. Raises `ResourceNotFound`, in either era, where there is none."""
         raw = await self.request("resources/read", {"uri": uri}, timeout=timeout)
-        return _decode(raw, ReadResourceResult).contents
+        return decode_result(raw, ReadResourceResult).contents
 
     async def list_prompts(self) -> list[Prompt]:
         """Every prompt."""
@@ -235,9 +242,12 @@ class Client:
         self, name: str, arguments: Mapping[str, Any] | None = None, *, timeout: float | None = None
     ) -> GetPromptResult:
         """The messages of a prompt with its arguments filled in. What is no string is sent as the JSON text of it."""
-        texts = {key: value if isinstance(value, str) else _json(value) for key, value in (arguments or {}).items()}
+        try:
+            texts = {key: value if isinstance(value, str) else _json(value) for key, value in (arguments or {}).items()}
+        except (TypeError, ValueError) as error:
+            raise _unsendable("prompts/get", error) from error
         params: dict[str, Any] = {"name": name} | ({"arguments": texts} if texts else {})
-        return _decode(await self.request("prompts/get", params, timeout=timeout), GetPromptResult)
+        return decode_result(await self.request("prompts/get", params, timeout=timeout), GetPromptResult)
 
     async def complete(
         self, reference: str, argument: str, value: str = "", *, arguments: Mapping[str, str] | None = None
@@ -248,7 +258,7 @@ class Client:
         params: dict[str, Any] = {"ref": ref, "argument": {"name": argument, "value": value}}
         if arguments:
             params["context"] = {"arguments": dict(arguments)}
-        return _decode(await self.request("completion/complete", params), CompleteResult).completion
+        return decode_result(await self.request("completion/complete", params), CompleteResult).completion
 
     # -- any request ------------------------------------------------------------------------------------------------
 
@@ -269,6 +279,7 @@ class Client:
             raise ConnectionLost(str(self._lost)) from self._lost
         connection = self._connection
         if on_progress is not None or self._log_level is not None:
+            check_callback("on_progress", on_progress)
             params = self._with_meta(params, progress=on_progress is not None)
         try:
             identifier, message = connection.request(method, params)
@@ -296,6 +307,9 @@ class Client:
             self._handle(event)  # Not the answer yet: a subscription is acknowledged first.
         return await self._answer(identifier, method, sending, self._timeout if timeout is None else timeout)
 
+    async def _ask(self, method: str, params: Any, timeout: float | None) -> msgspec.Raw:
+        return await self.request(method, params, timeout=timeout)
+
     async def _answer(
         self, identifier: int, method: str, sending: "asyncio.Task[None] | None", seconds: float | None
     ) -> msgspec.Raw:
@@ -322,7 +336,11 @@ class Client:
         """Send a notification; it is lost where the connection is. Raises `MisuseError` before there is one."""
         if self._state == "new":
             raise MisuseError("the client is not connected: use it inside `async with Client(…) as client:`")
-        self._send(self._connection.notification(method, params))
+        try:
+            message = self._connection.notification(method, params)
+        except (TypeError, ValueError) as error:
+            raise _unsendable(method, error) from error
+        self._send(message)
 
     def _give_up(self, identifier: int, method: str, sending: "asyncio.Task[None] | None", reason: str) -> bool:
         """Stop waiting, and tell the server, unless it has not seen the request or must not be told; True if it was."""
@@ -374,7 +392,7 @@ class Client:
         cursor: str | None = None
         while len(pages) < MAX_PAGES:
             params = {} if cursor is None else {"cursor": cursor}
-            page: Any = _decode(await self.request(method, params), kind)
+            page: Any = decode_result(await self.request(method, params), kind)
             pages.append(page)
             if page.next_cursor is None or page.next_cursor == cursor:
                 return pages
@@ -393,7 +411,7 @@ class Client:
                 future.set_result(event.result)
             return
         match event:
-            case Failed(id=None, error=error) if self._state == "probing":
+            case Failed(id=None, error=error) if self._opening.probing:
                 # One request waits; an error that names none can only mean that one.
                 for future in self._waiting.values():
                     _fail(future, error)
@@ -434,106 +452,6 @@ class Client:
         for future in self._waiting.values():
             _fail(future, ConnectionLost(str(self._lost)))
 
-    # -- finding the era --------------------------------------------------------------------------------------------
-
-    async def _connect(self) -> None:
-        if self._era == "legacy":
-            return await self._initialize()
-        self._state = "probing"
-        silent = False
-        try:
-            if await self._discover(self._timeout if self._era == "modern" else self._probe_timeout):
-                return None
-        except RequestTimeout:
-            if self._era == "modern":
-                raise
-            silent = True
-        self._state = "opening"
-        try:
-            return await self._initialize()
-        except McpError:
-            # A modern server that was too slow for the probe refuses the handshake; it has woken up by now.
-            self._connection.adopt(LATEST_MODERN)
-            if not (silent and await self._discover(self._timeout)):
-                raise
-            return None
-
-    async def _discover(self, timeout: float | None) -> bool:
-        """Ask for a modern server; False if this is a legacy one. Raises where no revision is shared.
-
-        Whatever is neither a discover result nor an error that only modern servers have, says legacy.
-        """
-        try:
-            raw = await self.request("server/discover", {}, timeout=timeout)
-            found = _decode(raw, DiscoverResult)
-        except McpError as error:
-            if error.code == UnsupportedRevision.default_code:
-                # It refuses the one modern revision there is; with a second one, that would be asked for next.
-                raise UnsupportedRevision(self.revision, _supported(error.data)) from None
-            if error.code in _MODERN_ERRORS or self._era == "modern":
-                raise
-            return False
-        except UnexpectedResult:
-            if self._era == "modern":
-                raise
-            return False
-        if self.revision not in found.supported_versions:
-            if self._era == "auto" and set(LEGACY).intersection(found.supported_versions):
-                return False
-            raise UnsupportedRevision(self.revision, found.supported_versions)
-        self.server_capabilities = found.capabilities
-        self.instructions = found.instructions
-        self.server_info = _server_info(found)
-        return True
-
-    async def _initialize(self) -> None:
-        wanted = self._wanted or LATEST_LEGACY
-        self._connection.adopt(wanted)
-        result = _decode(await self.request("initialize", self._connection.initialize_params()), InitializeResult)
-        if result.protocol_version not in ((self._wanted,) if self._wanted else LEGACY):
-            raise UnsupportedRevision(wanted, [result.protocol_version])
-        self._connection.adopt(result.protocol_version)
-        self.server_info = result.server_info
-        self.server_capabilities = result.capabilities
-        self.instructions = result.instructions
-        self.notify("notifications/initialized")
-        if self._log_level is not None and result.capabilities.logging is not None:
-            await self.request("logging/setLevel", {"level": self._log_level})
-
-
-def _chosen(era: str) -> tuple[str, str | None]:
-    """The era, and the revision where a single one is wanted."""
-    if era in ("auto", "modern", "legacy"):
-        return era, None
-    if era not in REVISIONS:
-        raise MisuseError(f"era: expected 'auto', 'modern', 'legacy' or one of {', '.join(REVISIONS)}, got {era!r}")
-    return era_of(era), era
-
-
-def _link_to(target: Any) -> Link:
-    if isinstance(target, Serves):
-        return DirectLink(target)
-    if isinstance(target, list | tuple) and (command := _command(cast("Sequence[Any]", target))):
-        return TransportLink(lambda: _spawn(command))
-    transport = cast("Any", target)
-    if hasattr(transport, "receive") and hasattr(transport, "reserve"):
-        return TransportLink(lambda: transport)
-    raise MisuseError(
-        f"cannot connect to {transport!r}: expected a Server, a Transport, or a command as a list, "
-        "such as [sys.executable, 'server.py']"
-    )
-
-
-def _command(target: Sequence[Any]) -> list[str]:
-    """The command line, or nothing where it is none."""
-    return [os.fspath(part) for part in target] if all(isinstance(part, str | os.PathLike) for part in target) else []
-
-
-def _spawn(command: Sequence[str]) -> Awaitable[Transport]:
-    from tybalt.transports.process import spawn
-
-    return spawn(command)
-
 
 def _unsendable(method: str, error: Exception) -> MisuseError:
     text = f"{method}: the params cannot be sent, for they have no JSON form: {error}"
@@ -558,56 +476,9 @@ def _pass_on(future: "asyncio.Future[Any]", sending: "asyncio.Task[None]") -> No
         _fail(future, error)
 
 
-_decode_members = msgspec.json.Decoder(dict[str, Any]).decode
-_decode_progress = msgspec.json.Decoder(ProgressNotificationParams).decode
-
-
-@cache
-def _decoder(kind: type[Any]) -> Callable[[msgspec.Raw], Any]:
-    return msgspec.json.Decoder(kind).decode
-
-
-def _decode(raw: msgspec.Raw, kind: type[T]) -> T:
-    try:
-        result = _decoder(kind)(raw)
-    except UNREADABLE as error:
-        try:
-            result = _decoder(Result)(raw)
-        except UNREADABLE:
-            result = None
-        if result is None or result.result_type in ("complete", None):
-            raise UnexpectedResult(f"the server's result is no {kind.__name__}: {error}") from None
-    if result.result_type != "complete" and result.result_type is not None:
-        raise UnexpectedResult(f"the server's result is of the type {result.result_type!r}, unknown to this client")
-    return result
-
-
-def _unwrapped(value: Any) -> Any:
-    """The value inside of `{"result": value}`, in which legacy revisions send what is no object."""
-    if not isinstance(value, dict):
-        return value
-    members = cast("dict[str, Any]", value)
-    return members["result"] if set(members) == {"result"} else members
-
-
-def _supported(data: Any) -> list[str]:
-    try:
-        return msgspec.convert(data, _Supported).supported
-    except msgspec.ValidationError:
-        return []
-
-
-def _server_info(found: DiscoverResult) -> Implementation | None:
-    """Who the server says it is; self-reported and for display only, so that a malformed one is none."""
-    try:
-        return msgspec.convert((found.meta or {}).get(SERVER_INFO), Implementation)
-    except msgspec.ValidationError:
-        return None
-
-
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _text(result: CallToolResult) -> str:
-    return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
+_decode_members = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_progress = msgspec.json.Decoder(ProgressNotificationParams).decode

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Protocol, runtime_checkable
 
 from tybalt.errors import ConnectionLost, MisuseError, TransportClosed, describe
+from tybalt.protocol.codec import glimpse_of
 from tybalt.protocol.frames import Oversized
 from tybalt.transports.transport import Transport
 
@@ -166,7 +167,7 @@ class TransportLink:
             while messages := await transport.receive():
                 for message in messages:
                     receive(message)
-                    if isinstance(message, Oversized) and message.id is None:
+                    if isinstance(message, Oversized) and _may_answer_anybody(message):
                         # Nobody can tell whose answer it was, and whoever waits for it would wait for ever.
                         reason = f"the server sent too much at once: {message}"
                         return
@@ -174,6 +175,11 @@ class TransportLink:
             reason = f"reading from the server failed: {describe(error)}"
         finally:
             lost(ConnectionLost(reason or await _how_it_ended(transport)))
+
+
+def _may_answer_anybody(message: Oversized) -> bool:
+    seen = glimpse_of(message)
+    return seen.id is None and seen.kind != "notification"
 
 
 async def _how_it_ended(transport: Any) -> str:
@@ -185,4 +191,5 @@ async def _how_it_ended(transport: Any) -> str:
         status = await asyncio.wait_for(wait(), 1.0)
     except (TimeoutError, asyncio.CancelledError):
         return "the server closed the connection, though its process still runs"
-    return f"the server's process ended with status {status}; what it wrote to stderr may say why"
+    told = f"the server's process ended with status {status}; what it wrote to stderr may say why"
+    return told if status else f"{told}, or its file does not end in server.run()"

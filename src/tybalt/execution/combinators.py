@@ -71,46 +71,49 @@ async def quorum(needed: int, *awaitables: Awaitable[T], timeout: Duration | Non
 
 
 async def _join_all(awaitables: Sequence[Awaitable[T]]) -> list[T]:
-    tasks = [asyncio.ensure_future(each) for each in awaitables]
+    tasks, arrived = _start(awaitables)
     try:
-        if tasks:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        for task in tasks:
-            if task.done() and (task.cancelled() or task.exception() is not None):
-                task.result()
+        for _ in tasks:
+            (await arrived.get()).result()
         return [task.result() for task in tasks]
     finally:
         await _stop(tasks)
 
 
 async def _race(awaitables: Sequence[Awaitable[T]]) -> T:
-    tasks = [asyncio.ensure_future(each) for each in awaitables]
+    tasks, arrived = _start(awaitables)
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        return next(task for task in tasks if task in done).result()
+        return (await arrived.get()).result()
     finally:
         await _stop(tasks)
 
 
 async def _quorum(needed: int, awaitables: Sequence[Awaitable[T]]) -> list[T]:
-    tasks = [asyncio.ensure_future(each) for each in awaitables]
+    tasks, arrived = _start(awaitables)
     results: list[T] = []
     failures: list[BaseException] = []
-    waiting = set(tasks)
     try:
         while len(results) < needed:
             if len(tasks) - len(failures) < needed:
                 raise BaseExceptionGroup(f"{needed} of {len(tasks)} were needed, {len(failures)} failed", failures)
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in (each for each in tasks if each in done):
-                failure = _failure(task)
-                if failure is None:
-                    results.append(task.result())
-                else:
-                    failures.append(failure)
-        return results[:needed]
+            task = await arrived.get()
+            failure = _failure(task)
+            if failure is None:
+                results.append(task.result())
+            else:
+                failures.append(failure)
+        return results
     finally:
         await _stop(tasks)
+
+
+def _start(awaitables: Sequence[Awaitable[T]]) -> "tuple[list[asyncio.Future[T]], asyncio.Queue[asyncio.Future[T]]]":
+    """Run them, and where they arrive when they are done: in that order, which `asyncio.wait` does not tell."""
+    tasks: list[asyncio.Future[T]] = [asyncio.ensure_future(each) for each in awaitables]
+    arrived: asyncio.Queue[asyncio.Future[T]] = asyncio.Queue()
+    for task in tasks:
+        task.add_done_callback(arrived.put_nowait)
+    return tasks, arrived
 
 
 def _failure(task: "asyncio.Future[Any]") -> BaseException | None:

@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tybalt.errors import McpError, cut
 from tybalt.protocol.answers import encode
-from tybalt.protocol.codec import UNREADABLE, identity, is_batch, read_batch
+from tybalt.protocol.codec import UNREADABLE, Envelope, glimpse, glimpse_of, is_batch, read_batch
 from tybalt.protocol.frames import Oversized
 from tybalt.protocol.prescan import PRESCAN_FROM, vet
 from tybalt.types.adaptation import adapt
@@ -146,9 +146,9 @@ class ClientConnection:
             self.waiting.add(identifier)
             return identifier, message
         fields = encode(params if type(params) is dict else dict(params))[1:-1] if params else b""
+        head = self._heads.get(method) or self._head(method)
         self._next_id = identifier
         self.waiting.add(identifier)
-        head = self._heads.get(method) or self._head(method)
         if not self._tail:
             return identifier, _join((head, encode(identifier), _PARAMS, fields, b"}}"))
         comma = b"," if fields else b""
@@ -193,10 +193,10 @@ class ClientConnection:
         What can be told to belong to a request that waits fails that request.
         """
         if isinstance(message, Oversized):
-            return self._refuse(message.id, f"the answer is too large: {message}")
+            return self._refuse(glimpse_of(message), f"the answer is too large: {message}")
         # What `vet` asks first, without the call: nearly every answer is short and ASCII.
         if not (message.isascii() and len(message) <= PRESCAN_FROM) and (refusal := vet(message)) is not None:
-            return self._refuse(identity(message), f"the answer cannot be accepted: {refusal}")
+            return self._refuse(glimpse(message), f"the answer cannot be accepted: {refusal}")
         try:
             answer = _decode_answer(message)
         except UNREADABLE:
@@ -213,15 +213,19 @@ class ClientConnection:
         try:
             incoming = _decode(message)
         except UNREADABLE as error:
-            return self._refuse(identity(message), f"the answer is no message: {type(error).__name__}: {error}")
+            return self._refuse(glimpse(message), f"the answer is no message: {type(error).__name__}: {error}")
         if incoming.method is not None:
             return self._receive_call(incoming)
         if incoming.error is UNSET:
-            return self._refuse(incoming.id, "the answer is no JSON-RPC 2.0 response with a result or an error")
+            return self._refuse(
+                Envelope("response", incoming.id), "the answer is no JSON-RPC 2.0 response with a result or an error"
+            )
         try:
             error = _decode_error(incoming.error)
         except UNREADABLE as reason:
-            return self._refuse(incoming.id, f"the answer is an error that cannot be read: {reason}")
+            return self._refuse(
+                Envelope("response", incoming.id), f"the answer is an error that cannot be read: {reason}"
+            )
         if incoming.id is not None and incoming.id not in self.waiting:
             return None
         self.waiting.discard(incoming.id or 0)
@@ -233,12 +237,15 @@ class ClientConnection:
         except McpError as refusal:
             return Unreadable(str(refusal))
 
-    def _refuse(self, request_id: RequestId | None, reason: str) -> Event:
-        """Fail the request that waits for what cannot be read; nobody else will ever answer it."""
-        if request_id is None or request_id not in self.waiting:
+    def _refuse(self, seen: Envelope, reason: str) -> Event:
+        """Fail the request that waits for what cannot be read; nobody else will ever answer it.
+
+        A server numbers its own requests as it likes: what has a method is none of our answers, whatever its id.
+        """
+        if seen.id is None or seen.id not in self.waiting or seen.kind != "response":
             return Unreadable(reason)
-        self.waiting.discard(request_id)
-        return Spoiled(request_id, reason)
+        self.waiting.discard(seen.id)
+        return Spoiled(seen.id, reason)
 
     def _receive_call(self, incoming: _Incoming) -> Event:
         assert incoming.method is not None

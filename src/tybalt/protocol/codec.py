@@ -7,6 +7,7 @@ was expected, what came, and where. It reads into Structs only: a dict of whatev
 what was sent.
 """
 
+import re
 from functools import cache
 from typing import Any, Final, Literal, Union
 
@@ -14,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from tybalt.errors import InvalidParams, InvalidRequest, McpError, ParseError, cut
-from tybalt.protocol.frames import leading_id
+from tybalt.protocol.frames import HEAD, Oversized
 from tybalt.protocol.prescan import vet
 from tybalt.types import legacy
 from tybalt.types.cancellation import CancelledNotification
@@ -86,8 +87,31 @@ LEGACY_BY_METHOD = {method_of(kind): kind for kind in LEGACY_REQUESTS}
 decode_modern = msgspec.json.Decoder(Union[MODERN_REQUESTS + MODERN_NOTIFICATIONS]).decode  # noqa: UP007 (built from a tuple)
 decode_legacy = msgspec.json.Decoder(Union[LEGACY_REQUESTS + LEGACY_NOTIFICATIONS]).decode  # noqa: UP007
 
-decode_modern_call = msgspec.json.Decoder(CallToolRequest).decode
-decode_legacy_call = msgspec.json.Decoder(legacy.CallToolRequest).decode
+
+class ModernCall(CallToolRequest, tag=False, gc=False, frozen=True, kw_only=True):
+    """A modern `tools/call` by itself. Alone in its decoder, a tag would not be asked for; a member is."""
+
+    called: Literal["tools/call"] = msgspec.field(name="method")
+
+    @property
+    def method(self) -> str:
+        """`tools/call`."""
+        return self.called
+
+
+class LegacyCall(legacy.CallToolRequest, tag=False, gc=False, frozen=True, kw_only=True):
+    """A legacy `tools/call` by itself, see `ModernCall`."""
+
+    called: Literal["tools/call"] = msgspec.field(name="method")
+
+    @property
+    def method(self) -> str:
+        """`tools/call`."""
+        return self.called
+
+
+decode_modern_call = msgspec.json.Decoder(ModernCall).decode
+decode_legacy_call = msgspec.json.Decoder(LegacyCall).decode
 """For those who know that a message means `tools/call`: without the union's look for the tag (60 of 550 ns)."""
 
 
@@ -150,8 +174,11 @@ class _Params(Struct):
     meta: Raw = msgspec.field(name="_meta", default=ABSENT)
 
 
-class _Identity(Struct):
+class _Outline(Struct):
     id: int | str | None = None
+    method: Raw = ABSENT
+    result: Raw = ABSENT
+    error: Raw = ABSENT
 
 
 _NO_META: Final = EnvelopeMeta()
@@ -159,7 +186,7 @@ _NO_META: Final = EnvelopeMeta()
 _decode_members = msgspec.json.Decoder(_Members).decode
 _decode_params = msgspec.json.Decoder(_Params).decode
 _decode_meta = msgspec.json.Decoder(EnvelopeMeta).decode
-_decode_identity = msgspec.json.Decoder(_Identity).decode
+_decode_outline = msgspec.json.Decoder(_Outline).decode
 _decode_anything = msgspec.json.Decoder(Raw).decode
 _decode_id = msgspec.json.Decoder(int | str).decode
 _decode_text = msgspec.json.Decoder(str).decode
@@ -173,7 +200,7 @@ def parse_line(line: bytes | str) -> Envelope:
     """
     message = line.encode() if isinstance(line, str) else line
     if (refusal := vet(message)) is not None:
-        raise Unanswerable(refusal, identity(message))
+        raise Unanswerable(refusal, glimpse(message).id)
     return read_envelope(message)
 
 
@@ -203,12 +230,42 @@ def check_json(message: bytes) -> None:
         raise Unanswerable(parse_error(error)) from None
 
 
-def identity(message: bytes) -> int | str | None:
-    """The id of a message that is refused unread, or `None` where none can be found."""
+def glimpse(message: bytes) -> Envelope:
+    """What a message is that is refused unread, as far as can be told without building anything of it.
+
+    Where not even its outline can be read, its beginning tells, if the first members are those of JSON-RPC in their
+    usual order. A message of which nothing can be told is a request without an id.
+    """
     try:
-        return _decode_identity(message).id
+        outline = _decode_outline(message)
     except UNREADABLE:
-        return leading_id(message[:256])
+        return _glimpse_of(message[:HEAD])
+    if outline.method is not ABSENT:
+        return Envelope("request" if outline.id is not None else "notification", outline.id)
+    answers = outline.result is not ABSENT or outline.error is not ABSENT
+    return Envelope("response" if answers else "request", outline.id)
+
+
+def glimpse_of(oversized: Oversized) -> Envelope:
+    """`glimpse` at what the framing gave up on."""
+    return _glimpse_of(oversized.head)
+
+
+_HEAD_OF_CALL: Final = re.compile(
+    rb'\s*\{\s*"jsonrpc"\s*:\s*"2\.0"\s*,(?:\s*"id"\s*:\s*(?:(-?[0-9]{1,20})|"([A-Za-z0-9_-]{1,100})"|null)\s*,)?'
+    rb'\s*"(method|params|result|error)"\s*:'
+)
+
+
+def _glimpse_of(head: bytes) -> Envelope:
+    found = _HEAD_OF_CALL.match(head)
+    if found is None:
+        return Envelope("request")
+    number, text, member = found.groups()
+    identifier = int(number) if number is not None else text.decode() if text is not None else None
+    if member in (b"result", b"error"):
+        return Envelope("response", identifier)
+    return Envelope("request" if identifier is not None else "notification", identifier)
 
 
 def read_envelope(message: bytes) -> Envelope:
@@ -221,7 +278,7 @@ def read_envelope(message: bytes) -> Envelope:
         raise Unanswerable(parse_error(error)) from None
     if members.method is ABSENT and not (members.result is ABSENT and members.error is ABSENT):
         # Nothing is wrong with a response that would be worth an answer: two peers could go on like that for ever.
-        return Envelope("response", identity(message))
+        return Envelope("response", glimpse(message).id)
     identifier = _read_id(members.id)
     if _text(members.jsonrpc) != "2.0":
         got = _shown(members.jsonrpc)
@@ -245,7 +302,7 @@ def read_request(message: bytes, kind: type[Struct]) -> Any:
             raise Unanswerable(InvalidRequest(f"{text} (is a key there twice?)")) from None
         raise InvalidParams(f"Invalid params: {text}") from None
     except UNREADABLE as error:
-        raise Unanswerable(parse_error(error), identity(message)) from None
+        raise Unanswerable(parse_error(error), glimpse(message).id) from None
 
 
 def read_envelope_meta(params: Raw) -> EnvelopeMeta:

@@ -41,11 +41,14 @@ from tybalt.protocol.codec import (
     UNREADABLE,
     Envelope,
     EnvelopeMeta,
+    LegacyCall,
+    ModernCall,
     Unanswerable,
     check_json,
     decode_legacy,
     decode_modern,
-    identity,
+    glimpse,
+    glimpse_of,
     is_batch,
     method_of,
     read_batch,
@@ -61,6 +64,7 @@ from tybalt.protocol.profile import Profile
 from tybalt.protocol.responder import Responder
 from tybalt.protocol.subscriptions import MAX_URIS, ListName, Subscriptions, offers
 from tybalt.reasons import CancelKind, CancelReason
+from tybalt.types import legacy
 from tybalt.types.cancellation import CancelledNotification
 from tybalt.types.capabilities import ClientCapabilities
 from tybalt.types.content import TextContent
@@ -151,10 +155,6 @@ class ServerConnection:
         """How many accepted requests are unanswered."""
         return sum(map(len, self._in_flight.values()))
 
-    def era_of(self, request: Any) -> str:
-        """`modern` or `legacy`: the era a received request belongs to."""
-        return request.era
-
     def revision_of(self, request: Any) -> str:
         """The protocol revision a received request is served in."""
         return self.answers_for(request).revision
@@ -179,9 +179,9 @@ class ServerConnection:
         whole message to send. Any bytes are accepted, of any length the framing let through.
         """
         if isinstance(message, Oversized):
-            return self._error(message.id, InvalidRequest(str(message)))
+            return self._refuse_unread(glimpse_of(message), InvalidRequest(str(message)))
         if (refusal := vet(message)) is not None:
-            return self._error(identity(message), refusal)
+            return self._refuse_unread(glimpse(message), refusal)
         try:
             request = self.decode(message)
         except UNREADABLE:
@@ -217,6 +217,11 @@ class ServerConnection:
             waiting.pop(id(responder), None)
             if not waiting:
                 del self._in_flight[responder.request.id]
+
+    def _refuse_unread(self, seen: Envelope, refusal: McpError) -> Action:
+        if seen.kind == "request":
+            return self._error(seen.id, refusal)
+        return Ignored(f"a {seen.kind} that was not read: {refusal}")
 
     def _receive_slowly(self, message: bytes) -> Action:
         try:
@@ -358,6 +363,9 @@ class ServerConnection:
                 own[kind] = self._absent
             elif self.phase == "new" and kind not in (InitializeRequest, PingRequest):
                 own[kind] = self._too_early
+        for alone, kind in ((ModernCall, CallToolRequest), (LegacyCall, legacy.CallToolRequest)):
+            if kind in own:
+                own[alone] = own[kind]
         return own
 
     def _offers(self, method: str, revision: str) -> bool:

@@ -5,28 +5,25 @@ LF; a CR before it is tolerated, blank lines are skipped. This module knows no J
 above it and feed what they read; whoever drives the core by hand feeds it from anywhere.
 """
 
-import re
-
 from msgspec import Struct
 
 DEFAULT_LIMIT = 4 * 1024 * 1024
 
 
-_HEAD = 256
-_ID = re.compile(rb'\s*\{\s*"jsonrpc"\s*:\s*"2\.0"\s*,\s*"id"\s*:\s*(?:(-?[0-9]{1,20})|"([A-Za-z0-9_-]{1,100})")\s*,')
+HEAD = 256
+"""Bytes of a line that are kept when the rest is thrown away: enough to tell what it was."""
 
 
 class Oversized(Struct, frozen=True):
     """Stands in the place of a line that is longer than the limit; the line itself is gone.
 
     `size` is how many of its bytes had been seen when the limit was passed, which depends on how they were split;
-    `limit` is the limit that was passed. Both are in bytes. `id` is the id of the message, where it is among the first
-    members, as JSON-RPC's own examples have it; it says whom the message would have answered.
+    `limit` is the limit that was passed. Both are in bytes. `head` is how the line begins.
     """
 
     size: int
     limit: int
-    id: int | str | None = None
+    head: bytes = b""
 
     def __str__(self) -> str:
         return f"a message is longer than {self.limit:,} bytes (at least {self.size:,}); it was discarded unread"
@@ -78,10 +75,10 @@ class NewlineFrames:
             return []
         size = len(self._held) + len(piece)
         if size > self.limit:
-            found = leading_id(bytes(self._held[:_HEAD] + piece[:_HEAD])[:_HEAD])
+            head = bytes(self._held[:HEAD] + piece[:HEAD])[:HEAD]
             self._held = bytearray()
             self._skipping = True
-            return [Oversized(size, self.limit, found)]
+            return [Oversized(size, self.limit, head)]
         self._held += piece
         return []
 
@@ -94,14 +91,6 @@ class NewlineFrames:
 
     def _whole_line(self, line: bytes) -> list[bytes | Oversized]:
         if len(line) > self.limit:
-            return [Oversized(len(line), self.limit, leading_id(line[:_HEAD]))]
+            return [Oversized(len(line), self.limit, line[:HEAD])]
         line = line.removesuffix(b"\r")
         return [line] if line and not line.isspace() else []
-
-
-def leading_id(head: bytes) -> int | str | None:
-    """The id of a message of which only the beginning is known; only where it stands in front, in plain characters."""
-    found = _ID.match(head)
-    if found is None:
-        return None
-    return int(found[1]) if found[1] is not None else found[2].decode()

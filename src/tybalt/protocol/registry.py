@@ -57,10 +57,14 @@ class Registry(Generic[S]):
             self._tools.append(tool)
 
     @classmethod
-    def from_union(cls, union: type[S]) -> "Registry[S]":
-        """The registry of a union of Struct classes, `GetWeather | Add`; a single class is a union of one."""
+    def from_union(cls, union: Any) -> "Registry[Any]":
+        """The registry of a union of Struct classes, `GetWeather | Add`; a single class is a union of one.
+
+        A type checker does not see what a union is made of, so that `parse` returns `Any` to it; write
+        `Registry(GetWeather, Add)` to have it told.
+        """
         members = get_args(union) if get_origin(union) in (Union, UnionType) else (union,)
-        return cls(*members)
+        return cast("type[Registry[Any]]", cls)(*members)
 
     def parse(self, name: str, arguments: bytes | msgspec.Raw = NO_ARGUMENTS) -> S:
         """The Struct that a call of the tool `name` with these JSON arguments stands for.

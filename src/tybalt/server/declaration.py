@@ -7,7 +7,7 @@ advertised of it. It belongs to no server yet. Calling it calls the function, so
 from collections.abc import Callable, Mapping
 from copy import copy
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
 
 from msgspec.structs import astuple
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tybalt.server.parameters import Parameters
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 
 Kind = Literal["tool", "resource", "template", "prompt", "completion"]
@@ -93,6 +94,16 @@ class Declaration(Generic[P, R]):
     def wants_context(self) -> bool:
         """Whether a `Context` must be made for each call."""
         return bool(self.parameters.injected)
+
+    if TYPE_CHECKING:  # to a type checker a method is declared as a function is; at run time it is a `Method`
+
+        @overload
+        def __get__(self, instance: None, owner: type, /) -> Self: ...
+        @overload
+        def __get__(
+            self: "Declaration[Concatenate[Any, Q], R]", instance: object, owner: type | None = None, /
+        ) -> "Declaration[Q, R]": ...
+        def __get__(self, instance: Any, owner: type | None = None, /) -> Any: ...
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself, past everything the framework does."""

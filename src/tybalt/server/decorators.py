@@ -109,8 +109,13 @@ def _declare(kind: Any, function: Callable[..., Any] | str | None, options: dict
     """A declaration of `kind`, or the decorator that makes one when only options are known yet."""
     if callable(function):
         return _of_class_or_function(function, partial(kind, **options))
-    named = options if function is None else {"name": function} | options
-    return partial(_of_class_or_function, declare=partial(kind, **named))
+    if function is None:
+        return partial(_of_class_or_function, declare=partial(kind, **options))
+    if options.get("name") is not None:
+        raise RegistrationError(
+            f"{kind.noun} {function!r}: it is called name={options['name']!r} as well. Keep one of the two names"
+        )
+    return partial(_of_class_or_function, declare=partial(kind, **{**options, "name": function}))
 
 
 def _of_class_or_function(function: Callable[..., Any], declare: Callable[[Callable[..., Any]], Any]) -> Any:

@@ -8,27 +8,31 @@ that entered it. `server` collects the hooks; this module runs them and knows no
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from inspect import isawaitable
+from functools import partial
+from inspect import isawaitable, signature, unwrap
+from types import CodeType
 from typing import Any
 
 from tybalt.errors import MisuseError
+from tybalt.server.declaration import qualified_name
 
 Hook = Callable[[], Awaitable[None] | None]
-Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
+Lifespan = Callable[..., AbstractAsyncContextManager[Any]]
 
 
 class Lifetime:
     """What is open while at least one user holds it; it may be opened again after it was closed.
 
-    `value` is what the lifespan yielded. Startup hooks run inside of the lifespan, in their order; shutdown hooks too,
-    the last added first, also when a startup hook failed. Belongs to one event loop at a time.
+    `lifespan` is called with `given`, and `value` is what it yielded. Startup hooks run inside of it, in their order;
+    shutdown hooks too, the last added first, also when a startup hook failed. Belongs to one event loop at a time.
     """
 
-    def __init__(self, lifespan: Lifespan | None) -> None:
+    def __init__(self, lifespan: Lifespan | None, *given: Any) -> None:
         self.startup: list[Hook] = []
         self.shutdown: list[Hook] = []
         self.value: Any = None
         self._lifespan = lifespan
+        self._given = given
         self._users = 0
         self._task: asyncio.Task[None] | None = None
         self._opened: asyncio.Future[None] | None = None
@@ -39,6 +43,7 @@ class Lifetime:
         """Hold it open. Whoever comes while it is opened or closed waits for that.
 
         Raises what a lifespan or a hook raised: at the start to everybody who waits for it, at the end to the last.
+        Raises `MisuseError` where one has parameters that nobody gives.
         """
         await self._enter()
         try:
@@ -97,8 +102,11 @@ class Lifetime:
             opened.cancel()
 
     async def _start(self, stack: AsyncExitStack) -> None:
+        for hook in (*self.startup, *self.shutdown):
+            _require(hook, (), "hook", _HOOK)
         if self._lifespan is not None:
-            manager = self._lifespan()
+            _require(self._lifespan, self._given, "lifespan", _LIFESPAN)
+            manager = self._lifespan(*self._given)
             if not hasattr(manager, "__aenter__"):
                 raise MisuseError(
                     f"lifespan: expected a function that returns an async context manager, got one that returns "
@@ -115,3 +123,30 @@ async def _call(hook: Hook) -> None:
     result = hook()
     if isawaitable(result):
         await result
+
+
+_LIFESPAN = "a lifespan takes the server: `async def lifespan(server)`, with @asynccontextmanager above it"
+_HOOK = "a hook takes no argument"
+
+
+def _require(function: Callable[..., Any], given: tuple[Any, ...], what: str, rule: str) -> None:
+    """Refuse what cannot be called with `given`: Python's own words for that name neither file nor line."""
+    try:
+        parameters = signature(function)
+    except (TypeError, ValueError):
+        return  # No signature to be had: calling it shows.
+    try:
+        parameters.bind(*given)
+    except TypeError as error:
+        raise MisuseError(f"{what} {_named(function)}: {error}; {rule}") from None
+
+
+def _named(function: Callable[..., Any]) -> str:
+    """`shelf.lifespan (shelf.py:12)`; without the place where no Python code is to be found."""
+    found: Any = function
+    while isinstance(found, partial):
+        found = found.func
+    found = unwrap(found)
+    code = getattr(found, "__code__", None) or getattr(type(found).__call__, "__code__", None)
+    place = f" ({code.co_filename}:{code.co_firstlineno})" if isinstance(code, CodeType) else ""
+    return f"{qualified_name(function)}{place}"

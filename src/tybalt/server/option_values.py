@@ -3,6 +3,7 @@
 `options.py` names the options; here is one row for each. Loaded with the first declaration. Above it is `declaration`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any, Final, TypeGuard, TypeVar
@@ -183,9 +184,13 @@ def _bytes(value: Any) -> int:
     return value
 
 
+_TOKEN: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_MEDIA_TYPE: Final = re.compile(rf"{_TOKEN}/{_TOKEN}(?:[ \t]*;[ -~\t]*)?")
+"""Two tokens, and parameters that nobody looks at (RFC 9110 section 8.3.1)."""
+
+
 def _media_type(value: Any) -> str:
-    family, _, kind = _text(value).partition(";")[0].rstrip().partition("/")
-    if not all(part.isascii() and part.isprintable() and part and " " not in part for part in (family, kind)):
+    if _MEDIA_TYPE.fullmatch(_text(value)) is None:
         raise ValueError
     return value
 

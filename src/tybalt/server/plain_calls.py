@@ -9,16 +9,14 @@ A tool is plain when its call needs nothing but its request: no context, no time
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tybalt.errors import Era
-from tybalt.protocol.codec import ABSENT
+from tybalt.protocol.codec import ABSENT, LegacyCall, ModernCall
 from tybalt.server.custom_types import decode_strict
-from tybalt.types import legacy
-from tybalt.types.tools import CallToolRequest
 
 if TYPE_CHECKING:
     from tybalt.server.session import Session
@@ -36,21 +34,20 @@ def compile_plain_calls(tools: "Mapping[str, tuple[Tool[..., Any], Run]]", era: 
 
     It raises what a msgspec decoder raises, and what an author's validators raise.
     """
-    kinds = tuple(_params(tool, run, era) for tool, run in tools.values())
-    if not kinds:
+    if not tools:
         return None
-    base = CallToolRequest if era == "modern" else legacy.CallToolRequest
-    request = msgspec.defstruct(
-        "PlainCall",
-        [("params", Union[kinds])],  # noqa: UP007 (built from a tuple)
-        bases=(base,),
-        tag_field="method",
-        tag="tools/call",
-        frozen=True,
-        kw_only=True,
-        gc=False,
-    )
+    params: Any = _Nobody
+    for tool, run in tools.values():
+        params = params | _params(tool, run, era)  # Not `Union[…]`, which typing keeps for good.
+    base = ModernCall if era == "modern" else LegacyCall
+    request = msgspec.defstruct("PlainCall", [("params", params)], bases=(base,), frozen=True, kw_only=True, gc=False)
     return msgspec.json.Decoder(request, dec_hook=decode_strict).decode
+
+
+class _Nobody(Struct, tag_field="name", tag=""):
+    """Params that no message has. Where a union has but one member, msgspec does not ask for its tag."""
+
+    never: UnsetType
 
 
 def _params(tool: "Tool[..., Any]", run: Run, era: Era) -> type[Struct]:

@@ -33,7 +33,7 @@ from tybalt.server.json_values import Schema, is_array, is_object
 from tybalt.server.media import Audio, File, Image, Media
 from tybalt.server.metadata import CONSTRAINTS
 from tybalt.server.pydantic_models import Unsupported
-from tybalt.server.schema import schema_of, written
+from tybalt.server.schema import exact_schema_of, schema_of, written
 from tybalt.server.signature import MISSING, awaited, read_docstring, read_return
 from tybalt.server.survey import is_union
 from tybalt.types.content import (
@@ -96,7 +96,7 @@ class ResultShape:
         self.kind: Kind = kind
         self.schema = schema
         self._adapter = adopted.adapter if isinstance(adopted, type) and issubclass(adopted, Adapted) else None
-        self._check = conformity(adopted) if adopted is not None and self._adapter is None else None
+        self._check = None if adopted is None else conformity(exact_schema_of(adopted))
 
     def result(self, value: Any) -> CallToolResult:
         """The result for whatever the tool returned.
@@ -130,7 +130,7 @@ class ResultShape:
         if self._check is not None:
             try:
                 self._check(said[0])
-            except (msgspec.ValidationError, RecursionError) as error:
+            except msgspec.ValidationError as error:
                 raise self._unfit(value, error) from None
         return said
 

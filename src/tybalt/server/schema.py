@@ -30,12 +30,23 @@ def schema_of(annotation: Any, direction: Direction = "input") -> Schema:
     return schemas.rooted(schemas.describe(annotation))
 
 
+def exact_schema_of(annotation: Any) -> Schema:
+    """The schema for output as `conformity.py` checks it: moments say their format also where no offset is promised.
+
+    Whether they have an offset stands beside it as `tz`, which is no keyword of JSON Schema. Raises as `schema_of`.
+    """
+    schemas = Schemas("output", exact=True)
+    return schemas.rooted(schemas.describe(annotation))
+
+
 def written(schema: Schema) -> Schema:
     """The schema as the JSON it becomes, with nothing in it that is the author's own object.
 
     Raises `Unsupported` where an example or another note has no JSON form.
     """
     try:
+        if any(non_finite(schema)):
+            raise ValueError("it holds a NaN or an infinity, which JSON has no word for")
         return msgspec.json.decode(msgspec.json.encode(schema, enc_hook=encode_custom))
     except (TypeError, ValueError, RecursionError) as error:
         raise Unsupported(_one_line(error)) from error
@@ -67,10 +78,11 @@ def encoded_default(value: Any) -> Any:
 class Schemas:
     """Writes schemas that share one set of definitions; `definitions` fills as they are described."""
 
-    __slots__ = ("_names", "definitions", "direction")
+    __slots__ = ("_exact", "_names", "definitions", "direction")
 
-    def __init__(self, direction: Direction) -> None:
+    def __init__(self, direction: Direction, *, exact: bool = False) -> None:
         self.direction: Direction = direction
+        self._exact = exact
         self.definitions: dict[str, Schema] = {}
         self._names: dict[Any, str] = {}
 
@@ -149,9 +161,12 @@ class Schemas:
 
     def _moment(self, node: kinds.DateTimeType | kinds.TimeType) -> Schema:
         """What comes in is asked for with an offset; what goes out has one only where the type says so."""
+        name = "date-time" if isinstance(node, kinds.DateTimeType) else "time"
+        if self._exact:
+            return {"type": "string", "format": name} | _present(tz=node.tz)
         if node.tz is False or (node.tz is None and self.direction == "output"):
             return {"type": "string"}
-        return {"type": "string", "format": "date-time" if isinstance(node, kinds.DateTimeType) else "time"}
+        return {"type": "string", "format": name}
 
     def _custom(self, kind: Any) -> Schema:
         if isinstance(kind, type) and issubclass(kind, Alternatives):

@@ -22,9 +22,15 @@ from tybalt.server.decorators import tool as declare_tool
 from tybalt.server.lifetime import Hook, Lifetime
 from tybalt.server.options import CacheScope, PromptOptions, ResourceOptions, ToolOptions
 from tybalt.server.registered import Registered
+from tybalt.server.server_options import (
+    check_settings,
+    checked_function,
+    checked_implementation,
+    checked_list,
+    chosen_revisions,
+)
 from tybalt.server.session import Output, Session, unless
-from tybalt.types.implementation import Icon, Implementation
-from tybalt.types.revisions import LEGACY, MODERN, REVISIONS
+from tybalt.types.implementation import Icon
 
 if TYPE_CHECKING:
     from tybalt.server.completion import Completions
@@ -69,16 +75,17 @@ class Server:
         scope: CacheScope = "public",
         grace: float = 5.0,
     ) -> None:
-        _check(name=name, page_size=page_size, on_duplicate=on_duplicate, ttl=ttl, grace=grace, scope=scope)
+        check_settings(page_size=page_size, on_duplicate=on_duplicate, ttl=ttl, grace=grace, scope=scope, strict=strict)
         if lifespan is not None:
-            _callable(lifespan, "lifespan")
-        self.implementation = Implementation(
+            checked_function(lifespan, "lifespan")
+        self.implementation = checked_implementation(
             name=name,
             version=version,
             title=title,
             description=description,
             website_url=website_url,
-            icons=list(icons) or None,
+            icons=icons,
+            instructions=instructions,
         )
         self.instructions = instructions
         self.grace = grace
@@ -90,14 +97,14 @@ class Server:
             cache_scope=scope,
         )
         self._strict = strict
-        self._revisions = _revisions(eras)
+        self._revisions = chosen_revisions(eras)
         self._hints = (int(ttl * 1000), scope)
         self._profile: Profile | None = None
-        self._lifetime = Lifetime(None if lifespan is None else lambda: lifespan(self))
+        self._lifetime = Lifetime(lifespan, self)
         self.catalogue.watch(self)
-        self.add(*(as_declaration(each, declare_tool) for each in tools))
-        self.add(*(as_declaration(each, refuse_plain_function) for each in resources))
-        self.add(*(as_declaration(each, declare_prompt) for each in prompts))
+        self.add(*(as_declaration(each, declare_tool) for each in checked_list(tools, "tools")))
+        self.add(*(as_declaration(each, refuse_plain_function) for each in checked_list(resources, "resources")))
+        self.add(*(as_declaration(each, declare_prompt) for each in checked_list(prompts, "prompts")))
 
     # -- declaring --------------------------------------------------------------------------------------------------
 
@@ -147,7 +154,7 @@ class Server:
         return register
 
     def completion(
-        self, reference: Any, argument: str, *, replace: bool = False
+        self, reference: Any, argument: str = "", *, replace: bool = False
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Suggest values for one argument of a prompt, or one variable of a resource template.
 
@@ -156,6 +163,11 @@ class Server:
         what is not there, and, unless `replace` is set, for an argument that has a completer.
         """
         declaration = getattr(reference, "declaration", reference)
+        if not isinstance(declaration, (Declaration, str)):
+            raise RegistrationError(
+                "completion(reference, argument): expected a prompt's name, a template's URI, or the handle of either, "
+                f"got {reference!r}. Write @server.completion(…, 'argument') above the function that suggests values"
+            )
         key: str = declaration.key if isinstance(declaration, Declaration) else str(declaration)
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -183,12 +195,12 @@ class Server:
 
     def on_startup(self, hook: Hook) -> Self:
         """Run `hook`, plain or async, before the first connection is served. Returns the server."""
-        self._lifetime.startup.append(_callable(hook, "on_startup"))
+        self._lifetime.startup.append(checked_function(hook, "on_startup"))
         return self
 
     def on_shutdown(self, hook: Hook) -> Self:
         """Run `hook`, plain or async, after the last connection has ended; the last added runs first."""
-        self._lifetime.shutdown.append(_callable(hook, "on_shutdown"))
+        self._lifetime.shutdown.append(checked_function(hook, "on_shutdown"))
         return self
 
     def resource_updated(self, uri: str) -> None:
@@ -227,6 +239,11 @@ class Server:
         """
         from tybalt.server.serving import serve
 
+        if not hasattr(transport, "reserve"):
+            raise MisuseError(
+                f"serve(transport): expected a transport, got {transport!r}. Over stdio it is `server.run()`, or in a "
+                "running loop `await server.serve(await stdio_transport())`"
+            )
         try:
             async with AsyncExitStack() as stack:
                 starting = asyncio.ensure_future(stack.enter_async_context(self.running()))
@@ -322,33 +339,3 @@ class Server:
 
     def _renew(self) -> None:
         self._profile = None
-
-
-def _revisions(eras: Iterable[str]) -> tuple[str, ...]:
-    chosen: list[str] = []
-    if not eras:
-        raise RegistrationError("eras: expected at least one of 'modern' and 'legacy', or leave it out for both")
-    for era in [eras] if isinstance(eras, str) else eras:
-        if era not in ("modern", "legacy", *REVISIONS):
-            raise RegistrationError(f"eras: {era!r} is neither 'modern' nor 'legacy' nor one of {', '.join(REVISIONS)}")
-        chosen += {"modern": MODERN, "legacy": LEGACY}.get(era, (era,))
-    return tuple(chosen)
-
-
-def _callable(given: Any, option: str) -> Any:
-    if not callable(given):
-        raise RegistrationError(f"{option}: expected a function, got {given!r}")
-    return given
-
-
-def _check(*, name: str, page_size: int | None, on_duplicate: str, ttl: float, grace: float, scope: str) -> None:
-    if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance] (Server(app) is a common slip)
-        raise RegistrationError(f"Server(name): expected a name of at least one character, got {name!r}")
-    if page_size is not None and (type(page_size) is not int or page_size < 1):
-        raise RegistrationError(f"page_size must be 1 or more, or None for one page, got {page_size}")
-    if on_duplicate not in ("error", "warn", "replace", "ignore"):
-        raise RegistrationError(f"on_duplicate must be 'error', 'warn', 'replace' or 'ignore', got {on_duplicate!r}")
-    if not 0 <= ttl < float("inf") or not 0 <= grace < float("inf"):
-        raise RegistrationError(f"ttl and grace are seconds, 0 or more; got ttl={ttl}, grace={grace}")
-    if scope not in ("public", "private"):
-        raise RegistrationError(f"scope must be 'public' or 'private', got {scope!r}")

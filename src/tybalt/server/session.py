@@ -19,7 +19,7 @@ from tybalt.errors import InvalidParams, McpError, MisuseError, ToolError, cut, 
 from tybalt.outcomes import Cancelled
 from tybalt.protocol.actions import Batch, CancelRequest, Ignored
 from tybalt.protocol.answers import encode
-from tybalt.protocol.codec import UNREADABLE
+from tybalt.protocol.codec import UNREADABLE, LegacyCall, ModernCall
 from tybalt.protocol.connection import ServerConnection
 from tybalt.protocol.responder import Responder
 from tybalt.protocol.subscriptions import ListName
@@ -112,7 +112,10 @@ class Session:
                 self.receive = compile_receive(self)
             return action
         self._message = message
-        return self._dispatch[type(action)](action)
+        try:
+            return self._dispatch[type(action)](action)
+        finally:
+            self._message = b""  # Who needs it has it; a large one must not be kept until the next.
 
     # -- running a handler ------------------------------------------------------------------------------------------
 
@@ -150,7 +153,7 @@ class Session:
         if isinstance(error, McpError | ToolError):
             try:
                 return self.connection.respond(request, error)
-            except Exception as failure:  # noqa: BLE001 (text or data that cannot be encoded)
+            except BaseException as failure:  # noqa: BLE001 (text or data that cannot be encoded)
                 error = failure
         reference = os.urandom(4).hex()
         logger.error("%s failed (reference %s)", declaration.where, reference, exc_info=error)
@@ -207,7 +210,10 @@ class Session:
         batch: "BatchAnswers | None",
         task: asyncio.Task[Any],
     ) -> None:
-        del self._running[responder]
+        if self._running.pop(responder, None) is None:
+            if not task.cancelled():
+                task.exception()  # Left behind, and answered then; what became of it after all is not asked.
+            return
         answer = self._answer(responder.request, task, write, declaration) if not responder.cancelled else None
         if responder.cancelled and not task.cancelled():
             task.exception()  # Looked at, so that asyncio does not report it: nobody wants the outcome any more.
@@ -234,7 +240,7 @@ class Session:
 
     def _dispatch_table(self) -> dict[type, Callable[[Any], bytes | None]]:
         by_method: list[tuple[tuple[type, ...], Callable[[Any], bytes | None]]] = [
-            ((CallToolRequest, legacy.CallToolRequest), self._call_tool),
+            ((CallToolRequest, ModernCall, legacy.CallToolRequest, LegacyCall), self._call_tool),
             ((ListToolsRequest, legacy.ListToolsRequest), partial(self._list, "tool")),
             ((ListResourcesRequest, legacy.ListResourcesRequest), partial(self._list, "resource")),
             ((ListResourceTemplatesRequest, legacy.ListResourceTemplatesRequest), partial(self._list, "template")),
@@ -268,7 +274,7 @@ class Session:
     def _read_resource(self, request: Any) -> bytes | None:
         try:
             resource, arguments = self._catalogue.resource_call(request.params.uri)
-        except Exception as error:  # noqa: BLE001 (a validator may raise anything)
+        except BaseException as error:  # noqa: BLE001 (a validator may raise anything)
             return self._refused(request, error)
         answers = self.connection.answers_for(request)
         uri = request.params.uri
@@ -281,7 +287,7 @@ class Session:
     def _get_prompt(self, request: Any) -> bytes | None:
         try:
             prompt, arguments = self._catalogue.prompt_call(request.params.name, request.params.arguments or {})
-        except Exception as error:  # noqa: BLE001 (a validator may raise anything)
+        except BaseException as error:  # noqa: BLE001 (a validator may raise anything)
             return self._refused(request, error)
         return self.run(request, prompt, arguments, self._writer(request, prompt.result))
 
@@ -289,14 +295,16 @@ class Session:
         answers = self.connection.answers_for(request)
         try:
             completer, arguments = self.server.completions.call(request.params)
-        except Exception as error:  # noqa: BLE001 (a validator may raise anything)
+        except BaseException as error:  # noqa: BLE001 (a validator may raise anything)
             return self._refused(request, error)
         if arguments is None:
             return answers.result(request.id, completer)
         return self.run(request, completer, arguments, self._writer(request, completer.result))
 
-    def _refused(self, request: Any, error: Exception) -> bytes:
+    def _refused(self, request: Any, error: BaseException) -> bytes:
         """The answer to what could not be handed to a handler."""
+        if isinstance(error, KeyboardInterrupt):
+            raise error
         if isinstance(error, McpError):
             return self.connection.respond(request, error)
         reference = os.urandom(4).hex()
@@ -399,27 +407,33 @@ class Session:
     async def drain(self, grace: float, hurry: asyncio.Event | None = None) -> None:
         """End subscriptions, let what runs finish for `grace` seconds, then stop it; each request gets its answer.
 
-        When `hurry` is set, the grace is over.
+        When `hurry` is set, the grace is over. What is stopped then gets as long again to clean up, or a second.
         """
         self._output.write(*self.connection.end_subscriptions())
+        hurried = False
         if self._running:
             waiting = asyncio.ensure_future(asyncio.wait(tuple(self._running.values()), timeout=grace))
-            await unless(hurry, waiting)
-        await self.abort(max(grace, CLEANUP))
+            hurried = not await unless(hurry, waiting)
+        await self.abort(CLEANUP if hurried else max(grace, CLEANUP))
 
     async def abort(self, patience: float = CLEANUP) -> None:
         """Cancel what runs and wait for it to be gone, `patience` seconds at most.
 
-        A handler that goes on regardless is reported and left behind.
+        A handler that goes on regardless is reported and left behind; its request is answered all the same.
         """
-        tasks = tuple(self._running.values())
-        for task in tasks:
+        running = dict(self._running)
+        for task in running.values():
             task.cancel()
-        if not tasks:
+        if not running:
             return
-        _, stubborn = await asyncio.wait(tasks, timeout=patience)
-        for task in stubborn:
-            logger.error("a handler does not stop though it was cancelled; it is left behind: %r", task)
+        _, stubborn = await asyncio.wait(running.values(), timeout=patience)
+        reason = CancelReason(CancelKind.SHUTDOWN, "the server ends, and it did not")
+        for responder, task in running.items():
+            if task in stubborn:
+                logger.error("a handler does not stop though it was cancelled; it is left behind: %r", task)
+                del self._running[responder]
+                if (answer := responder.respond(Cancelled(reason))) is not None:
+                    self._output.write(answer)
 
 
 async def unless(stop: asyncio.Event | None, doing: "asyncio.Future[Any]") -> bool:

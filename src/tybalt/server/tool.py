@@ -1,12 +1,13 @@
 """A tool: a function, what is advertised of it, and the plain call its signature is compiled to.
 
-`Tool` is the declaration; it can stand alone (`@tool`) and be added to any number of servers. `compile_call` turns it,
+`Tool` is the declaration; it can stand alone (`@tool`) and be added to any number of servers. `compile_tool` turns it,
 for one revision, into a function from a request to its answer: one decoder, the call, one writer. Who waits for what
 does not finish at once is `session`'s business.
 """
 
 from collections.abc import Callable
 from contextvars import copy_context
+from inspect import iscoroutinefunction
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, Unpack
 
 from msgspec import UNSET, Raw, ValidationError
@@ -101,7 +102,8 @@ def compile_tool(tool: Tool[..., Any], answers: Answers) -> CompiledTool:
     writer = compile_writer(tool.shape, answers)
     run = None
     if tool.is_inline:
-        run = _async_run(tool, writer) if tool.is_async else _inline_run(tool, writer)
+        # Only of an `async def` itself is it known that calling it runs nothing yet.
+        run = (_async_run if iscoroutinefunction(tool.function) else _inline_run)(tool, writer)
     return CompiledTool(_call(tool, writer, run), run)
 
 
@@ -168,7 +170,7 @@ def _call(tool: Tool[..., Any], writer: Writer, run: Run | None) -> Call:
     def call(request: CallToolRequest, session: Session) -> bytes | None:
         try:
             arguments = decode(request.params.arguments)
-        except Exception as error:  # noqa: BLE001 (a validator may raise anything)
+        except BaseException as error:  # noqa: BLE001 (a validator may raise anything)
             arguments = read_again(tool, request, session, error)
             if type(arguments) is bytes:
                 return arguments
@@ -179,7 +181,7 @@ def _call(tool: Tool[..., Any], writer: Writer, run: Run | None) -> Call:
     return call
 
 
-def read_again(tool: Tool[..., Any], request: CallToolRequest, session: Session, error: Exception) -> Any:
+def read_again(tool: Tool[..., Any], request: CallToolRequest, session: Session, error: BaseException) -> Any:
     """A second, lax look at arguments the strict decoder refused; the error answer as bytes when that fails too."""
     if isinstance(error, UNREADABLE) and not isinstance(error, ValidationError):
         return session.failed(request, parse_error(error), tool)
@@ -187,7 +189,7 @@ def read_again(tool: Tool[..., Any], request: CallToolRequest, session: Session,
         return session.failed(request, error, tool)
     try:
         return tool.read_lax(request.params.arguments)
-    except Exception as failure:  # noqa: BLE001 (a validator may raise anything)
+    except BaseException as failure:  # noqa: BLE001 (a validator may raise anything)
         return session.failed(request, failure, tool)
 
 

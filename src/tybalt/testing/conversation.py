@@ -15,10 +15,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from tybalt.errors import MisuseError, cut
+from tybalt.server.json_values import is_object
 
 SETTLED_AFTER: Final = 20
 """Turns of the loop without a word after which the server is taken to wait for the client."""
+MAX_TOLD: Final = 10
+"""How many requests without an answer an error text names."""
 
 
 class _Recorder:
@@ -62,7 +67,11 @@ async def converse(server: Any, lines: Sequence[str]) -> list[str]:
                         recorder.write(answer)
                     said += [f"< {message.decode()}" for message in await _settled(recorder)]
             if (running := session.connection.in_flight) > 0:
-                text = f"{running} request(s) are not answered at the end; a handler must not wait for real time"
+                names = _unanswered(said)
+                told = f": {', '.join(names[:MAX_TOLD])}" if names else ""
+                more = f" and {len(names) - MAX_TOLD} more" if len(names) > MAX_TOLD else ""
+                text = f"{max(running, len(names))} request(s) are not answered at the end{told}{more}"
+                text = f"{text}; a handler must not wait for real time"
                 raise MisuseError(f"{text}, and what is to be cut off has to be cancelled in the conversation")
         finally:
             session.close()
@@ -85,6 +94,45 @@ async def check_conversation(server: Any, path: str | Path, *, update: bool | No
         rest = actual[len(expected) :] or expected[len(actual) :]
         text = f"{path.name}: expected {len(expected)} lines, got {len(actual)}; the rest is {rest}\n{_HINT}"
         raise AssertionError(text)
+
+
+class _Message(msgspec.Struct):
+    """What a message is about: a request, an answer, or a cancellation of a request."""
+
+    id: Any = None
+    method: str | None = None
+    params: Any = None
+
+    @property
+    def cancels(self) -> Any:
+        """The id of the request that it cancels."""
+        return self.params.get("requestId") if is_object(self.params) else None
+
+
+def _unanswered(said: Sequence[str]) -> list[str]:
+    """`id 7 (tools/call)`: the requests without an answer, as far as they can be read."""
+    waiting: dict[bytes, str] = {}
+    for line in said:
+        for message in _messages(line):
+            if message.method == "notifications/cancelled":
+                waiting.pop(msgspec.json.encode(message.cancels), None)
+            elif line.startswith("< ") and message.method is None:
+                waiting.pop(msgspec.json.encode(message.id), None)
+            elif line.startswith("> ") and message.id is not None and message.method not in (None, *_STAY_OPEN):
+                waiting[msgspec.json.encode(message.id)] = cut(str(message.method))
+    return [f"id {cut(known.decode())} ({method})" for known, method in waiting.items()]
+
+
+_STAY_OPEN: Final = ("subscriptions/listen",)
+
+
+def _messages(line: str) -> list[_Message]:
+    """The messages of a line, which may be a batch; none where it is no message, on purpose or not."""
+    text = line[2:].strip() if line.startswith(("> ", "< ")) else ""
+    try:
+        return msgspec.json.decode(text if text.startswith("[") else f"[{text}]", type=list[_Message])
+    except (msgspec.DecodeError, RecursionError):
+        return []
 
 
 async def _settled(recorder: _Recorder) -> list[bytes]:

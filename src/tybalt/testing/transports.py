@@ -7,7 +7,8 @@ For whoever writes a transport of their own; ours pass it too. It sees only the 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from inspect import isawaitable, iscoroutine
+from typing import Any, NamedTuple, TypeVar, cast
 
 from tybalt.errors import MisuseError, TransportClosed
 from tybalt.transports.transport import Oversized, SendPermit, Transport
@@ -23,47 +24,122 @@ TOO_MUCH = 64 * MEBIBYTE
 async def check_transport(make: Make, *, limit: float = 10.0) -> None:
     """Prove every clause of the contract on pairs of connected ends that `make` makes, a fresh pair for each clause.
 
-    Raises `AssertionError` at the first clause that does not hold, with the clause, what happened, and what to do.
+    Raises `AssertionError` at the first clause that does not hold, with the clause, what happened, and what to do; also
+    where the transport raises what it should not, at once. Raises `MisuseError` for a `make` that makes no pairs.
     `limit` is how many seconds one clause may take, its waits included: a transport that hangs fails, it does not hang
     the test. A transport that takes longer than a hundredth of it to find room counts as blocked. Some megabytes go
     through each pair. Proves nothing about `Oversized`, whose limit only the transport knows, nor about speed.
     """
     for clause in _CLAUSES:
-        pair = _Pair(*await make(), quiet=limit / 100)
+        pair = _Pair(*await _made(make), quiet=limit / 100)
         try:
-            async with asyncio.timeout(limit):
-                await clause.proof(pair)
-        except TimeoutError as error:
-            raise _failure(clause, f"it was not done within {limit:g} s") from error
+            proved = await pair.prove(clause.proof, limit)
         except AssertionError as error:
             raise _failure(clause, str(error)) from error
         except Exception as error:
             raise _failure(clause, f"{type(error).__name__} was raised: {error}") from error
         finally:
             await pair.end()
+        if not proved:
+            raise _failure(clause, f"it was not done within {limit:g} s")
         try:
             async with asyncio.timeout(limit):
                 await pair.close()
         except TimeoutError as error:
             raise _failure(_CLOSING, f"aclose() did not return within {limit:g} s") from error
+        except AssertionError as error:
+            raise _failure(_CLOSING, str(error)) from error
         except Exception as error:
             raise _failure(_CLOSING, f"aclose() raised {type(error).__name__}: {error}") from error
+
+
+async def _made(make: Make) -> tuple[Transport, Transport]:
+    """A pair that `make` makes. Raises `MisuseError` where it is something else, and what `make` raises."""
+    if not callable(make):
+        raise _no_maker(make, f"got {_kind(make)}")
+    making: Any = make()
+    if not isawaitable(making):
+        raise _no_maker(making, f"got one that is not async and returned {_kind(making)}")
+    made: object = await making
+    if not isinstance(made, tuple | list) or len(ends := cast("Sequence[Transport]", made)) != 2:
+        raise _no_maker(None, f"got one that returns {_kind(cast('object', made))}")
+    return ends[0], ends[1]
+
+
+def _no_maker(got: object, text: str) -> MisuseError:
+    if iscoroutine(got):  # Of `check_transport(make())`; Python would complain that nobody awaits it.
+        got.close()
+    wanted = "an async function without parameters that returns a tuple of two connected transports"
+    return MisuseError(f"check_transport(make): expected {wanted}, {text}. Write `async def make()`, and pass `make`")
+
+
+class _End:
+    """One end as its contract has it: a method of it that is not async is told by its name."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def receive(self) -> Sequence[bytes | Oversized]:
+        return await _awaitable(self._transport.receive(), "receive")
+
+    async def reserve(self) -> SendPermit:
+        return await _awaitable(self._transport.reserve(), "reserve")
+
+    def reserve_nowait(self) -> SendPermit | None:
+        permit = self._transport.reserve_nowait()
+        if iscoroutine(permit):
+            permit.close()
+            raise AssertionError("reserve_nowait() is async; write `def reserve_nowait(self)`")
+        return permit
+
+    async def aclose(self) -> None:
+        await _awaitable(self._transport.aclose(), "aclose")
+
+
+def _awaitable(answer: Awaitable[T], method: str) -> Awaitable[T]:
+    if isawaitable(cast("object", answer)):
+        return answer
+    raise AssertionError(f"{method}() is not async: it returned {_kind(answer)}; write `async def {method}(self)`")
 
 
 class _Pair:
     """Two connected ends, and the tasks that a proof starts. A reserve() not done after `quiet` seconds is waiting."""
 
     def __init__(self, one: Transport, other: Transport, *, quiet: float) -> None:
-        self.one = one
-        self.other = other
+        self.one = _End(one)
+        self.other = _End(other)
         self.quiet = quiet
         self._tasks: list[asyncio.Task[Any]] = []
+        self._failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
-    def start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run `coroutine` beside the proof, until its end at the latest."""
+    async def prove(self, proof: "Callable[[_Pair], Coroutine[Any, Any, None]]", limit: float) -> bool:
+        """Whether the proof was done within `limit` seconds. Raises what it, or a task that it started, raises first.
+
+        The proof may wait for ever for what a failed task should have done.
+        """
+        proving = self.start(proof(self), may_fail=True)
+        await asyncio.wait([proving, self._failed], timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        if self._failed.done():
+            raise self._failed.result()
+        if proving.done():
+            await proving
+        return proving.done()
+
+    def start(self, coroutine: Coroutine[Any, Any, T], *, may_fail: bool = False) -> asyncio.Task[T]:
+        """Run `coroutine` beside the proof, until its end at the latest. What it raises ends the proof at once.
+
+        Not with `may_fail`: then the proof is to judge it.
+        """
         task = asyncio.create_task(coroutine)
         self._tasks.append(task)
+        if not may_fail:
+            task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception) and not self._failed.done():
+            self._failed.set_result(error)
 
     async def end(self) -> None:
         """Cancel what still runs."""
@@ -79,7 +155,7 @@ class _Pair:
 class _Clause(NamedTuple):
     says: str
     remedy: str
-    proof: Callable[[_Pair], Awaitable[None]]
+    proof: Callable[[_Pair], Coroutine[Any, Any, None]]
 
 
 def _failure(clause: _Clause, happened: str) -> AssertionError:
@@ -274,7 +350,7 @@ async def _closed(pair: _Pair) -> None:
 async def _close_unblocks(pair: _Pair) -> None:
     receiving = pair.start(pair.one.receive())
     await _fill(pair)
-    reserving = [pair.start(pair.one.reserve()) for _ in range(3)]
+    reserving = [pair.start(pair.one.reserve(), may_fail=True) for _ in range(3)]
     await _turns(2)
     await asyncio.gather(pair.one.aclose(), pair.one.aclose())
     await pair.one.aclose()
@@ -371,12 +447,12 @@ def _message(*numbers: int, size: int = 0) -> bytes:
     return (b"[" + b",".join(b"%d" % number for number in numbers)).ljust(size) + b"]"
 
 
-async def _send(end: Transport, *messages: bytes) -> None:
+async def _send(end: _End, *messages: bytes) -> None:
     permit = end.reserve_nowait() or await end.reserve()
     permit.send(*messages)
 
 
-async def _receive(end: Transport, count: int) -> list[bytes | Oversized]:
+async def _receive(end: _End, count: int) -> list[bytes | Oversized]:
     """At least `count` messages."""
     received: list[bytes | Oversized] = []
     while len(received) < count:
@@ -416,6 +492,10 @@ def _same(expected: Sequence[object], received: Sequence[object]) -> None:
         if wanted != got:
             raise AssertionError(f"message {number} arrived as {_short(got)} instead of {_short(wanted)}")
     raise AssertionError(f"{len(received)} messages arrived instead of {len(expected)}")
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def _short(message: object) -> str:

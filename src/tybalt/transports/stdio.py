@@ -79,7 +79,7 @@ class StandardStreams:
         if StandardStreams._taken:
             raise MisuseError(
                 "the standard streams already carry a stdio transport; close it before opening another. In a file that "
-                'is loaded by `tybalt run`, call run() only under `if __name__ == "__main__":`'
+                'is loaded by `tybalt`, call run() only under `if __name__ == "__main__":`'
             )
         _require_open(0, sys.__stdin__, "standard input", "nothing could ever be received")
         _require_open(1, sys.__stdout__, "standard output", "nothing could ever be sent")

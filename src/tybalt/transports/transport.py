@@ -5,6 +5,7 @@ decides no era: drivers in `server` and `client` sit above it, the framing of `p
 transport that has the two methods of `PermitIssuer`, and `testing.check_transport` proves a custom one.
 """
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol
 
@@ -21,11 +22,12 @@ class Transport(Protocol):
     UTF-8, not blank and without a newline (2026-07-28 basic/transports/stdio); nothing else is asked of its bytes.
     """
 
-    async def receive(self) -> list[bytes | Oversized]:
+    async def receive(self) -> Sequence[bytes | Oversized]:
         """Every message that has arrived, at least one, in the order the peer sent them; [] once the stream has ended.
 
-        After [] comes nothing but []. `Oversized` stands in the place of a message larger than this end accepts, and
-        the stream goes on behind it. That the stream has ended says only that the peer sends no more; it may yet read.
+        After [] comes nothing but []. Any sequence will do that is false when it is empty. `Oversized` stands in the
+        place of a message larger than this end accepts, and the stream goes on behind it. That the stream has ended
+        says only that the peer sends no more; it may yet read.
 
         Guaranteed: a cancelled receive loses nothing, the next one returns what it would have returned. Not guaranteed:
         that two messages sent together arrive together, or that two sent apart arrive apart.

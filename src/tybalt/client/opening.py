@@ -1,0 +1,146 @@
+"""How a client finds the revision it shares with a server: it asks, and falls back to the handshake.
+
+2026-07-28 basic/transports/stdio, "Backward Compatibility"; 2025-11-25 basic/lifecycle, "Version Negotiation".
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from tybalt.client.results import decode_result
+from tybalt.errors import McpError, RequestTimeout, UnexpectedResult, UnsupportedRevision
+from tybalt.protocol.client import ClientConnection
+from tybalt.types.capabilities import ServerCapabilities
+from tybalt.types.discover import DiscoverResult
+from tybalt.types.implementation import Implementation
+from tybalt.types.initialize import InitializeResult
+from tybalt.types.meta import SERVER_INFO
+from tybalt.types.revisions import LATEST_LEGACY, LATEST_MODERN, LEGACY
+
+Request = Callable[[str, Any, float | None], Awaitable[msgspec.Raw]]
+"""Sends a request: the method, its params, and how many seconds to wait for the answer (`None`: without end)."""
+
+_MODERN_ERRORS: Final = (-32020, -32021, -32022)
+
+
+class Introduction(NamedTuple):
+    """What the server said of itself."""
+
+    server_info: Implementation | None
+    capabilities: ServerCapabilities
+    instructions: str | None
+
+
+class Opening:
+    """The first requests of a connection: `run` makes them once, and lets `connection` adopt what was agreed.
+
+    `wanted` is the one revision that will do, where there is one. `timeout` and `probe_timeout` are in seconds.
+    """
+
+    def __init__(
+        self,
+        connection: ClientConnection,
+        request: Request,
+        *,
+        era: str,
+        wanted: str | None,
+        timeout: float | None,
+        probe_timeout: float,
+    ) -> None:
+        self._connection = connection
+        self._request = request
+        self._era = era
+        self._wanted = wanted
+        self._timeout = timeout
+        self._probe_timeout = probe_timeout
+        self.probing = False
+        """Whether the one request that waits asks for the era: an error without an id is then its answer."""
+
+    async def run(self) -> Introduction:
+        """Agree on a revision. Raises `UnsupportedRevision` where none is shared, and what the requests raise."""
+        if self._era == "legacy":
+            return await self._initialize()
+        silent = False
+        self.probing = True
+        try:
+            found = await self._discover(self._timeout if self._era == "modern" else self._probe_timeout)
+        except RequestTimeout:
+            if self._era == "modern":
+                raise
+            found, silent = None, True
+        finally:
+            self.probing = False
+        if found is not None:
+            return found
+        try:
+            return await self._initialize()
+        except McpError as error:
+            # A modern server that was too slow for the probe refuses the handshake; it has woken up by now.
+            found = await self._woken_up() if silent else None
+            if found is None:
+                raise error from None
+            return found
+
+    async def _woken_up(self) -> Introduction | None:
+        self._connection.adopt(LATEST_MODERN)
+        try:
+            return await self._discover(self._probe_timeout)
+        except RequestTimeout:
+            return None
+
+    async def _discover(self, timeout: float | None) -> Introduction | None:
+        """Ask for a modern server; `None` if this is a legacy one. Raises where no revision is shared.
+
+        Whatever is neither a discover result nor an error that only modern servers have, says legacy.
+        """
+        revision = self._connection.revision
+        try:
+            found = decode_result(await self._request("server/discover", {}, timeout), DiscoverResult)
+        except McpError as error:
+            if error.code == UnsupportedRevision.default_code:
+                # It refuses the one modern revision there is; with a second one, that would be asked for next.
+                raise UnsupportedRevision(revision, _supported(error.data)) from None
+            if error.code in _MODERN_ERRORS or self._era == "modern":
+                raise
+            return None
+        except UnexpectedResult:
+            if self._era == "modern":
+                raise
+            return None
+        if revision not in found.supported_versions:
+            if self._era == "auto" and set(LEGACY).intersection(found.supported_versions):
+                return None
+            raise UnsupportedRevision(revision, found.supported_versions)
+        return Introduction(_server_info(found), found.capabilities, found.instructions)
+
+    async def _initialize(self) -> Introduction:
+        wanted = self._wanted or LATEST_LEGACY
+        self._connection.adopt(wanted)
+        raw = await self._request("initialize", self._connection.initialize_params(), self._timeout)
+        result = decode_result(raw, InitializeResult)
+        if result.protocol_version not in ((self._wanted,) if self._wanted else LEGACY):
+            raise UnsupportedRevision(wanted, [result.protocol_version])
+        self._connection.adopt(result.protocol_version)
+        return Introduction(result.server_info, result.capabilities, result.instructions)
+
+
+class _Supported(msgspec.Struct):
+    """`data` of an `UnsupportedProtocolVersionError`."""
+
+    supported: list[str]
+
+
+def _supported(data: Any) -> list[str]:
+    try:
+        return msgspec.convert(data, _Supported).supported
+    except msgspec.ValidationError:
+        return []
+
+
+def _server_info(found: DiscoverResult) -> Implementation | None:
+    """Who the server says it is; self-reported and for display only, so that a malformed one is none."""
+    try:
+        return msgspec.convert((found.meta or {}).get(SERVER_INFO), Implementation)
+    except msgspec.ValidationError:
+        return None

@@ -1,0 +1,80 @@
+"""The options of `Server(…)`, checked where they are given: what is wrong is told there, not to the first client."""
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import msgspec
+
+from tybalt.errors import RegistrationError
+from tybalt.types.implementation import Implementation
+from tybalt.types.revisions import LEGACY, MODERN, REVISIONS
+
+
+class _Said(msgspec.Struct, forbid_unknown_fields=True):
+    """What a server says of itself, by the names of the options."""
+
+    name: str
+    version: str
+    title: str | None
+    description: str | None
+    website_url: str | None
+    instructions: str | None
+    icons: list[Any]
+
+
+def checked_implementation(*, instructions: str | None, icons: Iterable[Any], **said: Any) -> Implementation:
+    """Who the server is. Raises `RegistrationError` for what no client could read."""
+    if not isinstance(said["name"], str) or not said["name"]:  # `Server(app)` is a common slip.
+        raise RegistrationError(f"Server(name): expected a name of at least one character, got {said['name']!r}")
+    pictures = checked_list(icons, "icons")
+    given = {**said, "instructions": instructions, "icons": pictures}
+    try:
+        msgspec.json.decode(msgspec.json.encode(given), type=_Said)
+        made = Implementation(**said, icons=pictures or None)
+        msgspec.json.decode(msgspec.json.encode(made), type=Implementation)
+    except (TypeError, ValueError) as error:
+        text = str(error).replace("`$.", "`").replace("Object ", "")
+        raise RegistrationError(f"Server(…): {text}. Strings are text, and icons a list of Icon") from None
+    return made
+
+
+def check_settings(*, page_size: Any, on_duplicate: Any, ttl: Any, grace: Any, scope: Any, strict: Any) -> None:
+    """Raises `RegistrationError` for a setting that means nothing."""
+    if page_size is not None and (type(page_size) is not int or page_size < 1):
+        raise RegistrationError(f"page_size must be 1 or more, or None for one page, got {page_size!r}")
+    if on_duplicate not in ("error", "warn", "replace", "ignore"):
+        raise RegistrationError(f"on_duplicate must be 'error', 'warn', 'replace' or 'ignore', got {on_duplicate!r}")
+    for name, seconds in (("ttl", ttl), ("grace", grace)):
+        if type(seconds) not in (int, float) or not 0 <= seconds < float("inf"):
+            raise RegistrationError(f"{name} is a number of seconds, 0 or more; got {seconds!r}")
+    if scope not in ("public", "private"):
+        raise RegistrationError(f"scope must be 'public' or 'private', got {scope!r}")
+    if type(strict) is not bool:
+        raise RegistrationError(f"strict must be True or False, got {strict!r}")
+
+
+def checked_function(given: Any, option: str) -> Any:
+    """What may be called. Raises `RegistrationError` for anything else."""
+    if not callable(given):
+        raise RegistrationError(f"{option}: expected a function, got {given!r}")
+    return given
+
+
+def checked_list(given: Any, option: str) -> list[Any]:
+    """The members of a list. Raises `RegistrationError` for what is none, or a text, which is one of letters."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise RegistrationError(f"{option}: expected a list, got {given!r}")
+    return list(cast("Iterable[Any]", given))
+
+
+def chosen_revisions(eras: Any) -> tuple[str, ...]:
+    """The revisions that `eras` names: eras, single revisions, or one of them as a text."""
+    given = [eras] if isinstance(eras, str) else checked_list(eras, "eras")
+    if not given:
+        raise RegistrationError("eras: expected at least one of 'modern' and 'legacy', or leave it out for both")
+    chosen: list[str] = []
+    for era in given:
+        if era not in ("modern", "legacy", *REVISIONS):
+            raise RegistrationError(f"eras: {era!r} is neither 'modern' nor 'legacy' nor one of {', '.join(REVISIONS)}")
+        chosen += {"modern": MODERN, "legacy": LEGACY}.get(era, (era,))
+    return tuple(chosen)
