@@ -54,7 +54,7 @@ lint: dev ## Check style and formatting
 	$(BIN)/ruff format --check .
 
 types: dev ## Check the types of src/
-	$(BIN)/basedpyright
+	$(BIN)/basedpyright --project pyproject.toml
 
 contracts: dev ## Check which layer imports which
 	$(BIN)/lint-imports --no-cache
