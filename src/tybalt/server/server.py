@@ -50,7 +50,8 @@ class Server:
     `page_size` bounds list answers (`None`: one page). `on_duplicate` says what happens when a name is taken. `eras`
     chooses what is spoken: "modern", "legacy", or single revisions; all by default. `strict` refuses unknown arguments
     and lax conversions in every tool. `ttl` (seconds) and `scope` are the caching hints of the lists. `grace` is how
-    many seconds running requests get at the end.
+    many seconds running requests get at the end. `max_running` requests of one connection run at once, as many again
+    wait for their turn, and more are refused with code 503.
     """
 
     def __init__(
@@ -74,8 +75,17 @@ class Server:
         ttl: float = 0,
         scope: CacheScope = "public",
         grace: float = 5.0,
+        max_running: int = 1_000,
     ) -> None:
-        check_settings(page_size=page_size, on_duplicate=on_duplicate, ttl=ttl, grace=grace, scope=scope, strict=strict)
+        check_settings(
+            page_size=page_size,
+            on_duplicate=on_duplicate,
+            ttl=ttl,
+            grace=grace,
+            scope=scope,
+            strict=strict,
+            max_running=max_running,
+        )
         if lifespan is not None:
             checked_function(lifespan, "lifespan")
         self.implementation = checked_implementation(
@@ -89,6 +99,7 @@ class Server:
         )
         self.instructions = instructions
         self.grace = grace
+        self.max_running = max_running
         self.catalogue = Catalogue(
             self.implementation,
             page_size=page_size,

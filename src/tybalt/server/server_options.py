@@ -38,8 +38,12 @@ def checked_implementation(*, instructions: str | None, icons: Iterable[Any], **
     return made
 
 
-def check_settings(*, page_size: Any, on_duplicate: Any, ttl: Any, grace: Any, scope: Any, strict: Any) -> None:
+def check_settings(
+    *, page_size: Any, on_duplicate: Any, ttl: Any, grace: Any, scope: Any, strict: Any, max_running: Any
+) -> None:
     """Raises `RegistrationError` for a setting that means nothing."""
+    if type(max_running) is not int or max_running < 1:
+        raise RegistrationError(f"max_running must be 1 or more, got {max_running!r}")
     if page_size is not None and (type(page_size) is not int or page_size < 1):
         raise RegistrationError(f"page_size must be 1 or more, or None for one page, got {page_size!r}")
     if on_duplicate not in ("error", "warn", "replace", "ignore"):

@@ -27,6 +27,7 @@ from tybalt.reasons import CancelKind, CancelReason
 from tybalt.server.context import Context, Sent
 from tybalt.server.declaration import Declaration
 from tybalt.server.receiving import compile_receive
+from tybalt.server.turns import Turns, after
 from tybalt.types import legacy
 from tybalt.types.completion import CompleteRequest
 from tybalt.types.content import TextContent
@@ -98,6 +99,10 @@ class Session:
         self._revision: str | None = None
         self._message = b""
         self._running: dict[Responder, asyncio.Task[Any]] = {}
+        """Every request that is not answered yet, those among them that wait for their turn."""
+        self._turns = Turns(server.max_running)
+        self.full = False
+        """Whether so many handlers run that the next one has to wait for its turn."""
         self._batch: BatchAnswers | None = None
         self._dispatch = self._dispatch_table()
         self._catalogue.watch(self)
@@ -169,11 +174,36 @@ class Session:
         responder: Responder | None = None,
     ) -> bytes | None:
         """Run what an async handler returned in a task of its own; the answer if it never waited."""
-        task = self.start(guarded(awaitable) if declaration.timeout is None else _bounded(awaitable, declaration))
+        doing = guarded(awaitable) if declaration.timeout is None else _bounded(awaitable, declaration)
+        if self.full:
+            return self._queue(doing, request, awaitable, write, declaration, responder)
+        task = self.start(doing)
         if not task.done():
             return self.wait_for(task, awaitable, request, declaration, write, responder)
         answer = self._answer(request, task, write, declaration)
         return answer if responder is None or responder.settle() else None
+
+    def _queue(
+        self,
+        doing: Coroutine[Any, Any, Any],
+        request: Any,
+        awaitable: Awaitable[Any],
+        write: Write,
+        declaration: Declaration[..., Any],
+        responder: Responder | None,
+    ) -> None:
+        """Run it when it is its turn. Raises `McpError` where too many wait."""
+        try:
+            turn = self._turns.take()
+        except McpError:
+            doing.close()
+            if isinstance(awaitable, CoroutineType):
+                awaitable.close()
+            raise
+        task = self.start(after(turn, doing))
+        task.add_done_callback(partial(_close, doing))
+        task.add_done_callback(partial(self._turns.leave, turn))
+        self.wait_for(task, awaitable, request, declaration, write, responder)
 
     def _start_first(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """The first task binds the session to its loop; a partial is the cheapest way to start the others."""
@@ -197,6 +227,7 @@ class Session:
             task.add_done_callback(partial(_close, awaitable))
         responder = responder or self.connection.accept(request)
         self._running[responder] = task
+        self.full = len(self._running) >= self.server.max_running
         batch = self._batch
         if batch is not None:
             batch.expect()
@@ -214,6 +245,9 @@ class Session:
             if not task.cancelled():
                 task.exception()  # Left behind, and answered then; what became of it after all is not asked.
             return
+        if self.full:
+            self._turns.pass_on(len(self._running))
+            self.full = len(self._running) >= self.server.max_running
         answer = self._answer(responder.request, task, write, declaration) if not responder.cancelled else None
         if responder.cancelled and not task.cancelled():
             task.exception()  # Looked at, so that asyncio does not report it: nobody wants the outcome any more.
@@ -458,7 +492,7 @@ def _note_ignored(action: Ignored) -> None:
     logger.debug("ignored: %s", action.reason)
 
 
-def _close(coroutine: "CoroutineType[Any, Any, Any]", _: object) -> None:
+def _close(coroutine: Coroutine[Any, Any, Any], _: object) -> None:
     coroutine.close()
 
 

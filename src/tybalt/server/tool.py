@@ -149,6 +149,8 @@ def _async_run(tool: Tool[..., Any], writer: Writer) -> Run:
     def run(request: Any, arguments: Any, session: Session) -> bytes | None:
         try:
             awaitable = function(*astuple(arguments))
+            if session.full:
+                return session.run_async(request, awaitable, write, tool)
             task = session.start(guarded(awaitable))
             if not task.done():
                 return session.wait_for(task, awaitable, request, tool, write)

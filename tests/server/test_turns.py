@@ -1,0 +1,212 @@
+"""How many handlers of one connection run at once, who waits, who is refused, and that nobody is forgotten."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.protocol.conversations import message
+from tests.server.driving import NEWEST, QUIET, REVISIONS, Driver
+from tybalt import Context, Server
+
+
+class Stage:
+    """A server of handlers that wait until they are let go, and what they do meanwhile."""
+
+    def __init__(self, limit: int) -> None:
+        self.server = Server("stage", max_running=limit)
+        self.running: set[int] = set()
+        self.began: list[int] = []
+        self.most = 0
+        self._gates: dict[int, asyncio.Event] = {}
+
+        @self.server.tool
+        async def wait(n: int) -> int:
+            return await self._run(n)
+
+        @self.server.tool
+        async def told(n: int, context: Context) -> int:
+            return await self._run(n)
+
+        @self.server.tool(timeout=60)
+        async def timed(n: int) -> int:
+            return await self._run(n)
+
+        @self.server.tool
+        def plain() -> int:
+            return 8
+
+        @self.server.resource("wait://{n}")
+        async def resource(n: int) -> str:
+            return str(await self._run(n))
+
+    def let(self, n: int) -> None:
+        self._gates.setdefault(n, asyncio.Event()).set()
+
+    async def _run(self, n: int) -> int:
+        self.began.append(n)
+        self.running.add(n)
+        self.most = max(self.most, len(self.running))
+        try:
+            await self._gates.setdefault(n, asyncio.Event()).wait()
+        finally:
+            self.running.discard(n)
+        return n
+
+
+async def settled() -> None:
+    for _ in range(QUIET):
+        await asyncio.sleep(0)
+
+
+def ask(driver: Driver, n: int, tool: str = "wait") -> Any:
+    if tool == "resource":
+        return driver.ask("resources/read", {"uri": f"wait://{n}"}, id=n)
+    return driver.ask("tools/call", {"name": tool, "arguments": {"n": n}}, id=n)
+
+
+def cancel(driver: Driver, n: int) -> None:
+    meta = {"_meta": {"io.modelcontextprotocol/protocolVersion": NEWEST}} if driver.revision == NEWEST else {}
+    driver.receive(message(method="notifications/cancelled", params={"requestId": n, **meta}))
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+@pytest.mark.parametrize("tool", ["wait", "told", "timed", "resource"])
+async def test_first_come_first_served_and_the_rest_is_refused(revision: str, tool: str) -> None:
+    stage = Stage(2)
+    driver = Driver(stage.server, revision)
+    assert [ask(driver, n, tool) for n in range(1, 5)] == [None] * 4
+    for n in (5, 6):
+        error = ask(driver, n, tool)["error"]
+        assert error["code"] == 503
+        assert "2 requests of this connection run and 2 wait for their turn. Send it again" in error["message"]
+    await settled()
+    assert stage.began == [1, 2]
+    stage.let(2)
+    await settled()
+    assert stage.began == [1, 2, 3]
+    assert ask(driver, 7, tool) is None
+    for n in (1, 3, 4, 7):
+        stage.let(n)
+    await settled()
+    assert stage.began == [1, 2, 3, 4, 7]
+    assert sorted(said["id"] for said in driver.output.messages) == [1, 2, 3, 4, 7]
+    assert all("result" in said for said in driver.output.messages)
+    assert stage.most == 2
+
+
+async def test_what_does_not_wait_takes_no_turn() -> None:
+    stage = Stage(1)
+    driver = Driver(stage.server)
+    ask(driver, 1)
+    ask(driver, 2)
+    await settled()
+    assert driver.ask("tools/call", {"name": "plain"})["result"]["structuredContent"] == 8
+    assert driver.result("tools/list")["tools"]
+    cancel(driver, 1)
+    cancel(driver, 2)
+    await settled()
+    assert driver.output.messages == []
+    ask(driver, 3)
+    stage.let(3)
+    await settled()
+    assert stage.began == [1, 3]
+
+
+@pytest.mark.parametrize("early", [True, False])
+async def test_one_that_waits_can_be_cancelled_and_is_not_begun(early: bool) -> None:
+    stage = Stage(1)
+    driver = Driver(stage.server)
+    assert [ask(driver, 1), ask(driver, 2)] == [None, None]
+    if not early:
+        await settled()
+    cancel(driver, 2)
+    await settled()
+    assert ask(driver, 4) is None
+    stage.let(1)
+    stage.let(4)
+    await settled()
+    assert stage.began == [1, 4]
+    assert sorted(said["id"] for said in driver.output.messages) == [1, 4]
+
+
+async def test_those_that_wait_at_the_end_are_told() -> None:
+    stage = Stage(1)
+    driver = Driver(stage.server)
+    ask(driver, 1)
+    ask(driver, 2)
+    await settled()
+    await driver.session.drain(0)
+    assert stage.began == [1]
+    assert {said["id"]: said["error"]["code"] for said in driver.output.messages} == {1: 503, 2: 503}
+
+
+async def test_within_the_grace_they_get_their_turn() -> None:
+    stage = Stage(1)
+    driver = Driver(stage.server)
+    for n in (1, 2):
+        ask(driver, n)
+        stage.let(n)
+    await driver.session.drain(5)
+    assert {said["id"]: "result" in said for said in driver.output.messages} == {1: True, 2: True}
+
+
+async def test_a_batch_waits_for_all_its_turns() -> None:
+    stage = Stage(1)
+    driver = Driver(stage.server, "2025-03-26")
+    calls = [driver.encoded("tools/call", {"name": "wait", "arguments": {"n": n}}, id=n) for n in (1, 2, 3)]
+    assert driver.receive(b"[" + b",".join(calls) + b"]") is None
+    await settled()
+    stage.let(1)
+    stage.let(2)
+    await settled()
+    ((first, *others),) = driver.output.messages
+    assert first["error"]["code"] == 503
+    assert [other["result"]["content"][0]["text"] for other in others] == ["1", "2"]
+
+
+steps = st.lists(
+    st.tuples(st.sampled_from(["ask", "let", "cancel", "turn"]), st.integers(1, 12), st.sampled_from(["wait", "told"])),
+    max_size=60,
+)
+
+
+@given(limit=st.integers(1, 4), steps=steps)
+def test_every_request_gets_what_it_should_and_no_more_run(limit: int, steps: list[tuple[str, int, str]]) -> None:
+    async def play() -> None:
+        stage = Stage(limit)
+        driver = Driver(stage.server)
+        asked, cancelled, refused = set[int](), set[int](), set[int]()
+        for what, n, tool in steps:
+            if what == "ask" and n not in asked:
+                asked.add(n)
+                answer = ask(driver, n, tool)
+                if answer is not None:
+                    assert answer.get("error", {}).get("code", 503) == 503
+                    if "error" in answer:
+                        refused.add(n)
+                    else:
+                        driver.output.messages.append(answer)
+            elif what == "let":
+                stage.let(n)
+            elif what == "cancel" and n in asked:
+                cancelled.add(n)
+                cancel(driver, n)
+            else:
+                await settled()
+            assert len(stage.running) <= limit
+        for n in asked:
+            stage.let(n)
+        for _ in asked:
+            await settled()
+        answered = Counter(said["id"] for said in driver.output.messages)
+        assert set(answered.values()) <= {1}
+        assert asked - refused - cancelled <= set(answered) <= asked - refused
+        assert stage.most <= limit
+        assert driver.session.connection.in_flight == 0
+        assert not driver.session.full
+
+    asyncio.run(play())
