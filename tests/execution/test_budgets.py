@@ -1,5 +1,6 @@
 """Budgets: the laws of their semiring one by one, and what is left of one."""
 
+import operator
 from math import inf
 from typing import Any
 
@@ -94,3 +95,15 @@ class TestWhatIsLeft:
 def test_limits_that_are_none(limits: dict[str, Any]) -> None:
     with pytest.raises(MisuseError, match=r"the limits of a budget|a priority"):
         Budget(**limits)
+
+
+@pytest.mark.parametrize("limits", [{"deadline": "soon"}, {"cost": "3"}, {"polls": None}, {"priority": "high"}])
+def test_limits_are_numbers(limits: dict[str, Any]) -> None:
+    with pytest.raises(MisuseError, match="the limits of a budget are numbers; got"):
+        Budget(**limits)
+
+
+def test_a_budget_combines_with_budgets_only() -> None:
+    for combine in (operator.and_, operator.or_):
+        with pytest.raises(TypeError, match="unsupported operand"):
+            combine(Budget(), 3)

@@ -132,6 +132,15 @@ class TestJoinOutcomes:
         assert await join_outcomes() == []
 
 
+@pytest.mark.parametrize("combine", [join_all, join_outcomes, race, first_ok, lambda *all_: quorum(1, *all_)])
+async def test_what_cannot_be_awaited_is_refused_before_anything_begins(combine: Any) -> None:
+    stage = Stage()
+    for wrong in (5, stage.run):
+        with pytest.raises(MisuseError, match="expected something to await, such as `work"):
+            await combine(stage.run("a"), wrong)
+    assert stage.began == []
+
+
 class TestRace:
     async def test_the_first_wins_and_the_losers_are_awaited(self) -> None:
         stage = Stage()
@@ -210,8 +219,8 @@ class TestQuorum:
         assert await quorum(0, stage.run("a")) == []
         assert stage.began == []
 
-    @pytest.mark.parametrize("needed", [-1, 2])
-    async def test_more_than_there_are(self, needed: int) -> None:
+    @pytest.mark.parametrize("needed", [-1, 2, "1", 1.5])
+    async def test_more_than_there_are(self, needed: Any) -> None:
         with pytest.raises(MisuseError, match="cannot be"):
             await quorum(needed, Stage().run("a"))
 

@@ -498,7 +498,16 @@ Limited = NewType("Limited", Annotated[int, Meta(ge=1)])
         ),
         (tuple[()], {"type": "array", "minItems": 0, "maxItems": 0}, b"[]", ()),
         (dict[str, int], {"type": "object", "additionalProperties": {"type": "integer"}}, b'{"a":1}', {"a": 1}),
-        (dict[int, bool], {"type": "object", "additionalProperties": {"type": "boolean"}}, b'{"1":true}', {1: True}),
+        (
+            dict[int, bool],
+            {
+                "type": "object",
+                "propertyNames": {"pattern": "^-?[0-9]+$"},
+                "additionalProperties": {"type": "boolean"},
+            },
+            b'{"1":true}',
+            {1: True},
+        ),
         (
             dict[Annotated[str, Meta(pattern="^a")], int],
             {

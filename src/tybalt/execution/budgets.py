@@ -42,13 +42,20 @@ class Budget(Struct, frozen=True):
     priority: int = LOWEST
 
     def __post_init__(self) -> None:
-        if self.deadline != self.deadline or not self.cost >= 0 or not self.polls >= 0:
+        try:
+            possible = self.deadline >= -inf and self.cost >= 0 and self.polls >= 0
+            ranked = LOWEST <= self.priority <= HIGHEST
+        except TypeError:
+            raise MisuseError(f"the limits of a budget are numbers; got {self!r}") from None
+        if not possible:
             raise MisuseError(f"the limits of a budget are 0 or more, or inf for none; got {self!r}")
-        if not LOWEST <= self.priority <= HIGHEST:
+        if not ranked:
             raise MisuseError(f"a priority lies between {LOWEST} and {HIGHEST}; got {self.priority!r}")
 
     def __and__(self, other: "Budget") -> "Budget":
         """Both hold: the earlier deadline, the smaller quotas, the higher priority (meet, ⊗)."""
+        if not isinstance(other, Budget):  # pyright: ignore[reportUnnecessaryIsInstance] (untyped callers)
+            return NotImplemented
         return Budget(
             min(self.deadline, other.deadline),
             min(self.cost, other.cost),
@@ -58,6 +65,8 @@ class Budget(Struct, frozen=True):
 
     def __or__(self, other: "Budget") -> "Budget":
         """Either may be used: the later deadline, the larger quotas, the lower priority (join, ⊕)."""
+        if not isinstance(other, Budget):  # pyright: ignore[reportUnnecessaryIsInstance] (untyped callers)
+            return NotImplemented
         return Budget(
             max(self.deadline, other.deadline),
             max(self.cost, other.cost),

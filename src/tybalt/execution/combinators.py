@@ -7,7 +7,7 @@ What is given is awaited exactly once, or closed where the call is refused.
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from inspect import iscoroutine
+from inspect import isawaitable, iscoroutine
 from typing import Any, TypeVar
 
 from tybalt.errors import MisuseError
@@ -20,11 +20,13 @@ T = TypeVar("T")
 
 async def join_all(*awaitables: Awaitable[T], timeout: Duration | None = None) -> list[T]:
     """The results of all, in their order. The first failure cancels the others and is raised."""
+    _check(awaitables)
     return await _bounded(_join_all(awaitables), awaitables, timeout)
 
 
 async def join_outcomes(*awaitables: Awaitable[T], timeout: Duration | None = None) -> list[Outcome[T]]:
     """What became of each, in their order; a failure stops nobody else. After `timeout` the rest is `Cancelled`."""
+    _check(awaitables)
     limit = None if timeout is None else _limit(timeout, awaitables)
     tasks = [asyncio.ensure_future(each) for each in awaitables]
     try:
@@ -41,6 +43,7 @@ async def race(*awaitables: Awaitable[T], timeout: Duration | None = None) -> T:
     """The result of whichever is done first, or its failure. Raises `MisuseError` where nobody runs."""
     if not awaitables:
         raise MisuseError("a race needs at least one to run")
+    _check(awaitables)
     return await _bounded(_race(awaitables), awaitables, timeout)
 
 
@@ -61,9 +64,10 @@ async def quorum(needed: int, *awaitables: Awaitable[T], timeout: Duration | Non
     Raises an `ExceptionGroup` of the failures as soon as `needed` cannot be reached any more. None needed is none
     awaited. Raises `MisuseError` for more than there are, and for less than none.
     """
-    if not 0 <= needed <= len(awaitables):
+    _check(awaitables)
+    if not isinstance(needed, int) or not 0 <= needed <= len(awaitables):  # pyright: ignore[reportUnnecessaryIsInstance] (untyped callers)
         _close(awaitables)
-        raise MisuseError(f"a quorum of {needed} out of {len(awaitables)} cannot be")
+        raise MisuseError(f"a quorum of {needed!r} out of {len(awaitables)} cannot be")
     if needed == 0:
         _close(awaitables)
         return []
@@ -137,6 +141,14 @@ async def _bounded(running: Any, awaitables: Sequence[Awaitable[Any]], timeout: 
         raise
     async with asyncio.timeout(limit):
         return await running
+
+
+def _check(awaitables: Sequence[Awaitable[Any]]) -> None:
+    """Raises `MisuseError` where one is none: nothing has begun then, and nothing is left unawaited."""
+    for each in awaitables:
+        if not isawaitable(each):
+            _close(awaitables)
+            raise MisuseError(f"expected something to await, such as `work()` of an `async def work`, got {each!r}")
 
 
 def _limit(timeout: Duration, awaitables: Sequence[Awaitable[Any]]) -> float:

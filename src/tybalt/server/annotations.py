@@ -49,6 +49,9 @@ def adopt(annotation: Any, site: Site) -> Any:
     if any(annotation is plain for plain in _PLAIN):
         return annotation
     _refuse_values(annotation, site)
+    if site.direction == "output" and _has_serializer_inside(annotation):
+        # What encodes a list sees its elements, not their annotations.
+        return _by_pydantic(annotation, site, "only pydantic knows the serializer in it")
     candidate = _translated(annotation, site)
     try:
         reason = refusal(candidate, site.direction)
@@ -239,6 +242,18 @@ def _by_pydantic(annotation: Any, site: Site, reason: str, remedy: str | None = 
             complaint = f"{complaint} (pydantic: {error})"
         raise site.refuse(f"{complaint}. {remedy}") from None
     return adapted(adapter)
+
+
+def _has_serializer_inside(annotation: Any) -> bool:
+    """Whether something inside of a container or a union says how pydantic is to write it."""
+    if get_origin(annotation) is Annotated:
+        return _has_serializer_inside(annotation.__origin__)
+    inner = get_args(annotation) if is_union(annotation) or get_origin(annotation) in CONTAINERS else ()
+    return any(_is_serialized(each) or _has_serializer_inside(each) for each in inner)
+
+
+def _is_serialized(annotation: Any) -> bool:
+    return get_origin(annotation) is Annotated and any(map(pydantic_models.is_serializer, annotation.__metadata__))
 
 
 def _in_pydantic_words(annotation: Any) -> Any:

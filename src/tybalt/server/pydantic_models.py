@@ -163,6 +163,14 @@ def is_constraint(item: Any) -> bool:
     )
 
 
+def is_serializer(item: Any) -> bool:
+    """Whether this piece of `Annotated` metadata says how a value is written. Imports nothing."""
+    return type(item).__module__.startswith("pydantic.") and type(item).__name__ in (
+        "PlainSerializer",
+        "WrapSerializer",
+    )
+
+
 def read_field(item: Any) -> Notes:
     """Reads a `pydantic.Field(...)`. Raises `Unsupported` for what no handler parameter can have."""
     if getattr(item, "default_factory_takes_validated_data", None) and item.default_factory is not None:

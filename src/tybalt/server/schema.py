@@ -10,6 +10,7 @@ schemas of all the parameters of one tool share their `$defs`. It takes annotati
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from enum import Flag
 from typing import Any, cast
 
 import msgspec
@@ -150,14 +151,28 @@ class Schemas:
         return {"type": "array"} | ({"prefixItems": items, "items": False} if items else {}) | bounds
 
     def _dict(self, node: kinds.DictType) -> Schema:
-        keys = {key: value for key, value in self._node(node.key_type).items() if key != "type"}
+        keys = self._key(node.key_type)
         values = self._node(node.value_type)
         return (
             {"type": "object"}
-            | ({"propertyNames": keys} if keys and not isinstance(node.key_type, _NUMBERS) else {})
+            | ({"propertyNames": keys} if keys else {})
             | ({"additionalProperties": values} if values else {})
             | _present(minProperties=node.min_length, maxProperties=node.max_length)
         )
+
+    def _key(self, node: kinds.Type) -> Schema:
+        """What is asked of a key beyond being a string, the only keys that JSON has: of an integer, its digits."""
+        bare = node
+        while isinstance(bare, kinds.Metadata):
+            bare = bare.type
+        schema = self._node(node)
+        said = self.definitions[self._name(bare)] if isinstance(bare, kinds.EnumType) else schema
+        values = said.get("enum")
+        if values and not all(isinstance(value, str) for value in values):
+            return {"enum": [each if isinstance(each, str) else msgspec.json.encode(each).decode() for each in values]}
+        if said.get("type") in ("integer", "number"):
+            return {"pattern": "^-?[0-9]+$"} if said["type"] == "integer" else {}
+        return {key: value for key, value in schema.items() if key != "type"}
 
     def _moment(self, node: kinds.DateTimeType | kinds.TimeType) -> Schema:
         """What comes in is asked for with an offset; what goes out has one only where the type says so."""
@@ -202,6 +217,8 @@ class Schemas:
         doc = docstring.parse(_own_docstring(node.cls))
         about: Schema = {"title": _title(node.cls)} | ({"description": doc.description} if doc.description else {})
         if isinstance(node, kinds.EnumType):
+            if issubclass(node.cls, Flag):  # whose values combine
+                return about | {"type": "integer"}
             return about | enumeration([member.value for member in node.cls])
         fields = list(self._fields(node, doc.parameters))
         required = sum(1 for _, _, needed in fields if needed)
@@ -218,7 +235,10 @@ class Schemas:
     def _fields(self, node: Any, documented: dict[str, str]) -> Iterator[tuple[str, Schema, bool]]:
         if getattr(node, "tag_field", None) is not None:
             yield node.tag_field, enumeration([node.tag]), True
+        hides = self.direction == "output" and hasattr(node.cls, "__attrs_attrs__")
         for field in _in_order(node):
+            if hides and field.name.startswith("_"):  # msgspec does not send what an attrs class keeps to itself
+                continue
             schema = self._node(field.type)
             if field.name in documented and "description" not in schema:
                 schema = schema | {"description": documented[field.name]}
@@ -237,7 +257,6 @@ _NAMED = (
     kinds.NamedTupleType,
     kinds.EnumType,
 )
-_NUMBERS = (kinds.IntType, kinds.FloatType)
 
 
 def _number(node: Any) -> Schema:
