@@ -25,6 +25,7 @@ Nothing in here does I/O or knows a transport. The same tree serves servers and 
 handler raises to answer with a protocol error, and what a client catches when its peer did.
 """
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, cast
 
 Era = Literal["modern", "legacy"]
@@ -221,6 +222,14 @@ def only_error(error: BaseException) -> BaseException:
 def cut(text: str, limit: int = 100) -> str:
     """`text`, or its first `limit` characters and an ellipsis: for what a peer sent and an error text repeats."""
     return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def closest(name: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that was most likely meant by `name`, if any is close; of a long name the beginning counts."""
+    from difflib import get_close_matches  # Only where a name was wrong.
+
+    found = get_close_matches(name[:200], list(names), 1)
+    return found[0] if found else None
 
 
 def describe(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tybalt.cli.usage import closest, instead, listed
+from tybalt.cli.usage import instead, listed, meant_by
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from tybalt.cli.usage import closest, instead, listed
     ids=lambda value: str(value)[:20],
 )
 def test_the_closest_name_was_meant_if_any_is_close(name: str, names: list[str], found: str | None) -> None:
-    assert closest(name, names) == found
+    assert meant_by(name, names) == found
 
 
 def test_what_there_is_instead_is_told_in_bounds() -> None:

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from types import ModuleType
 
-from tybalt.cli.usage import UsageError, closest, listed
+from tybalt.cli.usage import UsageError, listed, meant_by
 
 MAX_FILES = 1000
 """How many files of a folder are looked at for the one that was meant."""
@@ -43,7 +43,7 @@ def _missing(file: Path) -> str:
     if file.is_dir():
         found = sorted(each.name for each in islice(file.glob("*.py"), MAX_FILES))
         return f"{file} is a folder; name the file in it" + (f": {listed(found)}" if found else "")
-    meant = closest(file.name, [each.name for each in islice(file.parent.glob("*.py"), MAX_FILES)])
+    meant = meant_by(file.name, [each.name for each in islice(file.parent.glob("*.py"), MAX_FILES)])
     if meant is not None:
         return f"there is no file {file}; did you mean {file.with_name(meant)}?"
     return f"there is no file {file}; expected FILE or FILE:OBJECT, such as server.py:server"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tybalt.errors import TybaltError, cut
+from tybalt.errors import TybaltError, closest, cut
 
 MAX_NAMES = 10
 
@@ -11,18 +11,16 @@ class UsageError(TybaltError):
     """The command line is wrong: no such file, server, tool or argument. The text says what to write instead."""
 
 
-def closest(name: str, names: Sequence[str]) -> str | None:
+def meant_by(name: str, names: Sequence[str]) -> str | None:
     """The one of `names` that was most likely meant, if any is close; letters may be of the other case."""
-    from difflib import get_close_matches
-
     by_letters = {each.casefold(): each for each in names}
-    found = get_close_matches(cut(name.casefold()), by_letters, 1)
-    return by_letters[found[0]] if found else None
+    found = closest(name.casefold(), by_letters)
+    return None if found is None else by_letters[found]
 
 
 def instead(name: str, names: Sequence[str]) -> str:
     """What there is instead of `name`: the closest of `names`, and the first `MAX_NAMES` of them."""
-    meant = closest(name, names)
+    meant = meant_by(name, names)
     return f"it has: {listed(names)}" if meant is None else f"did you mean {meant!r}? It has: {listed(names)}"
 
 

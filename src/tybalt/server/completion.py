@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, ParamSpec, TypeVar, cast
 
 from msgspec import structs
 
-from tybalt.errors import InvalidParams, MisuseError, RegistrationError, cut
+from tybalt.errors import InvalidParams, MisuseError, RegistrationError, closest, cut
 from tybalt.protocol.answers import encode
 from tybalt.server.catalogue import Catalogue
 from tybalt.server.context import Context
@@ -108,10 +108,8 @@ class Completions:
         names: tuple[str, ...] = declaration.parameters.wire_names
         argument = dict(zip(declaration.parameters.names, names, strict=True)).get(argument, argument)
         if argument not in names:
-            from difflib import get_close_matches
-
-            close = get_close_matches(argument, names, 1)
-            hint = f" Did you mean {close[0]!r}?" if close else f" It has {', '.join(names)}."
+            close = closest(argument, names)
+            hint = f" Did you mean {close!r}?" if close else f" It has {', '.join(names)}."
             raise RegistrationError(f"completion: {declaration.where} has no argument {argument!r}.{hint}")
         owner, present = self._completers.get((reference, argument), (None, None))
         if present is not None and owner is declaration and not replace:

@@ -6,13 +6,12 @@ the members of an enum are named. Runs only after a failure. It decodes nothing;
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
 import msgspec
 
-from tybalt.errors import cut
+from tybalt.errors import closest, cut
 from tybalt.server import pydantic_models
 from tybalt.server.custom_types import Mismatch
 from tybalt.server.json_values import Schema, is_array
@@ -54,16 +53,16 @@ def explanation(problems: list[Problem]) -> str:
 def missing(path: str, name: str, schema: Schema, root: Schema, sent: Iterable[str]) -> Problem:
     """A required argument did not come; `sent` are the names that came and mean nothing."""
     text = f"missing; expected {expectation([schema], root)}"
-    close = get_close_matches(name, [each for each in islice(sent, MAX_PROBLEMS) if len(each) <= MAX_VALUE], 1)
-    return Problem(path, f"{text}. You sent `{close[0]}`; did you mean `{name}`?" if close else text)
+    close = closest(name, [each for each in islice(sent, MAX_PROBLEMS) if len(each) <= MAX_VALUE])
+    return Problem(path, f"{text}. You sent `{close}`; did you mean `{name}`?" if close else text)
 
 
 def unknown(path: str, names: list[str], known: Sequence[str], noun: str = "argument") -> Iterator[Problem]:
     """Arguments came that no parameter takes, or members that no field does; the first `MAX_PROBLEMS` are named."""
     there_is = f"there is {_listed(known)}" if known else "there are none"
     for name in names[:MAX_PROBLEMS]:
-        close = get_close_matches(name[:MAX_VALUE], known, 1)
-        hint = f"did you mean `{close[0]}`?" if close else there_is
+        close = closest(name, known)
+        hint = f"did you mean `{close}`?" if close else there_is
         yield Problem(f"{path}{cut(name, MAX_VALUE)}", f"unknown {noun}; {hint}")
     if len(names) > MAX_PROBLEMS:
         yield Problem(path.rstrip("."), f"{len(names) - MAX_PROBLEMS} more unknown {noun}s")

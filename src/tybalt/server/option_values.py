@@ -10,7 +10,7 @@ from typing import Any, Final, TypeGuard, TypeVar
 
 import msgspec
 
-from tybalt.errors import RegistrationError, cut
+from tybalt.errors import RegistrationError, closest, cut
 from tybalt.server.json_values import non_finite
 from tybalt.types.adaptation import encode_for
 from tybalt.types.annotations import Annotations
@@ -69,10 +69,8 @@ class _Row(msgspec.Struct, frozen=True):
 
 
 def _hint(name: str, names: frozenset[str]) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, names, 1)
-    return f"did you mean {close[0]!r}?" if close else f"it has {', '.join(sorted(names))}"
+    close = closest(name, names)
+    return f"did you mean {close!r}?" if close else f"it has {', '.join(sorted(names))}"
 
 
 def _read(name: str, value: Any, kind: str, where: str) -> Any:
