@@ -37,8 +37,7 @@ def call(target: str, tool: str, words: Sequence[str], *, as_json: bool, timeout
 async def _call_tool(server: Any, name: str, given: Given, timeout: float | None) -> CallToolResult:
     async with Client(server, timeout=timeout, log_level="debug", on_notification=_show_log_message) as client:
         # From the running server, not its catalogue: a startup hook may add tools.
-        tools = await client.list_tools() if client.server_capabilities.tools is not None else []
-        tool = _found(name, tools, f"server {server.name!r}")
+        tool = _found(name, await client.list_tools(), f"server {server.name!r}")
         return await client.call_tool(name, given.for_tool(tool), on_progress=_show_progress)
 
 

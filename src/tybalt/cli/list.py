@@ -19,10 +19,9 @@ def show_list(target: str, *, as_json: bool) -> int:
 
 async def _lists(server: Any) -> dict[str, Any]:
     async with Client(server) as client:
-        offered = client.server_capabilities
         return {
-            "tools": await client.list_tools() if offered.tools is not None else [],
-            "resources": await client.list_resources() if offered.resources is not None else [],
-            "resourceTemplates": await client.list_resource_templates() if offered.resources is not None else [],
-            "prompts": await client.list_prompts() if offered.prompts is not None else [],
+            "tools": await client.list_tools(),
+            "resources": await client.list_resources(),
+            "resourceTemplates": await client.list_resource_templates(),
+            "prompts": await client.list_prompts(),
         }

@@ -109,9 +109,7 @@ class Client:
         self._log_level = log_level
         self._on_notification = on_notification
         self._connection = ClientConnection(info or Implementation(name="tybalt", version=__version__))
-        self._opening = Opening(
-            self._connection, self._ask, era=era, wanted=wanted, timeout=timeout, probe_timeout=probe_timeout
-        )
+        self._opening = Opening(self._connection, self._ask, era=era, wanted=wanted, probe_timeout=probe_timeout)
         self._waiting: dict[int | str, asyncio.Future[msgspec.Raw]] = {}
         self._progress: dict[int | str, OnProgress] = {}
         self._deadlines = Deadlines()

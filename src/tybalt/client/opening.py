@@ -19,7 +19,7 @@ from tybalt.types.meta import SERVER_INFO
 from tybalt.types.revisions import LATEST_LEGACY, LATEST_MODERN, LEGACY
 
 Request = Callable[[str, Any, float | None], Awaitable[msgspec.Raw]]
-"""Sends a request: the method, its params, and how many seconds to wait for the answer (`None`: without end)."""
+"""Sends a request: the method, its params, and the seconds to wait for its answer (`None`: as the client waits)."""
 
 _MODERN_ERRORS: Final = (-32020, -32021, -32022)
 
@@ -35,7 +35,7 @@ class Introduction(NamedTuple):
 class Opening:
     """The first requests of a connection: `run` makes them once, and lets `connection` adopt what was agreed.
 
-    `wanted` is the one revision that will do, where there is one. `timeout` and `probe_timeout` are in seconds.
+    `wanted` is the one revision that will do, where there is one. `probe_timeout` is in seconds.
     """
 
     def __init__(
@@ -45,14 +45,12 @@ class Opening:
         *,
         era: str,
         wanted: str | None,
-        timeout: float | None,
         probe_timeout: float,
     ) -> None:
         self._connection = connection
         self._request = request
         self._era = era
         self._wanted = wanted
-        self._timeout = timeout
         self._probe_timeout = probe_timeout
         self.probing = False
         """Whether the one request that waits asks for the era: an error without an id is then its answer."""
@@ -64,7 +62,7 @@ class Opening:
         silent = False
         self.probing = True
         try:
-            found = await self._discover(self._timeout if self._era == "modern" else self._probe_timeout)
+            found = await self._discover(None if self._era == "modern" else self._probe_timeout)
         except RequestTimeout:
             if self._era == "modern":
                 raise
@@ -117,7 +115,7 @@ class Opening:
     async def _initialize(self) -> Introduction:
         wanted = self._wanted or LATEST_LEGACY
         self._connection.adopt(wanted)
-        raw = await self._request("initialize", self._connection.initialize_params(), self._timeout)
+        raw = await self._request("initialize", self._connection.initialize_params(), None)
         result = decode_result(raw, InitializeResult)
         if result.protocol_version not in ((self._wanted,) if self._wanted else LEGACY):
             raise UnsupportedRevision(wanted, [result.protocol_version])

@@ -17,7 +17,6 @@ from tybalt.execution.durations import Duration, seconds
 from tybalt.reasons import CancelKind, CancelReason
 
 LOWEST: Final = 0
-NORMAL: Final = 128
 HIGHEST: Final = 255
 """Priorities; the higher goes first where there is a choice."""
 

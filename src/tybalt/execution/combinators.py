@@ -20,14 +20,13 @@ T = TypeVar("T")
 
 async def join_all(*awaitables: Awaitable[T], timeout: Duration | None = None) -> list[T]:
     """The results of all, in their order. The first failure cancels the others and is raised."""
-    _check(awaitables)
-    return await _bounded(_join_all(awaitables), awaitables, timeout)
+    async with asyncio.timeout(_limit(awaitables, timeout)):
+        return await _join_all(awaitables)
 
 
 async def join_outcomes(*awaitables: Awaitable[T], timeout: Duration | None = None) -> list[Outcome[T]]:
     """What became of each, in their order; a failure stops nobody else. After `timeout` the rest is `Cancelled`."""
-    _check(awaitables)
-    limit = None if timeout is None else _limit(timeout, awaitables)
+    limit = _limit(awaitables, timeout)
     tasks = [asyncio.ensure_future(each) for each in awaitables]
     try:
         if tasks:
@@ -43,8 +42,8 @@ async def race(*awaitables: Awaitable[T], timeout: Duration | None = None) -> T:
     """The result of whichever is done first, or its failure. Raises `MisuseError` where nobody runs."""
     if not awaitables:
         raise MisuseError("a race needs at least one to run")
-    _check(awaitables)
-    return await _bounded(_race(awaitables), awaitables, timeout)
+    async with asyncio.timeout(_limit(awaitables, timeout)):
+        return await _race(awaitables)
 
 
 async def first_ok(*awaitables: Awaitable[T], timeout: Duration | None = None) -> T:
@@ -64,14 +63,15 @@ async def quorum(needed: int, *awaitables: Awaitable[T], timeout: Duration | Non
     Raises an `ExceptionGroup` of the failures as soon as `needed` cannot be reached any more. None needed is none
     awaited. Raises `MisuseError` for more than there are, and for less than none.
     """
-    _check(awaitables)
-    if not isinstance(needed, int) or not 0 <= needed <= len(awaitables):  # pyright: ignore[reportUnnecessaryIsInstance] (untyped callers)
+    limit = _limit(awaitables, timeout)
+    if needed not in range(len(awaitables) + 1):
         _close(awaitables)
         raise MisuseError(f"a quorum of {needed!r} out of {len(awaitables)} cannot be")
     if needed == 0:
         _close(awaitables)
         return []
-    return await _bounded(_quorum(needed, awaitables), awaitables, timeout)
+    async with asyncio.timeout(limit):
+        return await _quorum(needed, awaitables)
 
 
 async def _join_all(awaitables: Sequence[Awaitable[T]]) -> list[T]:
@@ -131,29 +131,16 @@ def _outcome(task: "asyncio.Future[T]") -> Outcome[T]:
     return Ok(task.result()) if failure is None else Outcome.of(failure)
 
 
-async def _bounded(running: Any, awaitables: Sequence[Awaitable[Any]], timeout: Duration | None) -> Any:
-    if timeout is None:
-        return await running
+def _limit(awaitables: Sequence[Awaitable[Any]], timeout: Duration | None) -> float | None:
+    """The timeout in seconds, `None` for none. Nothing has begun yet, and nothing is left unawaited where this raises.
+
+    Raises `MisuseError` for a timeout that is none, and for something that cannot be awaited.
+    """
     try:
-        limit = _limit(timeout, awaitables)
-    except MisuseError:
-        running.close()
-        raise
-    async with asyncio.timeout(limit):
-        return await running
-
-
-def _check(awaitables: Sequence[Awaitable[Any]]) -> None:
-    """Raises `MisuseError` where one is none: nothing has begun then, and nothing is left unawaited."""
-    for each in awaitables:
-        if not isawaitable(each):
-            _close(awaitables)
-            raise MisuseError(f"expected something to await, such as `work()` of an `async def work`, got {each!r}")
-
-
-def _limit(timeout: Duration, awaitables: Sequence[Awaitable[Any]]) -> float:
-    try:
-        return seconds(timeout)
+        for each in awaitables:
+            if not isawaitable(each):
+                raise MisuseError(f"expected something to await, such as `work()` of an `async def work`, got {each!r}")
+        return None if timeout is None else seconds(timeout)
     except MisuseError:
         _close(awaitables)
         raise

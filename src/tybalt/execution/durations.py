@@ -37,4 +37,4 @@ def _read(duration: Duration) -> float | None:
         if _TEXT.fullmatch(text) is None:
             return None
         return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
-    return None if isinstance(duration, bool) else float(duration) if isinstance(duration, int | float) else None  # pyright: ignore[reportUnnecessaryIsInstance]
+    return None if isinstance(duration, bool) or not isinstance(duration, int | float) else float(duration)  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -305,8 +305,8 @@ class ServerConnection:
         return MethodNotFound(f"Method not found: {cut(method)}")
 
     def _receive_notification(self, envelope: Envelope, message: bytes) -> Action:
-        """Unknown, malformed and foreign notifications are ignored, and so are responses nobody asked for."""
-        if envelope.kind != "notification" or envelope.method not in _HEEDED:
+        """Unknown, malformed and foreign notifications are ignored."""
+        if envelope.method not in _HEEDED:
             return None
         try:
             decode = decode_legacy if self.decode is decode_modern else decode_modern

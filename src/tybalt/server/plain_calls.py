@@ -1,11 +1,11 @@
 """One decode for a whole call: envelope, params, and the arguments of the tool that is called.
 
-The general decoder leaves `arguments` raw, for only the name says what they should be. This one knows the plain tools
-of a server: params are a union tagged by `name`, so that the arguments are typed in the same pass, and `_meta` stays
+The general decoder leaves `arguments` raw, for only the name says what they should be. This one knows those plain tools
+that are called: params are a union tagged by `name`, so that the arguments are typed in the same pass; `_meta` stays
 raw. It is for a client that calls again and again: `_meta` that is the same, byte for byte, as in a call that was read
 whole and accepted needs no second look. Whatever it refuses, the general decoder reads and explains.
 
-A tool is plain when its call needs nothing but its request: no context, no timeout. `session` decides when to use it.
+A tool is plain when its call needs nothing but its request: no context, no timeout. `receiving` decides when to use it.
 """
 
 from collections.abc import Callable, Mapping

@@ -227,7 +227,7 @@ class Session:
             task.add_done_callback(partial(_close, awaitable))
         responder = responder or self.connection.accept(request)
         self._running[responder] = task
-        self.full = len(self._running) >= self.server.max_running
+        self.full = len(self._running) >= self._turns.limit
         batch = self._batch
         if batch is not None:
             batch.expect()
@@ -247,7 +247,7 @@ class Session:
             return
         if self.full:
             self._turns.pass_on(len(self._running))
-            self.full = len(self._running) >= self.server.max_running
+            self.full = len(self._running) >= self._turns.limit
         answer = self._answer(responder.request, task, write, declaration) if not responder.cancelled else None
         if responder.cancelled and not task.cancelled():
             task.exception()  # Looked at, so that asyncio does not report it: nobody wants the outcome any more.

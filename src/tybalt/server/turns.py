@@ -14,16 +14,16 @@ from tybalt.errors import McpError
 class Turns:
     """The queue of one connection, of which `limit` handlers may run and as many may wait for their turn."""
 
-    __slots__ = ("_limit", "_waiting")
+    __slots__ = ("_waiting", "limit")
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._waiting: dict[asyncio.Future[None], None] = {}
 
     def take(self) -> "asyncio.Future[None]":
         """The place behind all who wait: done when it is its turn. Raises `McpError`, code 503, where none is left."""
-        if len(self._waiting) >= self._limit:
-            text = f"Overloaded: {self._limit} requests of this connection run and {self._limit} wait for their turn"
+        if len(self._waiting) >= self.limit:
+            text = f"Overloaded: {self.limit} requests of this connection run and {self.limit} wait for their turn"
             raise McpError(f"{text}. Send it again when some of them are answered", code=503)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[turn] = None
@@ -35,7 +35,7 @@ class Turns:
 
     def pass_on(self, unanswered: int) -> None:
         """Give the turns that are free to those who have waited longest; of all `unanswered` the others run."""
-        while self._waiting and unanswered - len(self._waiting) < self._limit:
+        while self._waiting and unanswered - len(self._waiting) < self.limit:
             turn = next(iter(self._waiting))
             del self._waiting[turn]
             if not turn.done():
