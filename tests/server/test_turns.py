@@ -133,6 +133,29 @@ async def test_one_that_waits_can_be_cancelled_and_is_not_begun(early: bool) -> 
     assert sorted(said["id"] for said in driver.output.messages) == [1, 4]
 
 
+async def test_what_a_handler_began_by_itself_ends_with_its_request() -> None:
+    done: list[int] = []
+    server = Server("x", max_running=1)
+
+    async def work(n: int) -> int:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        done.append(n)
+        return n
+
+    @server.tool
+    def begin(n: int) -> "asyncio.Future[int]":
+        return asyncio.ensure_future(work(n))
+
+    driver = Driver(server)
+    assert [ask(driver, n, "begin") for n in (1, 2)] == [None, None]
+    assert ask(driver, 3, "begin")["error"]["code"] == 503
+    cancel(driver, 2)
+    await settled()
+    assert done == [1]
+    assert [said["id"] for said in driver.output.messages] == [1]
+
+
 async def test_those_that_wait_at_the_end_are_told() -> None:
     stage = Stage(1)
     driver = Driver(stage.server)

@@ -1,6 +1,6 @@
 """What unusual types become as results: what is sent is what the schema says, and what is neither is refused."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum, IntFlag
 from typing import Annotated, Any, Literal
@@ -73,6 +73,8 @@ def result(annotation: Any, value: Any) -> tuple[Any, dict[str, Any]]:
         (dict[Literal[1, 2], int], {2: 5}, {"2": 5}),
         (dict[int, str], {-1: "a", 10**20: "b"}, {"-1": "a", str(10**20): "b"}),
         (dict[Access, str], {Access.READ | Access.WRITE: "a"}, {"3": "a"}),
+        (dict[int | date, str], {5: "a", date(2026, 1, 1): "b"}, {"5": "a", "2026-01-01": "b"}),
+        (dict[int | float, str], {1.5: "a"}, {"1.5": "a"}),
         (dict[float, str], {1.5: "a"}, {"1.5": "a"}),
         (list[Decimal], [Decimal("1.10")], ["1.10"]),
         (Decimal | int, 3, 3),

@@ -165,6 +165,9 @@ class Schemas:
         bare = node
         while isinstance(bare, kinds.Metadata):
             bare = bare.type
+        if isinstance(bare, kinds.UnionType):
+            arms = [self._key(arm) for arm in bare.types]
+            return {"anyOf": arms} if all(arms) else {}
         schema = self._node(node)
         said = self.definitions[self._name(bare)] if isinstance(bare, kinds.EnumType) else schema
         values = said.get("enum")

@@ -197,11 +197,10 @@ class Session:
             turn = self._turns.take()
         except McpError:
             doing.close()
-            if isinstance(awaitable, CoroutineType):
-                awaitable.close()
+            _give_up(awaitable)
             raise
         task = self.start(after(turn, doing))
-        task.add_done_callback(partial(_close, doing))
+        task.add_done_callback(partial(_give_up, doing))
         task.add_done_callback(partial(self._turns.leave, turn))
         self.wait_for(task, awaitable, request, declaration, write, responder)
 
@@ -222,9 +221,8 @@ class Session:
         responder: Responder | None = None,
     ) -> None:
         """Answer a request when its task, which awaits `awaitable`, is done. Until then a cancel finds it."""
-        if isinstance(awaitable, CoroutineType):
-            # A task that is cancelled before it starts never reaches the handler's coroutine inside of its own.
-            task.add_done_callback(partial(_close, awaitable))
+        # A task that is cancelled before it starts never reaches what the handler returned.
+        task.add_done_callback(partial(_give_up, awaitable))
         responder = responder or self.connection.accept(request)
         self._running[responder] = task
         self.full = len(self._running) >= self._turns.limit
@@ -492,8 +490,12 @@ def _note_ignored(action: Ignored) -> None:
     logger.debug("ignored: %s", action.reason)
 
 
-def _close(coroutine: Coroutine[Any, Any, Any], _: object) -> None:
-    coroutine.close()
+def _give_up(awaitable: Awaitable[Any], _: object = None) -> None:
+    """Stop what nobody will await any more; what is over stays as it is."""
+    if isinstance(awaitable, CoroutineType):
+        awaitable.close()
+    elif isinstance(awaitable, asyncio.Future):
+        awaitable.cancel()
 
 
 async def guarded(awaitable: Awaitable[Any]) -> Any:
