@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src"
 REQUIRED = {"msgspec"}
 # Optional packages: those of an extra, and those that come with these or with the code of a user.
-EXTRAS = {"pydantic"}
+EXTRAS = {"cryptography", "pydantic"}
 OPTIONAL = EXTRAS | {"attr", "attrs", "pydantic_core"}
 # What the sans-I/O core must not load, not even through a module of the standard library.
 WORLD = {
@@ -163,7 +163,7 @@ def test_the_extras_are_those_of_the_project_file():
     names = {re.match(r"[\w-]+", each)[0] for extra in project["optional-dependencies"].values() for each in extra}
     assert names - {"tybalt"} == EXTRAS
     assert {re.match(r"[\w-]+", each)[0] for each in project["dependencies"]} == REQUIRED
-    assert project["optional-dependencies"]["all"] == ["tybalt[pydantic]"]
+    assert project["optional-dependencies"]["all"] == ["tybalt[crypto,pydantic]"]
 
 
 def test_optional_packages_are_loaded_by_their_module_only():

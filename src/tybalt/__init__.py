@@ -12,21 +12,29 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tybalt.client.client import Client as Client
+    from tybalt.errors import BackendError as BackendError
     from tybalt.errors import ConnectionLost as ConnectionLost
+    from tybalt.errors import Forbidden as Forbidden
     from tybalt.errors import InternalError as InternalError
     from tybalt.errors import InvalidParams as InvalidParams
     from tybalt.errors import McpError as McpError
     from tybalt.errors import MethodNotFound as MethodNotFound
     from tybalt.errors import MisuseError as MisuseError
+    from tybalt.errors import NotFound as NotFound
+    from tybalt.errors import Overloaded as Overloaded
+    from tybalt.errors import RateLimited as RateLimited
     from tybalt.errors import RegistrationError as RegistrationError
     from tybalt.errors import RequestTimeout as RequestTimeout
     from tybalt.errors import ResourceNotFound as ResourceNotFound
+    from tybalt.errors import TimedOut as TimedOut
     from tybalt.errors import ToolError as ToolError
     from tybalt.errors import TransportClosed as TransportClosed
     from tybalt.errors import TransportError as TransportError
     from tybalt.errors import TybaltError as TybaltError
+    from tybalt.errors import Unauthorized as Unauthorized
     from tybalt.errors import UnexpectedResult as UnexpectedResult
     from tybalt.errors import UnsupportedRevision as UnsupportedRevision
+    from tybalt.errors import ValidationError as ValidationError
     from tybalt.server.context import Context as Context
     from tybalt.server.decorators import prompt as prompt
     from tybalt.server.decorators import resource as resource
@@ -54,9 +62,10 @@ __all__, __getattr__, __dir__ = lazy_names(
     {
         "tybalt.client.client": "Client",
         "tybalt.errors": (
-            "ConnectionLost InternalError InvalidParams McpError MethodNotFound MisuseError RegistrationError "
-            "RequestTimeout ResourceNotFound ToolError TransportClosed TransportError TybaltError UnexpectedResult "
-            "UnsupportedRevision"
+            "BackendError ConnectionLost Forbidden InternalError InvalidParams McpError MethodNotFound MisuseError "
+            "NotFound Overloaded RateLimited RegistrationError RequestTimeout ResourceNotFound TimedOut ToolError "
+            "TransportClosed TransportError TybaltError Unauthorized UnexpectedResult UnsupportedRevision "
+            "ValidationError"
         ),
         "tybalt.server.context": "Context",
         "tybalt.server.decorators": "prompt resource tool",

@@ -1,4 +1,4 @@
-"""Every error Tybalt raises on purpose, as one tree, with the code each has on the wire.
+"""Every error Tybalt raises on purpose, as one tree, and the one table of how each is answered.
 
     TybaltError
     ├── McpError                     goes to the peer as a JSON-RPC error: code, message, data
@@ -7,8 +7,16 @@
     │   ├── MethodNotFound           -32601  this revision, or this server, has no such method
     │   ├── InvalidParams            -32602  the method exists, its parameters are wrong
     │   │   ├── InvalidArguments     -32602  arguments that do not fit their tool; from 2025-11-25 on a result
-    │   │   └── ResourceNotFound     -32602  modern; -32002 legacy
-    │   ├── InternalError            -32603  our fault; the text is masked
+    │   │   ├── ResourceNotFound     -32602  modern; -32002 legacy
+    │   │   └── ValidationError      -32602  a value that a handler refuses
+    │   ├── Unauthorized             401     who asks is not known
+    │   ├── Forbidden                403     who asks may not
+    │   ├── NotFound                 404     what was asked for is not there
+    │   ├── TimedOut                 408     a deadline or a quota ended it
+    │   ├── RateLimited              429     asked too often; `retry_after`
+    │   ├── BackendError             -32603  a database or an upstream failed; its text is for the log alone
+    │   ├── InternalError            -32603  our fault; what is masked goes out as one
+    │   ├── Overloaded               503     too much at once, or about to end; `retry_after`
     │   ├── HeaderMismatch           -32020  modern; -32600 legacy
     │   ├── MissingClientCapability  -32021  modern; -32600 legacy
     │   └── UnsupportedRevision      -32022  modern; -32600 legacy
@@ -22,13 +30,19 @@
     └── MisuseError                  the program broke a rule of this API (answered twice, wrong phase)
 
 Nothing in here does I/O or knows a transport. The same tree serves servers and clients: an `McpError` is what a
-handler raises to answer with a protocol error, and what a client catches when its peer did.
+handler raises to answer with a protocol error, and what a client catches when its peer did. Whoever answers asks
+`row_of` how; nobody else decides it.
 """
 
-from collections.abc import Iterable
-from typing import Any, ClassVar, Literal, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Final, Literal, TypeGuard, cast
+
+from msgspec import Struct
 
 Era = Literal["modern", "legacy"]
+
+LONGEST_RETRY: Final = 365 * 86_400.0
+"""Seconds: what `retry_after` may be at most, whoever says it."""
 
 
 class TybaltError(Exception):
@@ -66,9 +80,23 @@ class McpError(TybaltError):
         McpError.__init__(error, message, code=code, data=data)
         return error
 
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds after which the same request may be sent again, where `data.retryAfter` says so; else `None`.
+
+        A number below 0 or above `LONGEST_RETRY` says nothing. Whoever waits for it has a bound of his own.
+        """
+        data = cast("dict[str, Any]", self.data) if isinstance(self.data, dict) else {}
+        seconds = data.get("retryAfter")
+        return float(seconds) if _is_wait(seconds) else None
+
     def code_in(self, era: Era) -> int:
-        """The code this error has on the wire in `era`: the same in both, but for what the other era does not have."""
-        return (_MODERN_CODES if era == "modern" else _LEGACY_CODES).get(self.code, self.code)
+        """The code this error has on the wire in `era`: its own, or what stands for that where `era` has none such."""
+        row = row_of(self)
+        code = row.code(era)
+        if code is not None and self.code in (row.modern, row.legacy):
+            return code
+        return _STANDS_FOR[era].get(self.code, self.code)
 
 
 class ParseError(McpError):
@@ -117,13 +145,88 @@ class ResourceNotFound(InvalidParams):
     def __init__(self, uri: str) -> None:
         super().__init__(f"Resource not found: {cut(uri)}", data={"uri": uri})
 
-    def code_in(self, era: Era) -> int:
-        """The code this error has on the wire in `era`."""
-        return -32602 if era == "modern" else -32002
+
+class ValidationError(InvalidParams):
+    """A value has the right type, and the handler refuses it: the text says which, and what would do."""
+
+
+class Unauthorized(McpError):
+    """Who asks is not known: no credentials, or none that hold."""
+
+    default_code = 401
+
+    def __init__(self, message: str = "Authentication required", *, data: Any = None) -> None:
+        super().__init__(message, data=data)
+
+
+class Forbidden(McpError):
+    """Who asks is known, and may not do this."""
+
+    default_code = 403
+
+    def __init__(self, message: str = "Permission denied", *, data: Any = None) -> None:
+        super().__init__(message, data=data)
+
+
+class NotFound(McpError):
+    """What the request is about is not there: a row, a file, a user. A resource of ours is `ResourceNotFound`."""
+
+    default_code = 404
+
+    def __init__(self, message: str = "Not found", *, data: Any = None) -> None:
+        super().__init__(message, data=data)
+
+
+class TimedOut(McpError):
+    """The server stopped the request at a limit: a deadline or a quota. The text names the limit.
+
+    Not `RequestTimeout`, which a client raises by itself when no answer comes.
+    """
+
+    default_code = 408
+
+    def __init__(self, message: str = "The request timed out", *, data: Any = None) -> None:
+        super().__init__(message, data=data)
+
+
+class RateLimited(McpError):
+    """Who asks did so too often; `retry_after` is in seconds. Raises `MisuseError` for one not in 0…`LONGEST_RETRY`."""
+
+    default_code = 429
+
+    def __init__(self, message: str = "Rate limit exceeded", *, retry_after: float | None = None) -> None:
+        super().__init__(message, data=_retry_data(retry_after))
+
+
+class Overloaded(McpError):
+    """The server has too much to do, or is about to end: the request was not run, or not to its end.
+
+    `retry_after` is in seconds. Raises `MisuseError` for one not in 0…`LONGEST_RETRY`.
+    """
+
+    default_code = 503
+
+    def __init__(self, message: str = "Overloaded; send it again later", *, retry_after: float | None = None) -> None:
+        super().__init__(message, data=_retry_data(retry_after))
+
+
+class BackendError(McpError):
+    """What the server itself needs has failed: `BackendError("connection refused to db-7", service="database")`.
+
+    `detail` is for the log, where `str(error)` shows it; no answer holds it. A peer sees `message`, which is made of
+    `service`: "Database error". Raises `MisuseError` for a service that is no short printable text.
+    """
+
+    def __init__(self, detail: str, *, service: str = "upstream") -> None:
+        if not (service and service.isprintable() and len(service) <= 100):
+            raise MisuseError(f'a service is named by a short printable text such as "database", not {cut(service)!r}')
+        super().__init__(f"{service[0].upper()}{service[1:]} error")
+        self.args = (detail,)
+        self.service = service
 
 
 class InternalError(McpError):
-    """A failure of ours; what the peer sees never names the cause."""
+    """A failure of ours, which the text goes out to tell: it must not name the cause. What is masked becomes one."""
 
     default_code = -32603
 
@@ -160,17 +263,19 @@ _KIND_OF: dict[int, type[McpError]] = {
         InvalidRequest,
         MethodNotFound,
         InvalidParams,
+        Unauthorized,
+        Forbidden,
+        NotFound,
+        TimedOut,
+        RateLimited,
         InternalError,
+        Overloaded,
         HeaderMismatch,
         MissingClientCapability,
         UnsupportedRevision,
     )
 }
 _KIND_OF[-32002] = ResourceNotFound
-_MODERN_CODES = {-32002: -32602}
-"""Codes that modern must not emit (2026-07-28 basic/index, "Error Codes"), and what stands for them."""
-_LEGACY_CODES = {-32020: -32600, -32021: -32600, -32022: -32600}
-"""Codes that legacy does not know, and what stands for them."""
 
 
 class ToolError(TybaltError):
@@ -207,6 +312,78 @@ class UnexpectedResult(TybaltError):
 
 class MisuseError(TybaltError, RuntimeError):
     """The program broke a rule of this API; the text says which, and what to do instead."""
+
+
+class Row(Struct, frozen=True):
+    """How one class of error is answered.
+
+    `modern` and `legacy` are its JSON-RPC codes, `None` where each error brings its own. `status` is that of an HTTP
+    answer which is this error: any that is no JSON-RPC, and in modern those that are. In legacy a JSON-RPC error to a
+    request goes out with 200, for a 404 would say there that the session is gone (2025-11-25 basic/transports).
+    """
+
+    modern: int | None
+    legacy: int | None
+    status: int
+    result_since: str | None = None
+    """The revision from which it answers `tools/call` as a result with `isError`; `None`: a protocol error in all."""
+    masked: bool = False
+    """Whether its text is for the log alone: whoever answers logs it, and tells the peer `visible_text`."""
+    retryable: bool = False
+    """Whether the same request may succeed later. Whether it may run twice is for the caller to know."""
+
+    def code(self, era: Era) -> int | None:
+        """The JSON-RPC code in `era`."""
+        return self.modern if era == "modern" else self.legacy
+
+    def is_result(self, revision: str) -> bool:
+        """Whether `tools/call` in `revision` is answered with a result that has `isError`, for the model to read."""
+        return self.result_since is not None and revision >= self.result_since
+
+
+_ALWAYS: Final = "2024-11-05"
+
+# fmt: off
+TABLE: Final[Mapping[type[BaseException], Row]] = {
+    # error                       modern  legacy  HTTP  isError since  masked  retryable
+    ParseError:               Row(-32700, -32700, 400),
+    InvalidRequest:           Row(-32600, -32600, 400),
+    MethodNotFound:           Row(-32601, -32601, 404),
+    InvalidParams:            Row(-32602, -32602, 400),
+    InvalidArguments:         Row(-32602, -32602, 400, "2025-11-25"),
+    ResourceNotFound:         Row(-32602, -32002, 404),
+    ValidationError:          Row(-32602, -32602, 400, _ALWAYS),
+    Unauthorized:             Row(401,    401,    401),
+    Forbidden:                Row(403,    403,    403),
+    NotFound:                 Row(404,    404,    404, _ALWAYS),
+    TimedOut:                 Row(408,    408,    408, _ALWAYS,       False,  True),
+    RateLimited:              Row(429,    429,    429, None,          False,  True),
+    BackendError:             Row(-32603, -32603, 500, _ALWAYS,       True,   True),
+    InternalError:            Row(-32603, -32603, 500),
+    Overloaded:               Row(503,    503,    503, None,          False,  True),
+    HeaderMismatch:           Row(-32020, -32600, 400),
+    MissingClientCapability:  Row(-32021, -32600, 400),
+    UnsupportedRevision:      Row(-32022, -32600, 400),
+    McpError:                 Row(None,   None,   500),
+    ToolError:                Row(-32603, -32603, 500, _ALWAYS),
+    BaseException:            Row(-32603, -32603, 500, _ALWAYS,       True),
+}
+"""Every class that can reach a peer; the last row is for anything else. A class of your own has the row of its base."""
+# fmt: on
+
+
+def row_of(error: BaseException) -> Row:
+    """How an error is answered: the row of its class, or of the nearest base that has one."""
+    return next(row for kind in type(error).__mro__ if (row := TABLE.get(kind)) is not None)
+
+
+def visible_text(error: BaseException) -> str:
+    """What a peer may read of an error: its text, or what is said in the place of one that is masked."""
+    if isinstance(error, InvalidArguments):
+        return error.problems
+    if isinstance(error, McpError):
+        return error.message
+    return "Internal error" if row_of(error).masked else str(error)
 
 
 def only_error(error: BaseException) -> BaseException:
@@ -248,3 +425,28 @@ def describe(error: BaseException) -> str:
             parts.append(text)
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
     return ": ".join(parts)
+
+
+def _standing_for(era: Era, other: Era) -> dict[int, int]:
+    """What goes out in `era` for the codes that the table has in the other era alone."""
+    known = {row.code(era) for row in TABLE.values()}
+    pairs = ((row.code(other), row.code(era)) for row in TABLE.values())
+    return {theirs: ours for theirs, ours in pairs if theirs is not None and ours is not None and theirs not in known}
+
+
+_STANDS_FOR: Final[Mapping[Era, Mapping[int, int]]] = {
+    "modern": _standing_for("modern", "legacy"),
+    "legacy": _standing_for("legacy", "modern"),
+}
+
+
+def _retry_data(seconds: float | None) -> dict[str, float] | None:
+    if seconds is None:
+        return None
+    if not _is_wait(seconds):
+        raise MisuseError(f"`retry_after` is in seconds, from 0 to {LONGEST_RETRY:.0f}; got {seconds!r}")
+    return {"retryAfter": seconds}
+
+
+def _is_wait(seconds: Any) -> TypeGuard[float]:
+    return type(seconds) in (int, float) and 0 <= seconds <= LONGEST_RETRY

@@ -44,6 +44,11 @@ class CancelKind(Enum):
         """How many checkpoints may be passed while cleaning up after a cancel of this kind: the fewer, the severer."""
         return _CLEANUP[self]
 
+    @property
+    def cleanup_seconds(self) -> float:
+        """How long cleaning up after a cancel of this kind may take before it is no longer waited for."""
+        return _CLEANUP[self] / 100
+
 
 _SEVERITY = {
     CancelKind.USER: 0,

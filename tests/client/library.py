@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tybalt import Context, McpError, Server, ToolError, prompt, resource
+from tybalt import Context, McpError, Server, ToolError, prompt, resource, tool
 from tybalt.types.content import ImageContent, TextContent
 from tybalt.types.tools import CallToolResult
 
@@ -53,6 +53,7 @@ class Happened:
         return self._events
 
 
+@tool(run_in="loop")
 def add(a: int, b: int = 1) -> int:
     return a + b
 

@@ -13,6 +13,7 @@ import msgspec
 
 from tybalt import Client
 from tybalt.transports import memory_pair
+from tybalt.types.capabilities import ClientCapabilities
 
 DISCOVERED: dict[str, Any] = {
     "resultType": "complete",
@@ -68,6 +69,10 @@ class Peer:
         """The methods of the next messages."""
         return [(await self.next())["method"] for _ in range(number)]
 
+    def quiet(self) -> bool:
+        """Whether the client has said nothing that was not read yet. Of a memory pair only."""
+        return not self._unread and not self._end._inbox
+
     async def rest(self) -> list[str]:
         """The methods of all that the client still said before it closed."""
         while messages := await self._end.receive():
@@ -115,11 +120,16 @@ def called(value: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def connected(
-    era: str = "modern", *, capacity: int = 64, capabilities: Iterable[str] = ("tools", "logging"), **options: Any
+    era: str = "modern",
+    *,
+    capacity: int = 64,
+    capabilities: Iterable[str] = ("tools", "logging"),
+    declares: ClientCapabilities | None = None,
+    **options: Any,
 ) -> AsyncGenerator[tuple[Client, Peer]]:
     """A client and the peer it has connected to."""
     peer = Peer(capacity)
-    client = Client(peer.client_end, era=era, **options)  # type: ignore[arg-type]
+    client = Client(peer.client_end, era=era, capabilities=declares, **options)  # type: ignore[arg-type]
     opening = asyncio.create_task(client.__aenter__())
     offered = {"capabilities": {name: {} for name in capabilities}}
     peer.answer(await peer.next(), {**(DISCOVERED if era == "modern" else INITIALIZED), **offered})
@@ -137,8 +147,7 @@ async def connected(
 
 def idle(client: Client) -> bool:
     """Whether a client remembers nothing of the requests it has made."""
-    pending = (client._waiting, client._progress, client._connection.waiting, client._deadlines._due, client.background)
-    return not any(pending)
+    return client._requests.idle and not client._questions._running and not client._connection.asked
 
 
 async def asked(peer: Peer, question: Coroutine[Any, Any, Any]) -> tuple["asyncio.Task[Any]", dict[str, Any]]:

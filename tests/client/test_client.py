@@ -395,7 +395,7 @@ class TestPeersThatDoNotRead:
             calling = asyncio.create_task(client.call("x"))
             await settle()
             await (peer if who == "peer" else client).aclose()
-            assert who == "peer" or not client.background, "closing waits for what it has started"
+            assert who == "peer" or not client._requests.sending, "closing waits for what it has started"
             with pytest.raises(ConnectionLost, match="clos"):
                 await calling
             await settle()
@@ -449,7 +449,7 @@ class TestTheEnd:
         async with connected() as (client, peer):
             calling, _ = await asked(peer, client.call("x"))
             await client.aclose()
-            assert client._deadlines._timer is None, "no timer outlives the connection"
+            assert client._requests.deadlines._timer is None, "no timer outlives the connection"
             await client.aclose()
             with pytest.raises(ConnectionLost, match="the client was closed"):
                 await calling
@@ -487,7 +487,7 @@ class TestMisuse:
         client = Client(make())
         with pytest.raises(MisuseError, match="use it inside `async with Client"):
             await client.call_tool("add", on_progress=print)
-        assert not client._progress and not client._connection.waiting
+        assert idle(client)
         assert (client.server_info, client.server_capabilities) == (None, ServerCapabilities())
 
     async def test_after_it_is_closed_it_says_so(self) -> None:

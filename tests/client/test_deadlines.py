@@ -135,3 +135,55 @@ async def test_closing_forgets_them_all(seconds: tuple[float, ...], timers: list
     futures += waiting(deadlines, 5)
     await clock.advance(5)
     assert failed(futures) == [len(seconds)]
+
+
+class TestHeld:
+    async def test_time_stands_still_for_what_waits_and_for_nothing_else(self) -> None:
+        clock, deadlines = Clock(), Deadlines()
+        futures = waiting(deadlines, 2, 4)
+        await clock.advance(1)
+        with deadlines.held():
+            await clock.advance(10)
+            assert failed(futures) == []
+            later = asyncio.get_running_loop().create_future()
+            deadlines.add(9, later, 1)
+            await clock.advance(1)
+            assert type(later.exception()) is TimeoutError
+        await clock.advance(0.9)
+        assert failed(futures) == []
+        await clock.advance(0.2)
+        assert failed(futures) == [0]
+        await clock.advance(2)
+        assert failed(futures) == [0, 1]
+        deadlines.close()
+
+    async def test_where_blocks_overlap_the_last_one_counts(self) -> None:
+        clock, deadlines = Clock(), Deadlines()
+        futures = waiting(deadlines, 1)
+        first, second = deadlines.held(), deadlines.held()
+        first.__enter__()
+        second.__enter__()
+        await clock.advance(5)
+        first.__exit__(None, None, None)
+        await clock.advance(5)
+        assert failed(futures) == []
+        second.__exit__(None, None, None)
+        await clock.advance(0.9)
+        assert failed(futures) == []
+        await clock.advance(0.2)
+        assert failed(futures) == [0]
+
+    @pytest.mark.parametrize("ended_by", ["discard", "close"])
+    async def test_what_is_discarded_meanwhile_is_forgotten(self, ended_by: str) -> None:
+        clock, deadlines = Clock(), Deadlines()
+        futures = waiting(deadlines, 1)
+        with deadlines.held():
+            assert deadlines.pending
+            if ended_by == "discard":
+                deadlines.discard(0)
+            else:
+                deadlines.close()
+            assert not deadlines.pending
+        assert not deadlines.pending
+        await clock.advance(5)
+        assert failed(futures) == []

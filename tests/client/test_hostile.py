@@ -12,7 +12,7 @@ import pytest
 from tests.client.peers import DISCOVERED, asked, called, connected, encoded, failure, idle, settle, success
 from tests.transports.pairs import pipe_pair
 from tybalt import Client, ConnectionLost
-from tybalt.client.client import MAX_PAGES
+from tybalt.client.operations import MAX_PAGES
 from tybalt.errors import MisuseError, TybaltError, UnexpectedResult
 
 NONSENSE: list[bytes] = [
@@ -73,7 +73,7 @@ async def test_what_is_no_answer_to_a_direct_call_is_raised(play: Any, kind: typ
         with pytest.raises(kind):
             await client.call_tool("x", on_progress=print)
         assert await client.call("x") == 1
-        assert not client._waiting and not client._progress
+        assert idle(client)
 
 
 class TestHostilePeers:

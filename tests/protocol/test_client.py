@@ -7,18 +7,46 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tybalt.errors import MethodNotFound, ResourceNotFound
-from tybalt.protocol.client import Answered, Asked, ClientConnection, Failed, Notified, Several, Spoiled, Unreadable
+from tybalt.errors import BackendError, McpError, MethodNotFound, ResourceNotFound
+from tybalt.protocol.client import (
+    MAX_QUESTIONS,
+    Answered,
+    Asked,
+    ClientConnection,
+    Failed,
+    Notified,
+    Questioned,
+    Several,
+    Spoiled,
+    Unreadable,
+    Withdrawn,
+)
 from tybalt.protocol.frames import NewlineFrames, Oversized
+from tybalt.types.capabilities import (
+    ClientCapabilities,
+    ElicitationCapability,
+    RootsCapability,
+    SamplingCapability,
+)
+from tybalt.types.content import AudioContent
+from tybalt.types.elicitation import ElicitRequestParams, ElicitResult
 from tybalt.types.implementation import Implementation
-from tybalt.types.revisions import LATEST_MODERN, REVISIONS
+from tybalt.types.revisions import LATEST_MODERN, LEGACY, REVISIONS
+from tybalt.types.roots import ListRootsResult, Root
+from tybalt.types.sampling import CreateMessageResult
 
 VERSION = "io.modelcontextprotocol/protocolVersion"
 UNASKED = [b'{"jsonrpc":"2.0","id":99,"result":{}}', b'{"jsonrpc":"2.0","id":99,"error":{"code":1,"message":"x"}}']
 
 
-def client(revision: str = LATEST_MODERN) -> ClientConnection:
-    made = ClientConnection(Implementation(name="c", version="1"))
+ABLE = ClientCapabilities(
+    elicitation=ElicitationCapability(form={}, url={}), sampling=SamplingCapability(tools={}), roots=RootsCapability()
+)
+FORM = {"message": "Who?", "requestedSchema": {"type": "object", "properties": {}}}
+
+
+def client(revision: str = LATEST_MODERN, capabilities: ClientCapabilities | None = None) -> ClientConnection:
+    made = ClientConnection(Implementation(name="c", version="1"), capabilities)
     made.adopt(revision)
     return made
 
@@ -169,6 +197,121 @@ class TestCalls:
         assert made.receive(b'{"jsonrpc":"2.0","id":1,"result":{}}') is None
 
 
+def asks(id: Any, method: str = "elicitation/create", params: Any = FORM) -> bytes:
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+
+
+def withdraws(id: Any, **more: Any) -> bytes:
+    params = {"requestId": id, **more}
+    return msgspec.json.encode({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+
+
+class TestQuestions:
+    @pytest.mark.parametrize(
+        ("revision", "declared"),
+        [
+            ("2024-11-05", {"sampling": {}, "roots": {}}),
+            ("2025-03-26", {"sampling": {}, "roots": {}}),
+            ("2025-06-18", {"sampling": {}, "roots": {}, "elicitation": {}}),
+            ("2025-11-25", {"sampling": {"tools": {}}, "roots": {}, "elicitation": {"form": {}, "url": {}}}),
+        ],
+    )
+    def test_a_revision_declares_what_it_has(self, revision: str, declared: Any) -> None:
+        made = client(revision, ABLE)
+        assert made.initialize_params()["capabilities"] == declared
+        asked = made.receive(asks(1))
+        assert isinstance(asked, Questioned if "elicitation" in declared else Asked)
+        url = {"mode": "url", "message": "x", "url": "https://x.example", "elicitationId": "1"}
+        asked = made.receive(asks(2, params=url))
+        assert isinstance(asked, Questioned if revision == "2025-11-25" else Asked)
+
+    def test_modern_declares_in_every_request(self) -> None:
+        meta = msgspec.json.decode(client(capabilities=ABLE).request("tools/list")[1])["params"]["_meta"]
+        assert meta["io.modelcontextprotocol/clientCapabilities"] == {
+            "sampling": {"tools": {}},
+            "roots": {},
+            "elicitation": {"form": {}, "url": {}},
+        }
+
+    @pytest.mark.parametrize("id", [1, "1", -5, ""])
+    def test_a_question_is_answered_once(self, id: Any) -> None:
+        made = client("2025-11-25", ABLE)
+        asked = made.receive(asks(id))
+        assert isinstance(asked, Questioned) and asked.id == id and isinstance(asked.question, ElicitRequestParams)
+        assert asked.question.message == "Who?" and made.asked == {id}
+        answer = made.answer(id, ElicitResult(action="accept", content={"name": "Ada"}))
+        assert answer is not None and msgspec.json.decode(answer) == {
+            "jsonrpc": "2.0",
+            "id": id,
+            "result": {"action": "accept", "content": {"name": "Ada"}},
+        }
+        assert made.answer(id, ElicitResult(action="cancel")) is None and not made.asked
+
+    def test_roots_need_no_params(self) -> None:
+        made = client("2024-11-05", ABLE)
+        made.receive(b'{"jsonrpc":"2.0","id":1,"method":"roots/list"}')
+        answer = made.answer(1, ListRootsResult(roots=[Root(uri="file:///a")]))
+        assert answer is not None and msgspec.json.decode(answer)["result"] == {"roots": [{"uri": "file:///a"}]}
+
+    def test_an_error_is_an_answer_too_and_keeps_its_secrets(self) -> None:
+        made = client("2025-11-25", ABLE)
+        for number, error, told in (
+            (1, McpError("no", code=-1, data=[1]), {"code": -1, "message": "no", "data": [1]}),
+            (2, BackendError("db-7 is down", service="database"), {"code": -32603, "message": "Database error"}),
+        ):
+            made.receive(asks(number))
+            answer = made.answer(number, error)
+            assert answer is not None and msgspec.json.decode(answer) == {"jsonrpc": "2.0", "id": number, "error": told}
+
+    def test_what_a_revision_cannot_say_is_raised_and_still_waits(self) -> None:
+        made = client("2024-11-05", ABLE)
+        params = {"messages": [], "maxTokens": 1}
+        made.receive(asks(1, "sampling/createMessage", params))
+        audio = AudioContent(data="AAAA", mime_type="audio/wav")
+        with pytest.raises(ValueError, match="no audio in sampling"):
+            made.answer(1, CreateMessageResult(role="assistant", content=audio, model="m"))
+        assert made.answer(1, McpError("no")) is not None and not made.asked
+
+    @pytest.mark.parametrize("method", ["elicitation/create", "sampling/createMessage", "roots/list", "tasks/list"])
+    def test_what_is_malformed_or_not_declared_is_refused_at_once(self, method: str) -> None:
+        for made, code in ((client("2025-11-25", ABLE), -32602), (client("2025-11-25"), -32601)):
+            refused = made.receive(asks(5, method, [5]))
+            assert isinstance(refused, Asked) and not made.asked
+            answer = msgspec.json.decode(refused.reply)
+            assert (answer["id"], answer["error"]["code"]) == (5, -32601 if method == "tasks/list" else code)
+
+    def test_a_question_may_be_withdrawn(self) -> None:
+        made = client("2025-11-25", ABLE)
+        made.receive(asks(1))
+        for nothing in (withdraws(2), withdraws([1]), withdraws("1")):
+            assert isinstance(made.receive(nothing), Notified) and made.asked == {1}
+        assert made.receive(withdraws(1, reason="too slow")) == Withdrawn(1, "too slow")
+        assert made.answer(1, ElicitResult(action="cancel")) is None
+        assert isinstance(made.receive(withdraws(1)), Notified), "nothing waits any more"
+
+    def test_an_id_that_is_taken_is_refused(self) -> None:
+        """An id "MUST NOT have been previously used by the requestor" (2025-11-25 basic/index, "Requests")."""
+        made = client("2025-11-25", ABLE)
+        made.receive(asks(1))
+        refused = made.receive(asks(1))
+        assert isinstance(refused, Asked) and msgspec.json.decode(refused.reply)["error"]["code"] == -32600
+        assert made.answer(1, ElicitResult(action="cancel")) is not None
+        assert isinstance(made.receive(asks(1)), Questioned)
+
+    def test_a_flood_of_questions_is_refused_and_fills_no_memory(self) -> None:
+        made = client("2025-11-25", ABLE)
+        events = [made.receive(asks(number)) for number in range(MAX_QUESTIONS + 50)]
+        refused = [each for each in events if isinstance(each, Asked)]
+        assert len(made.asked) == MAX_QUESTIONS and len(refused) == 50
+        assert {msgspec.json.decode(each.reply)["error"]["code"] for each in refused} == {503}
+        made.answer(7, ElicitResult(action="cancel"))
+        assert isinstance(made.receive(asks("one more")), Questioned)
+
+    def test_a_modern_server_asks_nothing_this_way(self) -> None:
+        made = client(LATEST_MODERN, ABLE)
+        assert isinstance(made.receive(asks(1)), Unreadable) and not made.asked
+
+
 class TestBatches:
     BATCH = (
         b'[{"jsonrpc":"2.0","id":1,"result":{}},{"jsonrpc":"2.0","method":"n"},{"jsonrpc":"2.0","id":9,"result":{}}]'
@@ -189,6 +332,28 @@ class TestBatches:
     def test_no_other_revision_has_them(self, revision: str) -> None:
         made = waiting(revision)
         assert isinstance(made.receive(self.BATCH), Unreadable) and made.waiting == {1}
+
+
+@given(st.lists(st.sampled_from([asks(1), asks(2), withdraws(1), withdraws(2), b"answer 1", b"answer 2"]), max_size=12))
+def test_every_question_gets_one_answer_or_is_withdrawn(steps: list[bytes]) -> None:
+    made = client(LEGACY[-1], ABLE)
+    open_questions: set[Any] = set()
+    for step in steps:
+        if step.startswith(b"answer"):
+            number = int(step[-1:])
+            answer = made.answer(number, ElicitResult(action="decline"))
+            assert (answer is not None) == (number in open_questions)
+            open_questions.discard(number)
+            continue
+        match made.receive(step):
+            case Questioned(id=id):
+                assert id not in open_questions
+                open_questions.add(id)
+            case Withdrawn(id=id):
+                open_questions.remove(id)
+            case _:
+                pass
+        assert made.asked == open_questions
 
 
 @given(st.binary(max_size=80) | st.sampled_from(UNASKED), st.sampled_from(REVISIONS))

@@ -29,7 +29,7 @@ def polite(grace: float = 30.0) -> Server:
         yield
         note("closed")
 
-    server = Server("program", lifespan=lifespan, grace=grace)
+    server = Server("program", run_in="loop", lifespan=lifespan, grace=grace)
 
     @server.tool
     def add(a: int, b: int) -> int:
@@ -114,7 +114,7 @@ def slow_to_start() -> Server:
         finally:
             note("closed")
 
-    return Server("program", lifespan=lifespan)
+    return Server("program", run_in="loop", lifespan=lifespan)
 
 
 def exits() -> Server:

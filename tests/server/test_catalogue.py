@@ -35,7 +35,7 @@ def catalogue(**options: Any) -> Catalogue:
 
 def stocked(count: int, **options: Any) -> Server:
     """A server with `count` entries in each list, in an order that is not that of their keys."""
-    server = Server("x", **options)
+    server = Server("x", run_in="loop", **options)
     for number in reversed(range(count)):
         server.add(tool(f"t{number:03}")(named("tool")), prompt(f"p{number:03}")(named("prompt")))
         server.resource(f"r://{number:03}")(named("resource"))
@@ -49,12 +49,14 @@ def lambda_of_id(id: str) -> str:
 
 class TestDuplicates:
     def test_an_error_names_the_key_and_the_remedy(self) -> None:
-        server = Server("x").add(named("a"))
+        server = Server("x", run_in="loop").add(named("a"))
         with pytest.raises(RegistrationError, match=r"tool called 'a' is there already.*another name.*on_duplicate="):
             server.add(named("a"))
 
     def test_a_warning_points_at_the_second_declaration_and_the_first_stays(self) -> None:
-        server = Server("x", on_duplicate="warn").add(tool("a")(named("first")), prompt("a")(named("first")))
+        server = Server("x", run_in="loop", on_duplicate="warn").add(
+            tool("a")(named("first")), prompt("a")(named("first"))
+        )
         for declare in (
             lambda: server.tool("a")(named("second")),
             lambda: server.add(tool("a")(named("third"))),
@@ -66,7 +68,7 @@ class TestDuplicates:
         assert Driver(server).call("a")["structuredContent"] == "first"
 
     def test_the_new_one_may_replace_it_in_its_place(self) -> None:
-        server = Server("x", on_duplicate="replace").add(tool("a")(named("first")), named("b"))
+        server = Server("x", run_in="loop", on_duplicate="replace").add(tool("a")(named("first")), named("b"))
         driver = Driver(server)
         driver.call("a")
         server.tool("a")(named("second"))
@@ -74,18 +76,18 @@ class TestDuplicates:
         assert [each["name"] for each in driver.result("tools/list")["tools"]] == ["a", "b"]
 
     def test_the_new_one_may_be_ignored(self) -> None:
-        server = Server("x", on_duplicate="ignore").add(tool("a")(named("first")))
+        server = Server("x", run_in="loop", on_duplicate="ignore").add(tool("a")(named("first")))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             server.tool("a")(named("second"))
         assert Driver(server).call("a")["structuredContent"] == "first"
 
     def test_one_name_may_be_a_tool_and_a_prompt(self) -> None:
-        server = Server("x").add(tool(named("a")), prompt(named("a")))
+        server = Server("x", run_in="loop").add(tool(named("a")), prompt(named("a")))
         assert Driver(server).call("a")["structuredContent"] == "a"
 
     def test_one_uri_is_one_resource(self) -> None:
-        server = Server("x").add(resource("r://1")(named("a")))
+        server = Server("x", run_in="loop").add(resource("r://1")(named("a")))
         with pytest.raises(RegistrationError, match="resource called 'r://1' is there already"):
             server.add(resource("r://1")(named("b")))
 
@@ -181,7 +183,7 @@ class TestBytes:
 
 class TestReading:
     def test_exact_before_template_and_most_literal_first(self) -> None:
-        server = Server("x")
+        server = Server("x", run_in="loop")
         server.resource("users://{id}")(lambda_of_id)
         server.resource("users://{id}/profile")(lambda_of_id)
         server.resource("users://{+id}")(lambda_of_id)
@@ -204,7 +206,7 @@ class TestReading:
             server.catalogue.resource_call("posts://7")
 
     def test_what_is_disabled_is_not_found(self) -> None:
-        server = Server("x")
+        server = Server("x", run_in="loop")
         exact = server.resource("users://me")(named("exact"))
         server.resource("users://{id}")(lambda_of_id)
         exact.disable()
@@ -245,7 +247,7 @@ class TestWatching:
         assert told == [] and watched.watching() == ()
 
     def test_a_session_that_nobody_keeps_is_not_told(self) -> None:
-        server = Server("x")
+        server = Server("x", run_in="loop")
         Driver(server).session.receive(legacy("ping"))
         gc.collect()
         assert server.catalogue.watching() == (server,)

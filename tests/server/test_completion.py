@@ -52,7 +52,7 @@ def values(driver: Driver, argument: str, value: str = "", *, uri: str | None = 
 
 @pytest.fixture
 def server() -> Server:
-    server = Server("x")
+    server = Server("x", run_in="loop")
     server.prompt(paint)
     server.resource("paint://{color}/{name}")(paint_resource)
     server.resource("paint://palette")(lambda_free)
@@ -100,7 +100,7 @@ class TestByItself:
         def paint(colour: Annotated[Literal["red"], Field(alias="color")]) -> str:
             return colour
 
-        server = Server("x")
+        server = Server("x", run_in="loop")
         server.prompt(paint)
         driver = Driver(server)
         assert driver.result("prompts/list")["prompts"][0]["arguments"][0]["name"] == "color"
@@ -131,7 +131,7 @@ class TestByItself:
         ) -> str:
             return "mixed"
 
-        server = Server("x")
+        server = Server("x", run_in="loop")
         server.prompt(mixed, name="paint")
         driver = Driver(server)
         offered = {each: values(driver, each) for each in ("mix", "maybe", "size", "always", "some", "null", "several")}
@@ -305,7 +305,7 @@ class TestRefused:
 
 
 def test_what_has_nothing_to_complete_says_so() -> None:
-    server = Server("x")
+    server = Server("x", run_in="loop")
     server.prompt(lambda_free)
     driver = Driver(server)
     assert ask(driver, "a")["error"]["code"] == -32601

@@ -14,7 +14,7 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def server_of(*functions: Callable[..., Any]) -> Server:
-    return Server("x").add(*functions)
+    return Server("x", run_in="loop").add(*functions)
 
 
 async def answer_of(driver: Driver, name: str, /, **arguments: Any) -> Any:
@@ -226,7 +226,7 @@ class TestTheRestOfTheServer:
         for _ in range(100):
             if found:
                 break
-            await asyncio.wait(driver.session._running.values())  # pyright: ignore[reportPrivateUsage]
+            await asyncio.wait(driver.session.running.tasks())
         return found[0], await driver.later()
 
     async def test_call_tool(self) -> None:

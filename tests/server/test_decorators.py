@@ -43,7 +43,7 @@ class TestAlone:
         with pytest.raises(RegistrationError, match=r"prompt 'plus': it is called name='plus' as well"):
             prompt("plus", name="plus")
         with pytest.raises(RegistrationError, match="Keep one of the two names"):
-            Server("x").tool("plus", name="add")
+            Server("x", run_in="loop").tool("plus", name="add")
         assert tool("plus", name=None)(add).name == "plus"  # pyright: ignore[reportArgumentType]
 
     def test_called_with_options(self) -> None:
@@ -103,7 +103,7 @@ def of_user(id: int) -> str:
 
 class TestOnAServer:
     def test_bare_called_and_named(self) -> None:
-        server = Server("x")
+        server = Server("x", run_in="loop")
         first = server.tool(add)
         second = server.tool("plus")(add)
         third = server.tool(name="sum", title="Sum")(add)
@@ -114,7 +114,7 @@ class TestOnAServer:
         assert listed[2]["title"] == "Sum"
 
     def test_prompts_and_resources(self) -> None:
-        server = Server("x")
+        server = Server("x", run_in="loop")
         server.prompt(of_user)
         server.prompt("other", title="Other")(of_user)
         server.resource("data://x", mime_type="text/plain")(lambda_free)
@@ -126,7 +126,7 @@ class TestOnAServer:
 
     def test_an_option_that_is_not_there_is_told_with_one_that_is(self) -> None:
         with pytest.raises(RegistrationError, match="there is no option 'titel'; did you mean 'title'"):
-            Server("x").tool(titel="Addition")(add)  # pyright: ignore[reportCallIssue]
+            Server("x", run_in="loop").tool(titel="Addition")(add)  # pyright: ignore[reportCallIssue]
 
 
 class Counter:
@@ -185,7 +185,7 @@ def counting(names: list[str]) -> Any:
 class TestMethods:
     def test_a_bound_method(self) -> None:
         counter = Counter(3)
-        driver = Driver(Server("x").add(counter.increase))
+        driver = Driver(Server("x", run_in="loop").add(counter.increase))
         assert driver.call("increase", by=2)["structuredContent"] == 5
         assert counter.count == 5
         schema = driver.result("tools/list")["tools"][0]["inputSchema"]
@@ -193,13 +193,13 @@ class TestMethods:
 
     def test_one_that_is_not_bound_is_refused_with_the_remedy(self) -> None:
         with pytest.raises(RegistrationError, match=r"Counter\.increase.*'self'.*Register it on an instance"):
-            Server("x").add(Counter.increase)
+            Server("x", run_in="loop").add(Counter.increase)
         for unbound in (Counter.value, Counter.at):
             with pytest.raises(RegistrationError, match="Register it on an instance"):
-                Server("x").add(unbound)
+                Server("x", run_in="loop").add(unbound)
 
     def test_a_server_cannot_offer_a_method_of_a_class(self) -> None:
-        server = Server("x")
+        server = Server("x", run_in="loop")
         for decorate in (server.tool, server.tool("name"), server.prompt(title="T"), server.resource("c://{by}")):
             with pytest.raises(RegistrationError, match=r"Counter\.increase.*Register it on an instance"):
                 decorate(Counter.increase)
@@ -207,19 +207,24 @@ class TestMethods:
     @pytest.mark.parametrize("given", [5, None, "add", object()], ids=["number", "nothing", "text", "object"])
     def test_what_is_no_function_is_refused(self, given: Any) -> None:
         with pytest.raises(RegistrationError, match="expected a function"):
-            Server("x").add(given)
+            Server("x", run_in="loop").add(given)
         with pytest.raises(RegistrationError, match="expected a function"):
-            Server("x", prompts=[given])
+            Server("x", run_in="loop", prompts=[given])
 
     def test_a_function_is_no_resource(self) -> None:
         with pytest.raises(RegistrationError, match=r"function .*add: a resource needs a URI\. Write @resource"):
-            Server("x", resources=[add])
+            Server("x", run_in="loop", resources=[add])
 
     def test_one_declared_in_the_class_is_bound_when_it_is_read(self) -> None:
         one, two = Counter(1), Counter(2)
-        assert Driver(Server("x").add(one.value)).call("number")["structuredContent"] == 1
-        assert Driver(Server("x").add(two.value)).call("number")["structuredContent"] == 2
-        assert Driver(Server("x").add(one.at)).result("resources/read", {"uri": "c://3"})["contents"][0]["text"] == "4"
+        assert Driver(Server("x", run_in="loop").add(one.value)).call("number")["structuredContent"] == 1
+        assert Driver(Server("x", run_in="loop").add(two.value)).call("number")["structuredContent"] == 2
+        assert (
+            Driver(Server("x", run_in="loop").add(one.at)).result("resources/read", {"uri": "c://3"})["contents"][0][
+                "text"
+            ]
+            == "4"
+        )
 
     def test_one_declared_in_the_class_is_compiled_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Fresh:
@@ -251,7 +256,7 @@ class TestMethods:
     async def test_one_declared_in_the_class_may_be_async(self) -> None:
         counter = Counter(2)
         assert await Counter.slowly(counter, 1) == 3 and await counter.slowly(1) == 4
-        driver = Driver(Server("x").add(counter.slowly))
+        driver = Driver(Server("x", run_in="loop").add(counter.slowly))
         driver.start("slowly", by=1)
         (answer,) = await driver.later()
         assert answer["result"]["structuredContent"] == 5
@@ -266,22 +271,22 @@ class TestMethods:
         twice = Twice()
         assert (twice.first.name, twice.first(), twice.second.key) == ("other", 7, "c://count")
         with pytest.raises(RegistrationError, match="Register it on an instance"):
-            Server("x").tool(Counter.value)
+            Server("x", run_in="loop").tool(Counter.value)
 
     async def test_an_async_method_with_a_context(self) -> None:
-        driver = Driver(Server("x").add(Counter(7).later))
+        driver = Driver(Server("x", run_in="loop").add(Counter(7).later))
         driver.start("later", id="r1")
         (answer,) = await driver.later()
         assert answer["result"]["structuredContent"] == "7 r1"
 
     def test_static_methods_class_methods_and_callable_objects(self) -> None:
-        driver = Driver(Server("x").add(Counter.double, Counter.kind).add(tool("count")(Counter(1))))
+        driver = Driver(Server("x", run_in="loop").add(Counter.double, Counter.kind).add(tool("count")(Counter(1))))
         assert driver.call("double", number=4)["structuredContent"] == 8
         assert driver.call("kind")["structuredContent"] == "Counter"
         assert driver.call("count", by=1)["structuredContent"] == 2
 
     def test_a_partial(self) -> None:
-        driver = Driver(Server("x").add(tool("increment")(partial(add, b=1))))
+        driver = Driver(Server("x", run_in="loop").add(tool("increment")(partial(add, b=1))))
         assert driver.call("increment", a=4)["structuredContent"] == 5
 
 
@@ -346,7 +351,7 @@ async def test_what_is_awaited_is_known_behind_every_wrapper(name: str) -> None:
     declared = tool(name="later")(function)
     assert declared.is_async
     assert prompt(name="later")(function).is_async and resource("d://{by}", name="later")(function).is_async
-    server = Server("x").add(declared, tool(function, name="bounded", timeout=10))
+    server = Server("x", run_in="loop").add(declared, tool(function, name="bounded", timeout=10))
     server.resource("d://{by}", name="later")(function)
     server.prompt(name="later")(function)
     driver = Driver(server)
@@ -383,14 +388,17 @@ async def async_generator() -> Any:
     ("declare", "expected"),
     [
         (lambda: tool(lambda: 1), ["function tests.server.test_decorators.<lambda>", "a lambda has no name", "name="]),
-        (lambda: tool(generator), ["generator", "return a list", "test_decorators.generator"]),
-        (lambda: tool(wrapped(generator)), ["a generator cannot be a handler", "where a wrapper does it"]),
-        (lambda: tool(partial(wrapped(async_generator))), ["a generator cannot be a handler"]),
-        (lambda: prompt(async_generator), ["prompt 'async_generator'", "a generator cannot be a handler"]),
+        (lambda: prompt(generator), ["generator", "return a list", "test_decorators.generator"]),
+        (lambda: prompt(wrapped(generator), name="p"), ["a generator cannot be a prompt", "only tools stream"]),
+        (lambda: resource("a://b")(async_generator), ["a generator cannot be a resource"]),
+        (lambda: prompt(async_generator), ["prompt 'async_generator'", "a generator cannot be a prompt"]),
+        (lambda: tool(async_generator, run_in="thread"), ["run_in='thread' is for plain functions"]),
+        (lambda: tool(generator, run_in="auto"), ["run_in='auto' is not for generators"]),
+        (lambda: tool(add, run_in="process"), ["run_in: expected 'loop', 'thread' or 'auto', got 'process'"]),
         (lambda: tool(add, name="a b"), ["'a b' cannot be a tool name", "A-Z"]),
         (lambda: tool(add, name="x" * 129), ["1 to 128"]),
         (lambda: tool(add, name="grün"), ["cannot be a tool name"]),
-        (lambda: tool(add, timeout=0), ["timeout: expected a number of seconds above 0, got 0"]),
+        (lambda: tool(add, timeout=0), ["timeout: expected a duration above 0, got 0"]),
         (lambda: tool(add, timeout=-1.5), ["timeout", "-1.5"]),
         (lambda: tool(add, colour="red"), ["there is no option 'colour'", "annotations"]),
         (lambda: prompt(add, strict=True), ["prompt 'add'", "no option 'strict'"]),

@@ -29,7 +29,7 @@ class Wire:
     """A server behind newline framing: chunks in, answers out; one call waits inside all the time."""
 
     def __init__(self, revision: str | None = None) -> None:
-        server = Server("target")
+        server = Server("target", run_in="loop")
         self.released = asyncio.Event()
 
         @server.tool
@@ -197,7 +197,7 @@ async def test_what_is_large_costs_no_more_than_15_times_its_size(
 
 def test_a_session_cannot_be_filled_with_requests_that_never_end() -> None:
     """What a peer can keep open is bounded: subscriptions here, handlers by what they hold."""
-    driver = Driver(Server("x"))
+    driver = Driver(Server("x", run_in="loop"))
     answers: list[Any] = [
         driver.ask("subscriptions/listen", {"notifications": {"toolsListChanged": True}}, id=f"s{number}")
         for number in range(100)

@@ -51,12 +51,12 @@ def words() -> str:
         ({"meta": {1: 2}}, "meta: expected a mapping of strings", "got {1: 2}; "),
         ({"meta": {"a": [float("nan")]}}, "meta: expected a mapping", "(JSON has no word for NaN and infinity); "),
         ({"meta": {"a": HALF}}, "meta: expected a mapping", "(half of a surrogate pair is no Unicode text); "),
-        ({"timeout": "5s"}, "timeout: expected a number of seconds above 0", "got '5s'; leave it out for no limit"),
-        ({"timeout": 0}, "timeout: expected a number of seconds above 0", "got 0; "),
-        ({"timeout": -1.5}, "timeout: expected a number of seconds above 0", "got -1.5; "),
-        ({"timeout": float("nan")}, "timeout: expected a number of seconds above 0", "got nan; "),
-        ({"timeout": float("inf")}, "timeout: expected a number of seconds above 0", "got inf; "),
-        ({"timeout": True}, "timeout: expected a number of seconds above 0", "got True; "),
+        ({"timeout": "5"}, "timeout: expected a duration above 0", "got '5'; write seconds, '30s' or a timedelta"),
+        ({"timeout": 0}, "timeout: expected a duration above 0", "got 0; "),
+        ({"timeout": -1.5}, "timeout: expected a duration above 0", "got -1.5; "),
+        ({"timeout": float("nan")}, "timeout: expected a duration above 0", "got nan; "),
+        ({"timeout": float("inf")}, "timeout: expected a duration above 0", "got inf; "),
+        ({"timeout": True}, "timeout: expected a duration above 0", "got True; "),
         ({"annotations": "x"}, "annotations: expected ToolAnnotations, or a mapping", "it may hold title, read_only_"),
         ({"annotations": Annotations()}, "annotations: expected ToolAnnotations", "got Annotations()"),
         ({"annotations": {"readOnlyHint": "yes"}}, "annotations: expected ToolAnnotations", "`$.readOnlyHint`); "),
@@ -187,7 +187,7 @@ def test_the_last_net_catches_what_no_client_could_read() -> None:
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_what_is_refused_leaves_the_lists_as_they_were(revision: str) -> None:
-    server = Server("x").add(add)
+    server = Server("x", run_in="loop").add(add)
     with pytest.raises(RegistrationError):
         server.tool(words, meta={"a": object()})
     assert [each["name"] for each in Driver(server, revision).result("tools/list")["tools"]] == ["add"]

@@ -31,7 +31,9 @@ def returning(value: Any) -> Any:
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_what_is_listed_fits_the_revision(revision: str) -> None:
-    driver = Driver(Server("x").add(prompt(title="Review", tags={"t"})(review), prompt(returning("x"))), revision)
+    driver = Driver(
+        Server("x", run_in="loop").add(prompt(title="Review", tags={"t"})(review), prompt(returning("x"))), revision
+    )
     result = driver.result("prompts/list")
     validator(revision, "ListPromptsResult").validate(result)
     first, second = result["prompts"]
@@ -43,7 +45,7 @@ def test_what_is_listed_fits_the_revision(revision: str) -> None:
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_arguments_are_strings_that_become_what_the_parameters_are(revision: str) -> None:
-    driver = Driver(Server("x").add(prompt(review)), revision)
+    driver = Driver(Server("x", run_in="loop").add(prompt(review)), revision)
     result = getting(driver, "review", code="5", lines="7")
     validator(revision, "GetPromptResult").validate(result)
     assert result["description"] == "Ask for a review."
@@ -54,7 +56,7 @@ def test_other_types_and_defaults() -> None:
     def plan(day: date, tags: list[str], urgent: bool = False) -> str:
         return f"{day.year} {tags} {urgent}"
 
-    driver = Driver(Server("x").add(prompt(plan)))
+    driver = Driver(Server("x", run_in="loop").add(prompt(plan)))
     (message,) = getting(driver, "plan", day="2026-07-28", tags='["a"]', urgent="true")["messages"]
     assert message["content"]["text"] == "2026 ['a'] True"
 
@@ -65,14 +67,14 @@ def test_other_types_and_defaults() -> None:
     [({}, "code"), ({"code": "x", "lines": "many"}, "lines"), ({"lines": "1"}, "code")],
 )
 def test_arguments_that_do_not_fit_are_invalid_params(arguments: Any, expected: str, revision: str) -> None:
-    driver = Driver(Server("x").add(prompt(review)), revision)
+    driver = Driver(Server("x", run_in="loop").add(prompt(review)), revision)
     error = driver.error("prompts/get", {"name": "review", "arguments": arguments})
     assert error["code"] == -32602
     assert error["message"].startswith("Invalid arguments for prompt review") and expected in error["message"]
 
 
 def test_arguments_that_are_no_strings_are_invalid_params() -> None:
-    driver = Driver(Server("x").add(prompt(review)))
+    driver = Driver(Server("x", run_in="loop").add(prompt(review)))
     assert driver.error("prompts/get", {"name": "review", "arguments": {"code": 5}})["code"] == -32602
     assert driver.error("prompts/get", {"name": "review"})["code"] == -32602
 
@@ -89,13 +91,13 @@ def test_arguments_that_are_no_strings_are_invalid_params() -> None:
     ids=["text", "list", "dict", "result", "nothing"],
 )
 def test_messages_of_every_kind(value: Any, expected: list[tuple[str, str]]) -> None:
-    messages = getting(Driver(Server("x").add(prompt(returning(value)))), "give")["messages"]
+    messages = getting(Driver(Server("x", run_in="loop").add(prompt(returning(value)))), "give")["messages"]
     assert [(each["role"], each["content"]["text"]) for each in messages] == expected
 
 
 def test_a_picture() -> None:
     image = Image(data=b"png", mime_type="image/png")
-    (message,) = getting(Driver(Server("x").add(prompt(returning(image)))), "give")["messages"]
+    (message,) = getting(Driver(Server("x", run_in="loop").add(prompt(returning(image)))), "give")["messages"]
     assert message["content"]["type"] == "image"
 
 
@@ -103,7 +105,7 @@ async def test_an_async_one_with_a_context() -> None:
     async def greet(name: str, context: Context) -> str:
         return f"{name} {context.request_id}"
 
-    driver = Driver(Server("x").add(prompt(greet)))
+    driver = Driver(Server("x", run_in="loop").add(prompt(greet)))
     answer = driver.ask("prompts/get", {"name": "greet", "arguments": {"name": "a"}}, id=7)
     (answer,) = [answer] if answer else await driver.later()
     assert answer["result"]["messages"][0]["content"]["text"] == "a 7"
@@ -113,11 +115,11 @@ def test_an_undeclared_failure_is_masked() -> None:
     def fail() -> str:
         raise ValueError("hunter2")
 
-    error = Driver(Server("x").add(prompt(fail))).error("prompts/get", {"name": "fail"})
+    error = Driver(Server("x", run_in="loop").add(prompt(fail))).error("prompts/get", {"name": "fail"})
     assert error["code"] == -32603 and "hunter2" not in error["message"]
     assert "prompt 'fail'" in error["message"]
 
 
 def test_what_is_no_message_is_masked() -> None:
-    error = Driver(Server("x").add(prompt(returning(object())))).error("prompts/get", {"name": "give"})
+    error = Driver(Server("x", run_in="loop").add(prompt(returning(object())))).error("prompts/get", {"name": "give"})
     assert error["code"] == -32603

@@ -26,7 +26,7 @@ def one(a: int = 1) -> int:
 
 def library() -> Server:
     """Plain tools of every make, and one that is not plain."""
-    server = Server("library")
+    server = Server("library", run_in="loop")
 
     @server.tool
     def nothing() -> int:
@@ -143,7 +143,7 @@ def texts(draw: st.DrawFn, revision: str) -> bytes:
 @given(st.data(), st.sampled_from(REVISIONS))
 @settings(max_examples=200)
 def test_an_answer_does_not_depend_on_what_came_before(data: st.DataObject, revision: str) -> None:
-    server = library() if data.draw(st.booleans()) else Server("one").add(one)
+    server = library() if data.draw(st.booleans()) else Server("one", run_in="loop").add(one)
     session = warmed(server, revision, "one")
     pool = data.draw(st.lists(texts(revision), min_size=1, max_size=4))
     for text in data.draw(st.lists(st.sampled_from(pool), max_size=12)):

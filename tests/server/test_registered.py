@@ -39,7 +39,7 @@ LISTS = {
 
 
 def test_it_is_called_as_the_function_it_is() -> None:
-    handle = Server("x").tool("hello")(greet)
+    handle = Server("x", run_in="loop").tool("hello")(greet)
     assert handle("you") == "Hello you"
     assert (handle.name, handle.__name__, handle.__doc__) == ("hello", "hello", "Say hello.")
     assert handle.__wrapped__ is greet
@@ -52,7 +52,7 @@ def test_it_is_called_as_the_function_it_is() -> None:
 @pytest.mark.parametrize("revision", REVISIONS)
 @pytest.mark.parametrize("kind", LISTS)
 def test_what_is_disabled_is_as_if_it_were_not_there(kind: str, revision: str) -> None:
-    server = Server("x")
+    server = Server("x", run_in="loop")
     handle = offered(server, kind)
     method, key, _ = LISTS[kind]
     driver = Driver(server, revision)
@@ -77,7 +77,7 @@ def test_what_is_disabled_is_as_if_it_were_not_there(kind: str, revision: str) -
 
 @pytest.mark.parametrize("kind", LISTS)
 def test_every_change_is_told_once_to_whoever_may_hear_it(kind: str) -> None:
-    server = Server("x").add(prompt(words), tool(words), resource("r://other")(words))
+    server = Server("x", run_in="loop").add(prompt(words), tool(words), resource("r://other")(words))
     name = LISTS[kind][2]
     listening = Driver(server)
     listening.ask("subscriptions/listen", {"notifications": {f"{name}ListChanged": True}}, id="s")
@@ -104,7 +104,7 @@ def test_every_change_is_told_once_to_whoever_may_hear_it(kind: str) -> None:
 
 
 def test_nothing_is_told_of_what_was_removed() -> None:
-    server = Server("x")
+    server = Server("x", run_in="loop")
     handle = offered(server, "tool")
     driver = Driver(server, "2025-11-25")
     handle.remove()
@@ -116,7 +116,7 @@ def test_nothing_is_told_of_what_was_removed() -> None:
 
 
 def test_nothing_is_told_after_the_session_was_closed() -> None:
-    server = Server("x")
+    server = Server("x", run_in="loop")
     driver = Driver(server, "2025-11-25")
     driver.session.close()
     offered(server, "tool")
@@ -124,7 +124,7 @@ def test_nothing_is_told_after_the_session_was_closed() -> None:
 
 
 def test_the_old_handle_of_what_was_replaced_moves_nothing() -> None:
-    server = Server("x", on_duplicate="replace")
+    server = Server("x", run_in="loop", on_duplicate="replace")
     old, new = offered(server, "tool"), offered(server, "tool")
     old.disable()
     old.remove()
@@ -135,7 +135,7 @@ def test_the_old_handle_of_what_was_replaced_moves_nothing() -> None:
 
 def test_a_change_is_seen_by_calls_of_every_kind() -> None:
     """Plain tools in modern take a shorter way through the session; it must see the same catalogue."""
-    server = Server("x")
+    server = Server("x", run_in="loop")
     handle = offered(server, "tool")
     session = server.session(Output())
     call = modern("tools/call", {"name": "greet", "arguments": {"name": "a"}})

@@ -52,7 +52,7 @@ class TestContents:
         ids=["text", "bytes", "json", "file"],
     )
     def test_of_every_kind_in_every_revision(self, value: Any, expected: dict[str, str], revision: str) -> None:
-        driver = Driver(Server("x").add(resource("r://a")(returning(value))), revision)
+        driver = Driver(Server("x", run_in="loop").add(resource("r://a")(returning(value))), revision)
         result = driver.result("resources/read", {"uri": "r://a"})
         validator(revision, "ReadResourceResult").validate(result)
         (contents,) = result["contents"]
@@ -60,13 +60,15 @@ class TestContents:
         assert expected.items() <= contents.items()
 
     def test_the_declared_type_is_the_type(self) -> None:
-        driver = Driver(Server("x").add(resource("r://a", mime_type="text/html")(returning("<p>"))))
+        driver = Driver(Server("x", run_in="loop").add(resource("r://a", mime_type="text/html")(returning("<p>"))))
         assert reading(driver, "r://a")[0]["mimeType"] == "text/html"
 
     def test_several_contents_and_a_whole_result(self) -> None:
         parts = [ResourceContents(uri="r://a/1", text="1"), ResourceContents(uri="r://a/2", text="2")]
         whole = ReadResourceResult(contents=parts, ttl_ms=5, cache_scope="public")
-        server = Server("x").add(resource("r://a")(returning(parts)), resource("r://b")(returning(whole)))
+        server = Server("x", run_in="loop").add(
+            resource("r://a")(returning(parts)), resource("r://b")(returning(whole))
+        )
         driver = Driver(server)
         assert [each["uri"] for each in reading(driver, "r://a")] == ["r://a/1", "r://a/2"]
         result = driver.result("resources/read", {"uri": "r://b"})
@@ -77,7 +79,7 @@ class TestContents:
             await context.report_progress(1)
             return str(context.request_id)
 
-        driver = Driver(Server("x").add(resource("r://a")(give)))
+        driver = Driver(Server("x", run_in="loop").add(resource("r://a")(give)))
         answer = driver.ask("resources/read", {"uri": "r://a"}, id="i")
         (answer,) = [answer] if answer else await driver.later()
         assert answer["result"]["contents"][0]["text"] == "i"
@@ -123,7 +125,7 @@ class TestTemplates:
     def test_variables_become_what_their_parameters_are(
         self, template: str, function: Any, uri: str, expected: str
     ) -> None:
-        assert reading(Driver(Server("x").add(resource(template)(function))), uri)[0]["text"] == expected
+        assert reading(Driver(Server("x", run_in="loop").add(resource(template)(function))), uri)[0]["text"] == expected
 
     @pytest.mark.parametrize("revision", REVISIONS)
     @pytest.mark.parametrize(
@@ -146,13 +148,13 @@ class TestTemplates:
     def test_what_does_not_convert_or_leaves_its_path_is_not_found(
         self, template: str, function: Any, uri: str, revision: str
     ) -> None:
-        driver = Driver(Server("x").add(resource(template)(function)), revision)
+        driver = Driver(Server("x", run_in="loop").add(resource(template)(function)), revision)
         assert refused(driver, uri) == (-32602 if revision == NEWEST else -32002)
 
     def test_a_resource_takes_its_defaults(self) -> None:
-        assert reading(Driver(Server("x").add(resource("v://all")(variables))), "v://all")[0]["text"] == (
-            "0 'a' False 'red'"
-        )
+        assert reading(Driver(Server("x", run_in="loop").add(resource("v://all")(variables))), "v://all")[0][
+            "text"
+        ] == ("0 'a' False 'red'")
 
 
 class TestUnchecked:
@@ -172,14 +174,14 @@ class TestUnchecked:
     )
     def test_only_what_is_named_may_hold_anything(self, uri: str, expected: str | None) -> None:
         declared = resource("git://{branch}/-/{path}", unchecked=["branch"])(self.by_branch)
-        driver = Driver(Server("x").add(declared))
+        driver = Driver(Server("x", run_in="loop").add(declared))
         if expected is None:
             assert refused(driver, uri) == -32602
         else:
             assert reading(driver, uri)[0]["text"] == expected
 
     def test_it_is_checked_where_it_is_not_named(self) -> None:
-        driver = Driver(Server("x").add(resource("git://{branch}")(self.by_branch)))
+        driver = Driver(Server("x", run_in="loop").add(resource("git://{branch}")(self.by_branch)))
         assert refused(driver, "git://feature%2Fx") == -32602
 
     def test_what_has_no_such_variable_is_refused(self) -> None:
@@ -242,17 +244,19 @@ class TestUris:
 class TestHints:
     @pytest.mark.parametrize("uri", ["r://a", "r://{id}"])
     def test_ttl_and_scope_are_of_the_component(self, uri: str) -> None:
-        driver = Driver(Server("x").add(resource(uri, ttl=1.5, scope="public")(variables)))
+        driver = Driver(Server("x", run_in="loop").add(resource(uri, ttl=1.5, scope="public")(variables)))
         result = driver.result("resources/read", {"uri": uri.replace("{id}", "7")})
         assert (result["ttlMs"], result["cacheScope"]) == (1500, "public")
 
     def test_nobody_may_keep_what_says_nothing(self) -> None:
-        result = Driver(Server("x").add(resource("r://a")(variables))).result("resources/read", {"uri": "r://a"})
+        result = Driver(Server("x", run_in="loop").add(resource("r://a")(variables))).result(
+            "resources/read", {"uri": "r://a"}
+        )
         assert (result["ttlMs"], result["cacheScope"]) == (0, "private")
 
     @pytest.mark.parametrize("revision", LEGACY)
     def test_legacy_has_none(self, revision: str) -> None:
-        driver = Driver(Server("x").add(resource("r://a", ttl=5)(variables)), revision)
+        driver = Driver(Server("x", run_in="loop").add(resource("r://a", ttl=5)(variables)), revision)
         assert driver.result("resources/read", {"uri": "r://a"}).keys() == {"contents"}
 
 
@@ -267,7 +271,7 @@ def test_what_is_listed_fits_the_revision(revision: str) -> None:
         "meta": {"a/b": 1},
         "tags": ["t"],
     }
-    server = Server("x").add(
+    server = Server("x", run_in="loop").add(
         resource("r://a", size=3, **options)(variables), resource("r://{id}", **options)(variables)
     )
     driver = Driver(server, revision)
@@ -285,7 +289,9 @@ class TestFailures:
         def fail() -> str:
             raise error
 
-        return Driver(Server("x").add(resource("r://a")(fail)), revision).error("resources/read", {"uri": "r://a"})
+        return Driver(Server("x", run_in="loop").add(resource("r://a")(fail)), revision).error(
+            "resources/read", {"uri": "r://a"}
+        )
 
     @pytest.mark.parametrize("revision", REVISIONS)
     def test_not_found_may_come_from_the_handler(self, revision: str) -> None:
@@ -302,7 +308,7 @@ class TestFailures:
         assert self.read(ToolError("no"))["message"] == "no"
 
     def test_none_is_no_contents(self) -> None:
-        driver = Driver(Server("x").add(resource("r://a")(returning(None))))
+        driver = Driver(Server("x", run_in="loop").add(resource("r://a")(returning(None))))
         assert refused(driver, "r://a") == -32603
 
 
@@ -311,8 +317,8 @@ async def test_a_timeout_is_408() -> None:
         await asyncio.Event().wait()
         return ""
 
-    driver = Driver(Server("x").add(resource("r://a", timeout=0.001)(forever)))
+    driver = Driver(Server("x", run_in="loop").add(resource("r://a", timeout=0.001)(forever)))
     assert driver.ask("resources/read", {"uri": "r://a"}) is None
-    await asyncio.wait(driver.session._running.values())  # pyright: ignore[reportPrivateUsage]
+    await asyncio.wait(driver.session.running.tasks())
     (answer,) = await driver.later()
     assert answer["error"] == {"code": 408, "message": "resource 'forever' did not finish within its 0.001 s"}

@@ -34,7 +34,7 @@ def review(code: str) -> str:
 
 class TestMaking:
     def test_lists_of_plain_functions_and_declarations(self) -> None:
-        server = Server("x", tools=[add, tool("plus")(add)], resources=[data], prompts=[review, add])
+        server = Server("x", run_in="loop", tools=[add, tool("plus")(add)], resources=[data], prompts=[review, add])
         driver = Driver(server)
         assert [each["name"] for each in driver.result("tools/list")["tools"]] == ["add", "plus"]
         assert [each["uri"] for each in driver.result("resources/list")["resources"]] == ["data://x"]
@@ -42,19 +42,19 @@ class TestMaking:
 
     def test_chaining(self) -> None:
         hooks: list[str] = []
-        server = Server("x").add(add, data, review).on_startup(lambda: hooks.append("up"))
+        server = Server("x", run_in="loop").add(add, data, review).on_startup(lambda: hooks.append("up"))
         assert server.on_shutdown(lambda: hooks.append("down")) is server
         assert Driver(server).call("add", a=2)["structuredContent"] == 3
         assert hooks == []
 
     def test_one_declaration_on_two_servers(self) -> None:
-        one, other = Server("one").add(data), Server("other").add(data)
+        one, other = Server("one", run_in="loop").add(data), Server("other", run_in="loop").add(data)
         one.handle("resource", "data://x").remove()
         assert Driver(other).result("resources/read", {"uri": "data://x"})["contents"][0]["text"] == "x"
 
     def test_a_handle_can_be_added_to_another_server(self) -> None:
-        handle = Server("one").tool(add)
-        assert Driver(Server("other").add(handle)).call("add", a=1)["structuredContent"] == 2
+        handle = Server("one", run_in="loop").tool(add)
+        assert Driver(Server("other", run_in="loop").add(handle)).call("add", a=1)["structuredContent"] == 2
 
     def test_what_it_says_of_itself(self) -> None:
         server = Server(
@@ -82,7 +82,7 @@ class TestMaking:
         assert oldest["instructions"] == "Be kind."
 
     def test_its_name_and_itself_in_words(self) -> None:
-        server = Server("x", version="2").add(add)
+        server = Server("x", run_in="loop", version="2").add(add)
         assert (server.name, repr(server)) == ("x", "<Server 'x' 2>")
         assert str(server).startswith("# x\n\nVersion: 2\n\n# Tools\n\n## add\n\nAdd.")
 
@@ -106,7 +106,7 @@ class TestMaking:
             Server(**{"name": "x", **options})
 
     def test_a_handle_by_its_key(self) -> None:
-        server = Server("x").add(add, data)
+        server = Server("x", run_in="loop").add(add, data)
         assert server.handle("tool", "add")(1) == 2
         assert server.handle("resource", "data://x").name == "data"
         with pytest.raises(MisuseError, match="there is no prompt 'add' on server 'x'"):
@@ -114,18 +114,18 @@ class TestMaking:
 
     def test_another_transport_is_refused(self) -> None:
         with pytest.raises(MisuseError, match="there is no transport 'carrier pigeon'"):
-            Server("x").run("carrier pigeon")
+            Server("x", run_in="loop").run("carrier pigeon")
 
 
 class TestStrictness:
     def test_of_one_tool(self) -> None:
-        driver = Driver(Server("x").add(tool(strict=True)(add)))
+        driver = Driver(Server("x", run_in="loop").add(tool(strict=True)(add)))
         assert driver.call("add", a=1)["structuredContent"] == 2
         assert driver.call("add", a="1")["isError"] is True
         assert driver.call("add", a=1, c=1)["isError"] is True
 
     def test_of_every_tool(self) -> None:
-        server = Server("x", strict=True, tools=[add])
+        server = Server("x", run_in="loop", strict=True, tools=[add])
         server.tool("later")(add)
         driver = Driver(server)
         for name in ("add", "later"):
@@ -133,20 +133,20 @@ class TestStrictness:
             assert driver.call(name, a=1)["structuredContent"] == 2
 
     def test_of_none(self) -> None:
-        assert Driver(Server("x").add(add)).call("add", a="4", c=1)["structuredContent"] == 5
+        assert Driver(Server("x", run_in="loop").add(add)).call("add", a="4", c=1)["structuredContent"] == 5
 
 
 class TestEras:
     @pytest.mark.parametrize("eras", ["modern", ["modern"], ["2026-07-28"]])
     def test_modern_only(self, eras: Any) -> None:
-        server = Server("x", eras=eras).add(add)
+        server = Server("x", run_in="loop", eras=eras).add(add)
         session = server.session(Output())
         error = decoded(session.receive(initialize()))["error"]
         assert error["code"] == -32601 and "2026-07-28" in error["message"]
         assert Driver(server).call("add", a=1)["structuredContent"] == 2
 
     def test_legacy_only(self) -> None:
-        server = Server("x", eras="legacy").add(add)
+        server = Server("x", run_in="loop", eras="legacy").add(add)
         answer = decoded(server.session(Output()).receive(modern("server/discover")))
         assert answer["error"]["code"] in (-32600, -32601)
         for revision in LEGACY:
@@ -155,7 +155,7 @@ class TestEras:
         assert early["error"]["code"] == -32600
 
     def test_single_revisions(self) -> None:
-        server = Server("x", eras=["2025-03-26", "modern"]).add(add)
+        server = Server("x", run_in="loop", eras=["2025-03-26", "modern"]).add(add)
         assert decoded(server.session(Output()).receive(initialize("2025-11-25")))["result"]["protocolVersion"] == (
             "2025-03-26"
         )
@@ -166,15 +166,15 @@ class TestEras:
         def which(context: Context) -> str:
             return context.revision
 
-        assert Driver(Server("x").add(which), revision).call("which")["content"][0]["text"] == revision
+        assert Driver(Server("x", run_in="loop").add(which), revision).call("which")["content"][0]["text"] == revision
 
 
 class TestCapabilities:
     def test_an_empty_server_has_none_but_logging(self) -> None:
-        assert Driver(Server("x")).result("server/discover")["capabilities"] == {"logging": {}}
+        assert Driver(Server("x", run_in="loop")).result("server/discover")["capabilities"] == {"logging": {}}
 
     def test_what_was_ever_offered_stays(self) -> None:
-        server = Server("x")
+        server = Server("x", run_in="loop")
         driver = Driver(server)
         assert driver.error("tools/list")["code"] == -32601
         handle = server.tool(add)
@@ -187,7 +187,7 @@ class TestCapabilities:
         assert driver.error("tools/call", {"name": "add"})["code"] == -32602
 
     def test_completions_are_a_capability_where_something_completes(self) -> None:
-        server = Server("x").add(review)
+        server = Server("x", run_in="loop").add(review)
         assert "completions" not in Driver(server).result("server/discover")["capabilities"]
         server.completion("review", "code")(lambda_values)
         assert "completions" in Driver(server).result("server/discover")["capabilities"]
@@ -195,7 +195,7 @@ class TestCapabilities:
     @pytest.mark.parametrize("round_", range(8))
     def test_every_open_connection_learns_of_a_first_tool(self, round_: int) -> None:
         """Whoever is told first, nobody reads a profile from before the change."""
-        server = Server("x")
+        server = Server("x", run_in="loop")
         drivers = [Driver(server) for _ in range(round_ + 1)]
         server.tool(add)
         assert [driver.call("add", a=1)["structuredContent"] for driver in drivers] == [2] * len(drivers)
@@ -222,7 +222,7 @@ class TestLifespan:
             await asyncio.sleep(0)
             note("up2")
 
-        server = Server("x", lifespan=lifespan)
+        server = Server("x", run_in="loop", lifespan=lifespan)
         server.on_startup(lambda: note("up1")).on_startup(later)
         server.on_shutdown(lambda: note("down1")).on_shutdown(lambda: note("down2"))
         return server
@@ -266,7 +266,7 @@ class TestLifespan:
         assert events.count("open") == events.count("close") == 2
 
     async def test_who_comes_while_it_closes_waits_and_opens_it_again(self) -> None:
-        server, closing, go_on, opened = Server("x"), asyncio.Event(), asyncio.Event(), list[str]()
+        server, closing, go_on, opened = Server("x", run_in="loop"), asyncio.Event(), asyncio.Event(), list[str]()
 
         async def down() -> None:
             closing.set()
@@ -296,7 +296,7 @@ class TestLifespan:
             yield
             tasks.append(asyncio.current_task())
 
-        server = Server("x", lifespan=lifespan)
+        server = Server("x", run_in="loop", lifespan=lifespan)
         first, second = server.running(), server.running()
         await first.__aenter__()
         await asyncio.create_task(second.__aenter__())
@@ -351,7 +351,7 @@ class TestLifespan:
             raise ValueError("no")
 
         with pytest.raises(ValueError, match="no"):
-            async with Server("x", lifespan=lifespan).on_startup(fail).running():
+            async with Server("x", run_in="loop", lifespan=lifespan).on_startup(fail).running():
                 pass
 
     async def test_a_cancel_while_it_opens_closes_what_was_open(self) -> None:
@@ -373,7 +373,11 @@ class TestLifespan:
 
     async def test_hooks_may_have_no_lifespan(self) -> None:
         events: list[str] = []
-        server = Server("x").on_startup(lambda: events.append("up")).on_shutdown(lambda: events.append("down"))
+        server = (
+            Server("x", run_in="loop")
+            .on_startup(lambda: events.append("up"))
+            .on_shutdown(lambda: events.append("down"))
+        )
         async with server.running():
             assert events == ["up"]
         assert events == ["up", "down"]
@@ -394,14 +398,14 @@ UNKNOWN = {"ref": {"type": "ref/prompt", "name": "nothing"}, "argument": {"name"
     ],
 )
 def test_what_is_not_there(revision: str, method: str, params: Any, modern_code: int, legacy_code: int) -> None:
-    server = Server("x").add(add, data, review)
+    server = Server("x", run_in="loop").add(add, data, review)
     server.completion("review", "code")(lambda_values)
     expected = modern_code if revision == NEWEST else legacy_code
     assert Driver(server, revision).error(method, params)["code"] == expected
 
 
 def test_a_resource_that_is_not_there_is_named() -> None:
-    error = Driver(Server("x").add(data)).error("resources/read", {"uri": "data://nothing"})
+    error = Driver(Server("x", run_in="loop").add(data)).error("resources/read", {"uri": "data://nothing"})
     assert error == {"code": -32602, "message": "Resource not found: data://nothing", "data": {"uri": "data://nothing"}}
 
 
@@ -409,7 +413,7 @@ def test_the_error_a_handler_raises_is_the_error_of_the_answer() -> None:
     def refuse() -> str:
         raise InvalidParams("not today", data={"when": "tomorrow"})
 
-    error = Driver(Server("x").add(refuse)).error("tools/call", {"name": "refuse"})
+    error = Driver(Server("x", run_in="loop").add(refuse)).error("tools/call", {"name": "refuse"})
     assert error == {"code": -32602, "message": "not today", "data": {"when": "tomorrow"}}
 
 
@@ -442,20 +446,20 @@ class TestMistakes:
     )
     def test_options_that_mean_nothing(self, options: dict[str, Any], text: str) -> None:
         with pytest.raises(RegistrationError, match=text):
-            Server("x", **options)
+            Server("x", run_in="loop", **options)
 
     def test_hooks_that_cannot_be_called(self) -> None:
         with pytest.raises(RegistrationError, match="on_startup: expected a function, got None"):
-            Server("x").on_startup(None)  # type: ignore[arg-type]
+            Server("x", run_in="loop").on_startup(None)  # type: ignore[arg-type]
         with pytest.raises(RegistrationError, match="on_shutdown: expected a function"):
-            Server("x").on_shutdown("later")  # type: ignore[arg-type]
+            Server("x", run_in="loop").on_shutdown("later")  # type: ignore[arg-type]
 
     async def test_a_lifespan_without_its_decorator_is_told_what_to_do(self) -> None:
         async def lifespan(server: Server) -> AsyncGenerator[None]:
             yield
 
         with pytest.raises(MisuseError, match="Put @asynccontextmanager above it"):
-            async with Server("x", lifespan=lifespan).running():  # type: ignore[arg-type]
+            async with Server("x", run_in="loop", lifespan=lifespan).running():  # type: ignore[arg-type]
                 raise AssertionError("it never opened")
 
     async def test_a_lifespan_that_does_not_take_the_server_is_named_with_its_place(self) -> None:
@@ -514,14 +518,14 @@ class TestMistakes:
 
     async def test_run_inside_a_loop_is_told_what_to_do(self) -> None:
         with pytest.raises(MisuseError, match=r"a loop is running here: `await server\.serve"):
-            Server("x").run()
+            Server("x", run_in="loop").run()
 
     def test_a_kind_that_is_none(self) -> None:
         with pytest.raises(MisuseError, match="there is no kind 'tools'; there are 'tool'"):
-            Server("x").handle("tools", "add")  # type: ignore[arg-type]
+            Server("x", run_in="loop").handle("tools", "add")  # type: ignore[arg-type]
 
     def test_a_duplicate_names_the_function(self) -> None:
-        server = Server("x")
+        server = Server("x", run_in="loop")
 
         @server.tool("add")
         def first() -> int:

@@ -67,7 +67,7 @@ class TestBackpressure:
     async def test_a_peer_that_does_not_read_is_not_answered_further(self) -> None:
         """Requests weigh little and may ask for much: what they ask for is made as it is read."""
         made = 0
-        server = Server("x")
+        server = Server("x", run_in="loop")
 
         @server.tool
         def large() -> str:
@@ -121,7 +121,7 @@ class TestBackpressure:
         assert peer.sent == [b"first"] and not outbox.blocked
 
     async def test_a_peer_that_reads_nothing_loses_its_last_answers(self, caplog: pytest.LogCaptureFixture) -> None:
-        server = Server("x")
+        server = Server("x", run_in="loop")
 
         @server.tool
         def ask() -> str:
@@ -136,7 +136,7 @@ class TestBackpressure:
 
 class TestTheEnd:
     def server(self) -> Server:
-        server = Server("x", grace=0)
+        server = Server("x", run_in="loop", grace=0)
         self.began = asyncio.Event()
 
         @server.tool

@@ -45,7 +45,9 @@ class Gate:
         return await self.wait(name)
 
     def server(self) -> Server:
-        return Server("x").add(self.wait, self.wait_in_context, tool(name="in_time", timeout=60)(self.wait), add)
+        return Server("x", run_in="loop").add(
+            self.wait, self.wait_in_context, tool(name="in_time", timeout=60)(self.wait), add
+        )
 
 
 def add(a: int, b: int = 1) -> int:
@@ -61,7 +63,7 @@ WAITING = ["wait", "wait_in_context", "in_time"]
 
 class TestMessages:
     def test_both_eras_on_one_connection(self) -> None:
-        session = Server("x").add(add).session(Output())
+        session = Server("x", run_in="loop").add(add).session(Output())
         call = {"name": "add", "arguments": {"a": 1}}
 
         def structured(text: bytes) -> Any:
@@ -78,7 +80,7 @@ class TestMessages:
     @pytest.mark.parametrize("revision", REVISIONS)
     def test_calls_and_others_in_turn(self, revision: str) -> None:
         """The session guesses that a message is of the kind the last one was; a wrong guess must not show."""
-        driver = Driver(Server("x").add(add), revision)
+        driver = Driver(Server("x", run_in="loop").add(add), revision)
         for _ in range(3):
             assert driver.texts(driver.call("add", a=1)) == ["2"]
             assert driver.texts(driver.call("add", a=2)) == ["3"]
@@ -94,21 +96,21 @@ class TestMessages:
             return len(text)
 
         for revision in REVISIONS:
-            driver = Driver(Server("x").add(length), revision)
+            driver = Driver(Server("x", run_in="loop").add(length), revision)
             assert driver.texts(driver.call("length", text=text)) == [str(len(text))]
 
     def test_what_is_not_utf_8_is_refused_wherever_it_stands(self) -> None:
-        driver = Driver(Server("x").add(add))
+        driver = Driver(Server("x", run_in="loop").add(add))
         text = driver.encoded("tools/call", {"name": "add", "arguments": {"a": 1}})
         assert driver.receive(text.replace(b'"a":1', b'"a":1,"x":"\xff"'))["error"]["code"] == -32700
 
     def test_an_oversized_message_is_told_its_limit(self) -> None:
-        answer = decoded(Server("x").session(Output()).receive(Oversized(size=11, limit=10)))
+        answer = decoded(Server("x", run_in="loop").session(Output()).receive(Oversized(size=11, limit=10)))
         assert answer["error"]["code"] == -32600 and "longer than 10 bytes" in answer["error"]["message"]
 
     @pytest.mark.parametrize("revision", REVISIONS)
     def test_what_needs_no_answer_gets_none(self, revision: str) -> None:
-        driver = Driver(Server("x").add(add), revision)
+        driver = Driver(Server("x", run_in="loop").add(add), revision)
         for text in (
             message(method="nonsense"),
             message(method="tools/call", params={"name": "add", "arguments": {"a": 1}}),
@@ -120,7 +122,7 @@ class TestMessages:
 
     @pytest.mark.parametrize("method", ["resources/list", "resources/templates/list", "prompts/list"])
     def test_what_a_server_has_not_is_not_there(self, method: str) -> None:
-        assert Driver(Server("x").add(add)).error(method)["code"] == -32601
+        assert Driver(Server("x", run_in="loop").add(add)).error(method)["code"] == -32601
 
 
 class TestLater:
@@ -145,7 +147,7 @@ class TestLater:
         async def in_context(a: int, context: Context) -> int:
             return a + 1
 
-        server = Server("x").add(add_at_once, in_context, tool(name="in_time", timeout=60)(add_at_once))
+        server = Server("x", run_in="loop").add(add_at_once, in_context, tool(name="in_time", timeout=60)(add_at_once))
         driver = Driver(server, revision)
         for name in ("add_at_once", "in_context", "in_time"):
             assert driver.texts(driver.call(name, a=1)) == ["2"]
@@ -161,7 +163,7 @@ class TestLater:
             await asyncio.sleep(0)
             return seen.get()
 
-        driver = Driver(Server("x").add(count))
+        driver = Driver(Server("x", run_in="loop").add(count))
         for _ in range(3):
             driver.start("count")
         assert [answer["result"]["structuredContent"] for answer in await driver.later()] == [1, 1, 1]
@@ -245,7 +247,7 @@ class TestCancel:
                 raise ValueError("while stopping")
             return 1
 
-        driver = Driver(Server("x").add(awkward))
+        driver = Driver(Server("x", run_in="loop").add(awkward))
         driver.start("awkward", id=1)
         await driver.later()
         driver.cancel(1)
@@ -275,7 +277,7 @@ class TestCancel:
                 await context.report_progress(1)
                 await context.error("too late")
 
-        driver = Driver(Server("x").add(report), "2025-11-25")
+        driver = Driver(Server("x", run_in="loop").add(report), "2025-11-25")
         driver.start("report", id=1, meta={"progressToken": 1})
         await driver.later()
         driver.cancel(1)
@@ -309,16 +311,16 @@ class TestBatches:
         assert [answer["id"] for answer in answers] == [2]
 
     def test_at_once_where_nothing_waits(self) -> None:
-        driver = Driver(Server("x").add(add), "2025-03-26")
+        driver = Driver(Server("x", run_in="loop").add(add), "2025-03-26")
         answers = driver.receive(self.batch(legacy("ping", id=1), legacy("tools/list", id=2)))
         assert [answer["id"] for answer in answers] == [1, 2]
 
     def test_nothing_where_nothing_is_asked(self) -> None:
-        driver = Driver(Server("x").add(add), "2025-03-26")
+        driver = Driver(Server("x", run_in="loop").add(add), "2025-03-26")
         assert driver.receive(self.batch(message(method="a"), message(id=1, result={}))) is None
 
     def test_a_long_batch_and_initialize_inside(self) -> None:
-        driver = Driver(Server("x").add(add), "2025-03-26")
+        driver = Driver(Server("x", run_in="loop").add(add), "2025-03-26")
         assert len(driver.receive(self.batch(*[legacy("ping", id="x" * 50)] * 100))) == 100
         assert driver.receive(self.batch(*[legacy("ping")] * 101))["error"]["code"] == -32600
         (answer,) = driver.receive(self.batch(initialize("2025-11-25")))
@@ -327,7 +329,7 @@ class TestBatches:
 
 class TestSubscriptions:
     def server(self) -> Server:
-        server = Server("x").add(add)
+        server = Server("x", run_in="loop").add(add)
         server.resource("r://{id}")(of_id)
         return server
 
@@ -415,7 +417,7 @@ ODD = (SystemExit(3), Odd("secret"), GeneratorExit(), asyncio.CancelledError(), 
 @pytest.mark.parametrize("error", ODD, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("kind", ["plain", "with a context", "async", "async with a context", "after a wait", "prompt"])
 async def test_whatever_a_handler_raises_fails_that_handler_only(error: BaseException, kind: str) -> None:
-    server = Server("x")
+    server = Server("x", run_in="loop")
 
     async def wait_and_fail() -> int:
         await asyncio.sleep(0)
@@ -478,7 +480,7 @@ async def test_a_declared_error_that_cannot_be_said_is_masked(
         raise error
 
     handler = {"plain": fail, "async": fail_at_once, "after a wait": wait_and_fail}[kind]
-    driver = Driver(Server("x").add(tool("fail")(handler)))
+    driver = Driver(Server("x", run_in="loop").add(tool("fail")(handler)))
     driver.start("fail", id=7)
     (answer,) = await driver.later()
     assert "Internal error in tool 'fail'" in answer["result"]["content"][0]["text"]
@@ -488,7 +490,7 @@ def test_the_one_error_of_a_group_is_the_error() -> None:
     def fail() -> int:
         raise ExceptionGroup("tasks", [ExceptionGroup("more tasks", [ToolError("city unknown")])])
 
-    driver = Driver(Server("x").add(fail))
+    driver = Driver(Server("x", run_in="loop").add(fail))
     assert driver.texts(driver.call("fail")) == ["city unknown"]
 
 
@@ -498,7 +500,7 @@ class TestContextVariables:
     @pytest.mark.parametrize("revision", [NEWEST, "2025-11-25"])
     async def test_what_a_handler_sets_is_gone_with_it(self, revision: str) -> None:
         mark: ContextVar[str] = ContextVar("mark", default="clean")
-        server = Server("x")
+        server = Server("x", run_in="loop")
 
         @server.tool
         def plain() -> str:
@@ -544,7 +546,7 @@ class TestPeers:
             def __post_init__(self) -> None:
                 raise KeyError("secret")
 
-        server = Server("x")
+        server = Server("x", run_in="loop")
 
         @server.prompt
         def prompt(picky: Picky) -> str:
@@ -563,7 +565,7 @@ class TestPeers:
             assert error["code"] == -32603 and "secret" not in error["message"]
 
     async def test_a_nested_call_reads_arguments_as_leniently_as_one_from_outside(self) -> None:
-        server = Server("x")
+        server = Server("x", run_in="loop")
 
         @server.tool
         def double(n: int) -> int:
@@ -589,7 +591,7 @@ async def test_a_plain_function_may_return_what_is_to_be_awaited() -> None:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         return later(*args, **kwargs)
 
-    driver = Driver(Server("x").add(tool("wrapped")(wrapped)))
+    driver = Driver(Server("x", run_in="loop").add(tool("wrapped")(wrapped)))
     driver.start("wrapped")
     assert driver.texts((await driver.later())[0]["result"]) == ["5"]
 
@@ -605,7 +607,7 @@ async def test_a_handler_that_does_not_stop_is_left_behind_and_its_request_answe
                 await stop.wait()
         return "at last"
 
-    driver = Driver(Server("x").add(stubborn))
+    driver = Driver(Server("x", run_in="loop").add(stubborn))
     driver.start("stubborn")
     await asyncio.sleep(0)
     await driver.session.abort(0)
@@ -629,7 +631,7 @@ async def test_a_plain_wrapper_of_an_async_function_keeps_its_context_to_itself(
         return later(before)
 
     wrapped.__signature__ = inspect.Signature()  # type: ignore[attr-defined]
-    driver = Driver(Server("x").add(tool("wrapped")(wrapped)))
+    driver = Driver(Server("x", run_in="loop").add(tool("wrapped")(wrapped)))
     for _ in range(2):
         driver.start("wrapped")
         assert driver.texts((await driver.later())[0]["result"]) == ["clean"]
@@ -644,7 +646,7 @@ def test_a_bridge_that_returns_a_value_is_what_it_does_and_not_what_it_wraps() -
     def bridge() -> int:
         return 5
 
-    driver = Driver(Server("x").add(tool("bridge")(bridge)))
+    driver = Driver(Server("x", run_in="loop").add(tool("bridge")(bridge)))
     assert driver.texts(driver.call("bridge")) == ["5"]
 
 
@@ -657,7 +659,7 @@ def test_whatever_a_validator_raises_fails_that_request_only(error: BaseExceptio
             if self.a == 13:
                 raise error
 
-    server = Server("x")
+    server = Server("x", run_in="loop")
 
     @server.tool
     def picky(value: Picky) -> int:
@@ -675,10 +677,10 @@ def test_whatever_a_validator_raises_fails_that_request_only(error: BaseExceptio
 
 
 def test_a_message_is_not_kept_when_it_is_handled() -> None:
-    driver = Driver(Server("x").add(add))
+    driver = Driver(Server("x", run_in="loop").add(add))
     driver.call("add", a=1, b=2)
     driver.ask("tools/list")
-    assert driver.session._message == b""
+    assert driver.session.message == b""
 
 
 def test_the_log_has_what_the_client_has_not(caplog: pytest.LogCaptureFixture) -> None:
@@ -686,13 +688,13 @@ def test_the_log_has_what_the_client_has_not(caplog: pytest.LogCaptureFixture) -
         raise ValueError("hunter2")
 
     with caplog.at_level(logging.ERROR, "tybalt.server"):
-        answer = Driver(Server("x").add(fail)).call("fail")
+        answer = Driver(Server("x", run_in="loop").add(fail)).call("fail")
     assert "hunter2" not in msgspec.json.encode(answer).decode()
     assert "hunter2" in caplog.text and "tests.server.test_session" in caplog.text
 
 
 def test_every_level_is_known() -> None:
-    driver = Driver(Server("x"), "2025-11-25")
+    driver = Driver(Server("x", run_in="loop"), "2025-11-25")
     for level in LOGGING_LEVELS:
         assert driver.result("logging/setLevel", {"level": level}) == {}
-    assert Driver(Server("x"), NEWEST).error("logging/setLevel", {"level": "info"})["code"] == -32601
+    assert Driver(Server("x", run_in="loop"), NEWEST).error("logging/setLevel", {"level": "info"})["code"] == -32601

@@ -13,7 +13,7 @@ from tybalt.server.signature import (
     MISSING,
     awaited,
     is_awaitable,
-    is_awaited,
+    kind_of_call,
     read_docstring,
     read_parameters,
     read_return,
@@ -108,7 +108,7 @@ def test_a_wrapper_that_leads_to_itself_is_not_awaited() -> None:
     def fn(): ...
 
     fn.__wrapped__ = fn  # type: ignore[attr-defined]
-    assert not is_awaited(fn, "w")
+    assert not kind_of_call(fn, "w").is_async
 
 
 @pytest.mark.parametrize("annotation", ["Nowhere", "a b", "1 / 0"])

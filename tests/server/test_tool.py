@@ -59,7 +59,7 @@ def returning(annotation: Any, value: Any) -> Any:
 @pytest.mark.parametrize("name", VALUES)
 async def test_a_result_has_the_shape_of_the_revision(name: str, revision: str, kind: str) -> None:
     annotation, value, text = VALUES[name]
-    driver = Driver(Server("x").add(of_kind(kind, annotation, value)), revision)
+    driver = Driver(Server("x", run_in="loop").add(of_kind(kind, annotation, value)), revision)
     driver.start("give")
     (answer,) = await driver.later()
     result = answer["result"]
@@ -100,15 +100,17 @@ def test_a_scalar_tool_may_return_something_else() -> None:
     class Level(int):
         pass
 
-    driver = Driver(Server("x").add(returning(int, Level(3))))
+    driver = Driver(Server("x", run_in="loop").add(returning(int, Level(3))))
     assert driver.call("give")["structuredContent"] == 3
-    broken = Driver(Server("x").add(returning(int, "three")))
+    broken = Driver(Server("x", run_in="loop").add(returning(int, "three")))
     assert broken.call("give")["isError"] is True
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_content_that_is_no_data_is_content(revision: str) -> None:
-    driver = Driver(Server("x").add(returning(Image, Image(data=b"png", mime_type="image/png"))), revision)
+    driver = Driver(
+        Server("x", run_in="loop").add(returning(Image, Image(data=b"png", mime_type="image/png"))), revision
+    )
     result = driver.call("give")
     assert result["content"] == [{"type": "image", "data": "cG5n", "mimeType": "image/png"}]
     assert "structuredContent" not in result
@@ -116,13 +118,13 @@ def test_content_that_is_no_data_is_content(revision: str) -> None:
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_structured_content_can_be_switched_off(revision: str) -> None:
-    result = Driver(Server("x").add(tool(output_schema=None)(returning(int, 5))), revision).call("give")
+    result = Driver(Server("x", run_in="loop").add(tool(output_schema=None)(returning(int, 5))), revision).call("give")
     assert "structuredContent" not in result and result["content"][0]["text"] == "5"
 
 
 def test_a_whole_result_passes_through() -> None:
     whole = CallToolResult(content=[], structured_content={"a": 1}, meta={"a/b": 1})
-    result = Driver(Server("x").add(returning(CallToolResult, whole))).call("give")
+    result = Driver(Server("x", run_in="loop").add(returning(CallToolResult, whole))).call("give")
     assert result["structuredContent"] == {"a": 1} and result["_meta"]["a/b"] == 1
 
 
@@ -161,7 +163,7 @@ class TestArguments:
     def test_what_does_not_fit_is_told_where_and_what(
         self, arguments: dict[str, Any], expected: list[str], revision: str, function: Any
     ) -> None:
-        driver = Driver(Server("x").add(tool("search")(function)), revision)
+        driver = Driver(Server("x", run_in="loop").add(tool("search")(function)), revision)
         answer = driver.ask("tools/call", {"name": "search", "arguments": arguments})
         if revision in FOR_THE_MODEL:
             assert answer["result"]["isError"] is True
@@ -174,7 +176,7 @@ class TestArguments:
 
     @pytest.mark.parametrize("function", SEARCHES)
     async def test_what_models_send_is_understood(self, function: Any) -> None:
-        driver = Driver(Server("x").add(tool("search")(function)))
+        driver = Driver(Server("x", run_in="loop").add(tool("search")(function)))
         driver.start("search", query="x", limit="5")
         driver.output.write(driver.session.receive(driver.encoded("tools/call", SENT_AS_TEXT)) or b"null")
         results = [answer["result"]["structuredContent"] for answer in await driver.later() if answer]
@@ -183,13 +185,13 @@ class TestArguments:
     @pytest.mark.parametrize("revision", REVISIONS)
     @pytest.mark.parametrize("arguments", [None, {}])
     def test_no_arguments_are_no_arguments(self, arguments: Any, revision: str) -> None:
-        driver = Driver(Server("x").add(returning(int, 5)), revision)
+        driver = Driver(Server("x", run_in="loop").add(returning(int, 5)), revision)
         params = {"name": "give"} if arguments is None else {"name": "give", "arguments": arguments}
         assert driver.texts(driver.result("tools/call", params)) == ["5"]
 
     @pytest.mark.parametrize("arguments", [[], 5, "x", True])
     def test_arguments_that_are_no_object(self, arguments: Any) -> None:
-        driver = Driver(Server("x").add(search))
+        driver = Driver(Server("x", run_in="loop").add(search))
         answer = driver.ask("tools/call", {"name": "search", "arguments": arguments})
         assert answer["error"]["code"] == -32602 and "$.params.arguments" in answer["error"]["message"]
 
@@ -199,7 +201,7 @@ class TestArguments:
     )
     def test_arguments_that_only_the_second_decode_meets(self, text: bytes, function: Any) -> None:
         """`arguments` are left raw by the first decode; what is no JSON or too deep there keeps the id."""
-        driver = Driver(Server("x").add(tool("search")(function)))
+        driver = Driver(Server("x", run_in="loop").add(tool("search")(function)))
         message = driver.encoded("tools/call", {"name": "search", "arguments": {"here": 1}}, id="kept")
         answer = driver.receive(message.replace(b'{"here":1}', text))
         assert answer.get("id", "kept") == "kept"
@@ -215,7 +217,7 @@ class TestFailures:
     async def test_an_undeclared_one_is_masked_and_logged_under_its_reference(
         self, kind: str, revision: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        driver = Driver(Server("x").add(failing(kind, ValueError(SECRET))), revision)
+        driver = Driver(Server("x", run_in="loop").add(failing(kind, ValueError(SECRET))), revision)
         with caplog.at_level(logging.ERROR, "tybalt.server"):
             driver.start("fail")
             (answer,) = await driver.later()
@@ -233,7 +235,7 @@ class TestFailures:
     async def test_a_declared_one_is_for_the_model_without_its_causes(self, kind: str) -> None:
         error = ToolError("The database is closed")
         error.__cause__ = OSError("no route")
-        driver = Driver(Server("x").add(failing(kind, error)))
+        driver = Driver(Server("x", run_in="loop").add(failing(kind, error)))
         driver.start("fail")
         (answer,) = await driver.later()
         assert answer["result"]["isError"] is True
@@ -241,7 +243,7 @@ class TestFailures:
 
     @pytest.mark.parametrize("kind", ["plain", "list", "async", "suspended", "context"])
     async def test_one_of_the_protocol_is_the_answer(self, kind: str) -> None:
-        driver = Driver(Server("x").add(failing(kind, McpError("teapot", code=418, data=[1]))))
+        driver = Driver(Server("x", run_in="loop").add(failing(kind, McpError("teapot", code=418, data=[1]))))
         driver.start("fail")
         (answer,) = await driver.later()
         assert answer["error"] == {"code": 418, "message": "teapot", "data": [1]}
@@ -249,7 +251,7 @@ class TestFailures:
     @pytest.mark.parametrize("annotation", [int, list[int], Any, None])
     @pytest.mark.parametrize("kind", ["plain", "async", "context"])
     async def test_a_value_that_cannot_be_said_is_masked(self, kind: str, annotation: Any) -> None:
-        driver = Driver(Server("x").add(of_kind(kind, annotation, object())))
+        driver = Driver(Server("x", run_in="loop").add(of_kind(kind, annotation, object())))
         driver.start("give")
         (answer,) = await driver.later()
         assert answer["result"]["isError"] is True
@@ -266,7 +268,7 @@ class TestFailures:
             return await gone
 
         for declared in (tool(wait), tool(wait, timeout=5)):
-            driver = Driver(Server("x").add(declared))
+            driver = Driver(Server("x", run_in="loop").add(declared))
             driver.start("wait")
             (answer,) = await driver.later()
             assert answer["error"]["code"] == 503
@@ -311,9 +313,9 @@ class TestTimeouts:
                 stopped.append(True)
             return 1
 
-        driver = Driver(Server("x").add(tool(timeout=0.001)(forever)), revision)
+        driver = Driver(Server("x", run_in="loop").add(tool(timeout=0.001)(forever)), revision)
         driver.start("forever")
-        await asyncio.wait(driver.session._running.values())  # pyright: ignore[reportPrivateUsage]
+        await asyncio.wait(driver.session.running.tasks())
         (answer,) = await driver.later()
         assert answer["result"]["isError"] is True and stopped == [True]
         assert driver.texts(answer["result"]) == ["tool 'forever' did not finish within its 0.001 s"]
@@ -324,20 +326,20 @@ class TestTimeouts:
                 await asyncio.Event().wait()
             return 1
 
-        driver = Driver(Server("x").add(tool(timeout=10)(impatient)))
+        driver = Driver(Server("x", run_in="loop").add(tool(timeout=10)(impatient)))
         driver.start("impatient")
-        await asyncio.wait(driver.session._running.values())  # pyright: ignore[reportPrivateUsage]
+        await asyncio.wait(driver.session.running.tasks())
         (answer,) = await driver.later()
         assert "Internal error in tool 'impatient'" in driver.texts(answer["result"])[0]
 
     def test_a_plain_function_is_not_stopped_but_its_overrun_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
-        driver = Driver(Server("x").add(tool(timeout=1e-9)(returning(int, 5))))
+        driver = Driver(Server("x", run_in="loop").add(tool(timeout=1e-9)(returning(int, 5))))
         with caplog.at_level(logging.WARNING, "tybalt.server"):
             assert driver.call("give")["structuredContent"] == 5
         assert "give" in caplog.text and "1e-09" in caplog.text
 
     def test_one_in_time_is_not_mentioned(self, caplog: pytest.LogCaptureFixture) -> None:
-        driver = Driver(Server("x").add(tool(timeout=60)(returning(int, 5))))
+        driver = Driver(Server("x", run_in="loop").add(tool(timeout=60)(returning(int, 5))))
         assert driver.call("give")["structuredContent"] == 5
         assert caplog.records == []
 
@@ -361,7 +363,7 @@ class TestDefinition:
             "meta": {"a/b": 1},
             "annotations": {"read_only_hint": True},
         }
-        server = Server("x").add(
+        server = Server("x", run_in="loop").add(
             tool(**options)(search), *(tool(name)(returning(*VALUES[name][:2])) for name in VALUES)
         )
         result = Driver(server, revision).result("tools/list")
@@ -371,18 +373,20 @@ class TestDefinition:
         def keyword(*, a: int) -> int:
             return a
 
-        assert [tool(each).is_inline for each in (search, search_later, search_in_context, keyword)] == [
+        assert [
+            tool(each).settled("loop").is_inline for each in (search, search_later, search_in_context, keyword)
+        ] == [
             True,
             True,
             False,
             False,
         ]
         assert not tool(search, timeout=1).is_inline
-        assert Driver(Server("x").add(keyword)).call("keyword", a=3)["structuredContent"] == 3
+        assert Driver(Server("x", run_in="loop").add(keyword)).call("keyword", a=3)["structuredContent"] == 3
 
 
 def test_a_call_in_an_older_revision_is_written_by_its_own_pieces() -> None:
-    server = Server("x").add(returning(int, 5))
+    server = Server("x", run_in="loop").add(returning(int, 5))
     sessions = {revision: Driver(server, revision) for revision in (NEWEST, "2025-06-18", "2024-11-05")}
     for _ in range(2):
         assert sessions[NEWEST].call("give")["structuredContent"] == 5

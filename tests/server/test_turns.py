@@ -17,7 +17,7 @@ class Stage:
     """A server of handlers that wait until they are let go, and what they do meanwhile."""
 
     def __init__(self, limit: int) -> None:
-        self.server = Server("stage", max_running=limit)
+        self.server = Server("stage", run_in="loop", max_running=limit)
         self.running: set[int] = set()
         self.began: list[int] = []
         self.most = 0
@@ -135,7 +135,7 @@ async def test_one_that_waits_can_be_cancelled_and_is_not_begun(early: bool) -> 
 
 async def test_what_a_handler_began_by_itself_ends_with_its_request() -> None:
     done: list[int] = []
-    server = Server("x", max_running=1)
+    server = Server("x", run_in="loop", max_running=1)
 
     async def work(n: int) -> int:
         await asyncio.sleep(0)
@@ -230,6 +230,6 @@ def test_every_request_gets_what_it_should_and_no_more_run(limit: int, steps: li
         assert asked - refused - cancelled <= set(answered) <= asked - refused
         assert stage.most <= limit
         assert driver.session.connection.in_flight == 0
-        assert not driver.session.full
+        assert not driver.session.running.lane.full
 
     asyncio.run(play())

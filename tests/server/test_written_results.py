@@ -51,7 +51,7 @@ def result(annotation: Any, value: Any) -> tuple[Any, dict[str, Any]]:
         return value
 
     tool.__annotations__["return"] = annotation
-    driver = Driver(Server("x", tools=[tool]))
+    driver = Driver(Server("x", run_in="loop", tools=[tool]))
     (described,) = driver.result("tools/list")["tools"]
     return driver.result("tools/call", {"name": "tool"}), described["outputSchema"]
 
@@ -123,7 +123,7 @@ def test_a_client_that_checks_can_send_it(annotation: Any, value: Any) -> None:
         return repr(given)
 
     tool.__annotations__["given"] = annotation
-    driver = Driver(Server("x", tools=[tool]))
+    driver = Driver(Server("x", run_in="loop", tools=[tool]))
     (described,) = driver.result("tools/list")["tools"]
     assert jsonschema_rs.validator_for(described["inputSchema"]).is_valid({"given": value})
     said = driver.result("tools/call", {"name": "tool", "arguments": {"given": value}})

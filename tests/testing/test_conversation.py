@@ -23,7 +23,7 @@ def call(tool: str) -> str:
 
 @pytest.fixture
 def server() -> Server:
-    made = Server("golden")
+    made = Server("golden", run_in="loop")
 
     @made.tool
     async def forever() -> str:
@@ -106,7 +106,7 @@ async def test_not_more_of_them_than_a_few(server: Server) -> None:
 
 
 async def test_those_of_a_batch_are_named_too() -> None:
-    server = Server("old", eras=["2025-03-26"])
+    server = Server("old", run_in="loop", eras=["2025-03-26"])
 
     @server.tool
     async def forever() -> None:

@@ -70,6 +70,8 @@ MEMBERS: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     ("ServerCapabilities", "resources"): st.none() | _optional(listChanged=flags, subscribe=flags),
     ("ServerCapabilities", "tasks"): st.none() | _optional(list=nothing, cancel=nothing),
     ("ClientCapabilities", "tasks"): st.none() | _optional(list=nothing, cancel=nothing),
+    ("CallerBudget", "deadline_ms"): st.none() | st.sampled_from([0, 0.5, 30_000]),
+    ("CallerBudget", "cost"): st.none() | st.sampled_from([0, 0.5, 1_000]),
     ("CallToolRequestParams", "task"): st.none() | _optional(ttl=integers),
     ("CallToolRequestParams", "arguments"): st.sampled_from([b"{}", b'{"a":[1,null]}']).map(msgspec.Raw),
     ("CreateMessageRequestParams", "task"): st.none() | _optional(ttl=integers),

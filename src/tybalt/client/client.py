@@ -4,82 +4,59 @@
         print(await client.call("add", a=5, b=3))
 
 It asks the server for its era first and falls back to the handshake (2026-07-28 basic/transports/stdio, "Backward
-Compatibility"), matches answers to calls, and turns errors into exceptions. The protocol itself is
-`protocol.client`'s business, the way to the server `link`'s.
+Compatibility"), and hears what the server says. What it asks is in `operations`, how requests wait in `requests`, how
+the server's questions are answered in `questions`. The protocol itself is `protocol.client`'s business, the way to the
+server `link`'s.
 """
 
-import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, Final, Literal, Self, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import msgspec
 
 from tybalt import __version__
-from tybalt.client.deadlines import Deadlines
+from tybalt.client.answering import ELICIT_MODES, Answering, ElicitMode, OnElicit, OnSample, Roots
 from tybalt.client.link import Serves
 from tybalt.client.opening import Opening
-from tybalt.client.options import EraChoice, check_callback, check_options, chosen_era, link_to
-from tybalt.client.results import decode_result, text_of, unwrapped
-from tybalt.errors import (
-    ConnectionLost,
-    MisuseError,
-    RequestTimeout,
-    ToolError,
-    UnexpectedResult,
-)
+from tybalt.client.operations import Operations
+from tybalt.client.options import EraChoice, check_options, chosen_era, link_to
+from tybalt.client.questions import Questions
+from tybalt.client.requests import OnProgress, Requests, unsendable
+from tybalt.errors import ConnectionLost, MisuseError, UnexpectedResult
 from tybalt.protocol.client import (
     Answered,
     Asked,
     ClientConnection,
     Failed,
     Notified,
+    Questioned,
     Several,
     Spoiled,
     Unreadable,
+    Withdrawn,
 )
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.protocol.frames import Oversized
 from tybalt.transports.transport import Transport
-from tybalt.types.capabilities import ServerCapabilities
-from tybalt.types.completion import CompleteResult, Completion
-from tybalt.types.content import TextContent
+from tybalt.types.capabilities import ClientCapabilities
 from tybalt.types.implementation import Implementation
 from tybalt.types.logging import LoggingLevel
-from tybalt.types.meta import LOG_LEVEL
 from tybalt.types.progress import ProgressNotificationParams
-from tybalt.types.prompts import GetPromptResult, ListPromptsResult, Prompt
-from tybalt.types.resources import (
-    ListResourcesResult,
-    ListResourceTemplatesResult,
-    ReadResourceResult,
-    Resource,
-    ResourceContents,
-    ResourceTemplate,
-)
-from tybalt.types.tools import CallToolResult, ListToolsResult, Tool
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from tybalt.middleware.layers import Layer
 
 logger = logging.getLogger("tybalt.client")
 
-OnProgress = Callable[[float, float | None, str | None], object]
 OnNotification = Callable[[str, Mapping[str, Any]], object]
-
 
 LAST_WORDS: Final = 1.0
 """Seconds a server that does not read gets to hear that nobody waits any more, before the client closes."""
-MAX_PAGES: Final = 1_000
-"""Pages of one list a client follows before it believes that the server never ends it."""
-
-_OPENINGS: Final = ("server/discover", "initialize")
-"""What is not cancelled: the one may have met a legacy server that knows nothing yet, the other must not be
-(2025-11-25 basic/utilities/cancellation)."""
 
 
-class Client:
+class Client(Operations):
     """A connection to one MCP server, open inside `async with`.
 
     `target` is a `Server` of this process (requests are then direct calls), a connected `Transport`, or a command line
@@ -88,7 +65,14 @@ class Client:
     bound); a request that is given up, or whose task is cancelled, is cancelled at the server too. `log_level` asks for
     the server's log messages; they and all other notifications go to `on_notification(method, params)`.
 
-    Raises `MisuseError` for a target or an era that is none.
+    What the server asks is answered by `on_elicit(question)`, `on_sample(question)` and `roots`, in either era: see
+    `answering`. Functions may be plain or asynchronous; plain ones run on the event loop. What is given is declared as
+    a capability: forms and URLs unless `elicit_modes` says otherwise, sampling with tools only if `sample_tools` says
+    so, and `capabilities` besides. A modern request is retried with answers at most `max_rounds` times.
+
+    `middleware` are layers around every typed request, the first outermost.
+
+    Raises `MisuseError` for a target, an era or an option that is none.
     """
 
     def __init__(
@@ -101,25 +85,38 @@ class Client:
         probe_timeout: float = 3.0,
         log_level: LoggingLevel | None = None,
         on_notification: OnNotification | None = None,
+        on_elicit: OnElicit | None = None,
+        on_sample: OnSample | None = None,
+        roots: Roots | None = None,
+        elicit_modes: Iterable[ElicitMode] = ELICIT_MODES,
+        sample_tools: bool = False,
+        capabilities: ClientCapabilities | None = None,
+        max_rounds: int = 10,
+        middleware: "Iterable[Layer]" = (),
     ) -> None:
         self._link = link_to(target)
         era, wanted = chosen_era(era)
-        check_options(timeout, probe_timeout, log_level, on_notification)
-        self._timeout = timeout
-        self._log_level = log_level
+        check_options(timeout, probe_timeout, log_level, on_notification, max_rounds)
+        answering = Answering(
+            on_elicit,
+            on_sample,
+            roots,
+            elicit_modes=elicit_modes,
+            sample_tools=sample_tools,
+            capabilities=capabilities,
+        )
+        info = info or Implementation(name="tybalt", version=__version__)
+        connection = ClientConnection(info, answering.capabilities)
+        requests = Requests(connection, self._link, self._handle, timeout=timeout, log_level=log_level)
+        questions = Questions(connection, answering, requests.deadlines, requests.send)
+        super().__init__(connection, requests, questions, middleware=middleware, max_rounds=max_rounds)
+        self._log_level: LoggingLevel | None = log_level
         self._on_notification = on_notification
-        self._connection = ClientConnection(info or Implementation(name="tybalt", version=__version__))
-        self._opening = Opening(self._connection, self._ask, era=era, wanted=wanted, probe_timeout=probe_timeout)
-        self._waiting: dict[int | str, asyncio.Future[msgspec.Raw]] = {}
-        self._progress: dict[int | str, OnProgress] = {}
-        self._deadlines = Deadlines()
-        self._lost: BaseException | None = None
+        self._opening = Opening(connection, self._request, era=era, wanted=wanted, probe_timeout=probe_timeout)
         self._state: Literal["new", "opening", "open", "closed"] = "new"
         self.server_info: Implementation | None = None
         """The name and version the server gives itself."""
-        self.server_capabilities = ServerCapabilities()
         self.instructions: str | None = None
-        self.background: set[asyncio.Task[None]] = set()
 
     @property
     def revision(self) -> str:
@@ -145,19 +142,19 @@ class Client:
     async def aclose(self) -> None:
         """Close the connection; requests still waiting raise `ConnectionLost`. Idempotent.
 
-        The server is told that nobody waits for them any more, so that it need not finish them first.
+        The server is told that nobody waits for them any more, so that it need not finish them first. Functions that
+        still answer its questions are cancelled and awaited.
         """
-        if self._state == "open" and self._lost is None:
-            for identifier in tuple(self._connection.waiting):
-                self._send(self._connection.cancel(identifier, "the client closes"))
-            if self.background:
-                await asyncio.wait(self.background, timeout=LAST_WORDS)
+        requests = self._requests
+        if self._state == "open" and requests.lost is None:
+            requests.cancel_all("the client closes")
+            await requests.sent(LAST_WORDS)
         self._state = "closed"
-        self._deadlines.close()
+        requests.deadlines.close()
         self._on_lost(ConnectionLost("the client was closed"))
+        await self._questions.aclose()
         await self._link.aclose()
-        if self.background:
-            await asyncio.wait(self.background)
+        await requests.sent()
 
     async def _greet(self) -> None:
         self.server_info, self.server_capabilities, self.instructions = await self._opening.run()
@@ -167,98 +164,7 @@ class Client:
         if self._log_level is not None and self.server_capabilities.logging is not None:
             await self.request("logging/setLevel", {"level": self._log_level})
 
-    # -- tools ------------------------------------------------------------------------------------------------------
-
-    async def list_tools(self) -> list[Tool]:
-        """Every tool, over as many pages as it takes; none where the server declares none. So are the other lists."""
-        if self.server_capabilities.tools is None:
-            return []
-        return [tool for page in await self._pages("tools/list", ListToolsResult) for tool in page.tools]
-
-    async def call_tool(
-        self,
-        name: str,
-        arguments: Mapping[str, Any] | None = None,
-        *,
-        on_progress: OnProgress | None = None,
-        timeout: float | None = None,
-    ) -> CallToolResult:
-        """Call a tool and return its whole result, failures the tool declared included (`is_error`).
-
-        `arguments` are JSON-able, msgspec Structs and dataclasses included. Raises `McpError` for a protocol error.
-        """
-        try:
-            params = {"name": name, "arguments": dict(arguments or {})}
-        except (TypeError, ValueError):
-            text = f"call_tool({name!r}, …): expected the arguments as a mapping by name, got {arguments!r}"
-            raise MisuseError(text) from None
-        raw = await self.request("tools/call", params, on_progress=on_progress, timeout=timeout)
-        return decode_result(raw, CallToolResult)
-
-    async def call(self, name: str, /, **arguments: Any) -> Any:
-        """Call a tool and return just its value: structured content if there is some, else what its blocks hold.
-
-        That is the text, where there is nothing but text, else the list of blocks. Every keyword is an argument of the
-        tool: `call_tool` has a time limit, progress, and the whole result. Legacy revisions wrap what is no object as
-        `{"result": value}`; that is taken off. Raises `ToolError` with the tool's own text when it fails.
-        """
-        result = await self.call_tool(name, arguments)
-        if result.is_error:
-            raise ToolError(text_of(result))
-        if result.structured_content is msgspec.UNSET:
-            only_text = all(isinstance(block, TextContent) for block in result.content)
-            return text_of(result) if only_text else result.content
-        return result.structured_content if self._connection.is_modern else unwrapped(result.structured_content)
-
-    # -- resources, prompts, completion -----------------------------------------------------------------------------
-
-    async def list_resources(self) -> list[Resource]:
-        """Every resource."""
-        if self.server_capabilities.resources is None:
-            return []
-        return [each for page in await self._pages("resources/list", ListResourcesResult) for each in page.resources]
-
-    async def list_resource_templates(self) -> list[ResourceTemplate]:
-        """Every resource template."""
-        if self.server_capabilities.resources is None:
-            return []
-        pages = await self._pages("resources/templates/list", ListResourceTemplatesResult)
-        return [each for page in pages for each in page.resource_templates]
-
-    async def read_resource(self, uri: str, *, timeout: float | None = None) -> list[ResourceContents]:
-        """Read a resource. Raises `ResourceNotFound`, in either era, where there is none."""
-        raw = await self.request("resources/read", {"uri": uri}, timeout=timeout)
-        return decode_result(raw, ReadResourceResult).contents
-
-    async def list_prompts(self) -> list[Prompt]:
-        """Every prompt."""
-        if self.server_capabilities.prompts is None:
-            return []
-        return [each for page in await self._pages("prompts/list", ListPromptsResult) for each in page.prompts]
-
-    async def get_prompt(
-        self, name: str, arguments: Mapping[str, Any] | None = None, *, timeout: float | None = None
-    ) -> GetPromptResult:
-        """The messages of a prompt with its arguments filled in. What is no string is sent as the JSON text of it."""
-        try:
-            texts = {key: value if isinstance(value, str) else _json(value) for key, value in (arguments or {}).items()}
-        except (TypeError, ValueError) as error:
-            raise _unsendable("prompts/get", error) from error
-        params: dict[str, Any] = {"name": name} | ({"arguments": texts} if texts else {})
-        return decode_result(await self.request("prompts/get", params, timeout=timeout), GetPromptResult)
-
-    async def complete(
-        self, reference: str, argument: str, value: str = "", *, arguments: Mapping[str, str] | None = None
-    ) -> Completion:
-        """Suggestions for one argument of a prompt, or one variable of a resource template (anything with a `:`)."""
-        key, kind = ("uri", "ref/resource") if ":" in reference else ("name", "ref/prompt")
-        ref = {"type": kind, key: reference}
-        params: dict[str, Any] = {"ref": ref, "argument": {"name": argument, "value": value}}
-        if arguments:
-            params["context"] = {"arguments": dict(arguments)}
-        return decode_result(await self.request("completion/complete", params), CompleteResult).completion
-
-    # -- any request ------------------------------------------------------------------------------------------------
+    # -- any message ------------------------------------------------------------------------------------------------
 
     async def request(
         self,
@@ -268,67 +174,15 @@ class Client:
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
     ) -> msgspec.Raw:
-        """Send any request and return its result, undecoded.
+        """Send any request and return its result, undecoded: past the middleware, and questions unanswered.
 
         Raises `McpError` for an error answer, `RequestTimeout`, `ConnectionLost`, `UnexpectedResult` for an answer that
         is none, and `MisuseError` for params that have no JSON.
         """
-        if self._lost is not None:
-            raise ConnectionLost(str(self._lost)) from self._lost
-        connection = self._connection
-        if on_progress is not None or self._log_level is not None:
-            check_callback("on_progress", on_progress)
-            params = self._with_meta(params, progress=on_progress is not None)
-        try:
-            identifier, message = connection.request(method, params)
-        except (TypeError, ValueError) as error:
-            raise _unsendable(method, error) from error
-        if on_progress is not None:
-            self._progress[identifier] = on_progress
-        sending = None
-        try:
-            answer = self._link.send(message)
-        except BlockingIOError:
-            answer, sending = None, self._send_later(message)
-        except BaseException:
-            self._forget(identifier)
-            raise
-        if answer is not None:
-            event = connection.receive(answer)
-            if type(event) is Answered:
-                if on_progress is not None:
-                    del self._progress[identifier]
-                return event.result
-            if not isinstance(event, Notified | Several):
-                self._forget(identifier)
-                raise _no_answer(event)
-            self._handle(event)  # Not the answer yet: a subscription is acknowledged first.
-        return await self._answer(identifier, method, sending, self._timeout if timeout is None else timeout)
+        return await self._requests.request(method, params, on_progress=on_progress, timeout=timeout)
 
-    async def _ask(self, method: str, params: Any, timeout: float | None) -> msgspec.Raw:
-        return await self.request(method, params, timeout=timeout)
-
-    async def _answer(
-        self, identifier: int, method: str, sending: "asyncio.Task[None] | None", seconds: float | None
-    ) -> msgspec.Raw:
-        """Wait for the answer to a request that is sent, or is being sent."""
-        future = self._waiting[identifier] = asyncio.get_running_loop().create_future()
-        if sending is not None:
-            sending.add_done_callback(partial(_pass_on, future))
-        if seconds is not None:
-            self._deadlines.add(identifier, future, seconds)
-        try:
-            return await future
-        except TimeoutError:
-            told = self._give_up(identifier, method, sending, "timeout")
-            text = f"{method} was not answered within {seconds:g} s" + ("; the server was told to stop" if told else "")
-            raise RequestTimeout(text) from None
-        except asyncio.CancelledError:
-            self._give_up(identifier, method, sending, "cancelled")
-            raise
-        finally:
-            self._deadlines.discard(identifier)
-            self._forget(identifier)
+    async def _request(self, method: str, params: Any, timeout: float | None) -> msgspec.Raw:
+        return await self._requests.request(method, params, timeout=timeout)
 
     def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification; it is lost where the connection is. Raises `MisuseError` before there is one."""
@@ -337,65 +191,8 @@ class Client:
         try:
             message = self._connection.notification(method, params)
         except (TypeError, ValueError) as error:
-            raise _unsendable(method, error) from error
-        self._send(message)
-
-    def _give_up(self, identifier: int, method: str, sending: "asyncio.Task[None] | None", reason: str) -> bool:
-        """Stop waiting, and tell the server, unless it has not seen the request or must not be told; True if it was."""
-        cancel = self._connection.cancel(identifier, reason)
-        if sending is not None and not sending.done():
-            sending.cancel()
-            return False
-        if method in _OPENINGS:
-            return False
-        self._send(cancel)
-        return True
-
-    def _forget(self, identifier: int) -> None:
-        self._connection.waiting.discard(identifier)
-        self._waiting.pop(identifier, None)
-        self._progress.pop(identifier, None)
-
-    def _send(self, message: bytes) -> None:
-        """Send what nobody waits for."""
-        try:
-            self._link.send(message)
-        except BlockingIOError:
-            self._send_later(message)
-        except (ConnectionLost, MisuseError):
-            pass
-
-    def _send_later(self, message: bytes) -> "asyncio.Task[None]":
-        task = asyncio.get_running_loop().create_task(self._link.send_later(message))
-        self.background.add(task)
-        task.add_done_callback(self._sent)
-        return task
-
-    def _sent(self, task: "asyncio.Task[None]") -> None:
-        self.background.discard(task)
-        if not task.cancelled():
-            task.exception()  # Looked at, so that asyncio does not report it: whoever waits for an answer is told.
-
-    def _with_meta(self, params: Mapping[str, Any] | None, *, progress: bool) -> dict[str, Any]:
-        body = dict(params or {})
-        meta = dict(body.get("_meta") or {})
-        if progress:
-            meta["progressToken"] = self._connection.next_id
-        if self._log_level is not None and self._connection.is_modern:
-            meta[LOG_LEVEL] = self._log_level
-        return {**body, "_meta": meta}
-
-    async def _pages(self, method: str, kind: type[T]) -> list[T]:
-        pages: list[T] = []
-        cursor: str | None = None
-        while len(pages) < MAX_PAGES:
-            params = {} if cursor is None else {"cursor": cursor}
-            page: Any = decode_result(await self.request(method, params), kind)
-            pages.append(page)
-            if page.next_cursor is None or page.next_cursor == cursor:
-                return pages
-            cursor = page.next_cursor
-        raise UnexpectedResult(f"{method} has not ended after {MAX_PAGES} pages; the server seems to go in circles")
+            raise unsendable(method, error) from error
+        self._requests.send(message)
 
     # -- what comes in ----------------------------------------------------------------------------------------------
 
@@ -404,19 +201,16 @@ class Client:
 
     def _handle(self, event: Any) -> None:
         if type(event) is Answered:
-            future = self._waiting.get(event.id)
-            if future is not None and not future.done():
-                future.set_result(event.result)
+            self._requests.answered(event)
             return
         match event:
             case Failed(id=None, error=error) if self._opening.probing:
                 # One request waits; an error that names none can only mean that one.
-                for future in self._waiting.values():
-                    _fail(future, error)
+                self._requests.fail_all(error)
             case Failed(id=identifier, error=error) if identifier is not None:
-                _fail(self._waiting.get(identifier), error)
+                self._requests.fail(identifier, error)
             case Spoiled(id=identifier, reason=reason):
-                _fail(self._waiting.get(identifier), UnexpectedResult(reason))
+                self._requests.fail(identifier, UnexpectedResult(reason))
             case Several(events=events):
                 for each in events:
                     self._handle(each)
@@ -424,8 +218,18 @@ class Client:
                 logger.debug("ignored what the server sent: %s", reason)
             case Notified(method=method, params=params):
                 self._notified(method, params)
+            case _:
+                self._asked(event)
+
+    def _asked(self, event: Any) -> None:
+        match event:
             case Asked(reply=reply):
-                self._send(reply)
+                self._requests.send(reply)
+            case Questioned():
+                self._questions.ask(event)
+            case Withdrawn(id=identifier, reason=reason):
+                logger.debug("the server withdrew its question %r: %s", identifier, reason)
+                self._questions.withdraw(identifier)
             case _:
                 pass
 
@@ -435,47 +239,18 @@ class Client:
             news = _decode_progress(params) if method == "notifications/progress" else None
         except UNREADABLE:
             return
+        if self._layers is not None:
+            self._layers.heard(method, body)
         try:
-            if news is not None and (on_progress := self._progress.get(news.progress_token)) is not None:
-                on_progress(news.progress, news.total, news.message)
-            elif self._on_notification is not None:
+            if (news is None or not self._requests.progressed(news)) and self._on_notification is not None:
                 self._on_notification(method, body)
         except Exception:
             # Raised here, it would end the connection, or blame the server's handler where the link is direct.
             logger.exception("a callback failed on %s", method)
 
     def _on_lost(self, reason: BaseException) -> None:
-        if self._lost is None:
-            self._lost = reason
-        for future in self._waiting.values():
-            _fail(future, ConnectionLost(str(self._lost)))
-
-
-def _unsendable(method: str, error: Exception) -> MisuseError:
-    text = f"{method}: the params cannot be sent, for they have no JSON form: {error}"
-    return MisuseError(f"{text}. Options such as `timeout` and `on_progress` belong to `call_tool`")
-
-
-def _no_answer(event: Any) -> Exception:
-    """What a request raises whose answer, by a direct call, is not the one hoped for."""
-    if isinstance(event, Failed):
-        return event.error
-    return UnexpectedResult(f"the server's answer is no answer: {getattr(event, 'reason', event)}")
-
-
-def _fail(future: "asyncio.Future[Any] | None", error: BaseException) -> None:
-    if future is not None and not future.done():
-        future.set_exception(error)
-
-
-def _pass_on(future: "asyncio.Future[Any]", sending: "asyncio.Task[None]") -> None:
-    """A request that could not be sent will not be answered."""
-    if not sending.cancelled() and (error := sending.exception()) is not None:
-        _fail(future, error)
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+        self._requests.lose(reason)
+        self._questions.cancel()
 
 
 _decode_members = msgspec.json.Decoder(dict[str, Any]).decode

@@ -15,7 +15,7 @@ EraChoice = Literal["auto", "modern", "legacy"] | str
 """How to find a common revision: see `Client`."""
 
 
-def check_options(timeout: Any, probe_timeout: Any, log_level: Any, on_notification: Any) -> None:
+def check_options(timeout: Any, probe_timeout: Any, log_level: Any, on_notification: Any, max_rounds: Any) -> None:
     """Raises `MisuseError` for an option that means nothing."""
     for name, seconds in (("timeout", timeout), ("probe_timeout", probe_timeout)):
         number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
@@ -24,6 +24,8 @@ def check_options(timeout: Any, probe_timeout: Any, log_level: Any, on_notificat
     if log_level is not None and log_level not in LOGGING_LEVELS:
         raise MisuseError(f"log_level: expected one of {', '.join(LOGGING_LEVELS)}, got {log_level!r}")
     check_callback("on_notification", on_notification)
+    if type(max_rounds) is not int or max_rounds < 1:
+        raise MisuseError(f"max_rounds: expected a number of rounds from 1 on, got {max_rounds!r}")
 
 
 def check_callback(name: str, callback: Any) -> None:

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -15,7 +15,13 @@ from tybalt.types.content import TextContent
 from tybalt.types.jsonrpc import Result
 from tybalt.types.tools import CallToolResult
 
+if TYPE_CHECKING:
+    from tybalt.types.input_required import InputRequiredResult
+
 T = TypeVar("T")
+
+INPUT_REQUIRED: Final = "input_required"
+_COMPLETE: Final = ("complete", None)
 
 
 @cache
@@ -28,15 +34,43 @@ def decode_result(raw: msgspec.Raw, kind: type[T]) -> T:
     try:
         result = _decoder(kind)(raw)
     except UNREADABLE as error:
-        try:
-            result = _decoder(Result)(raw)
-        except UNREADABLE:
-            result = None
-        if result is None or result.result_type in ("complete", None):
+        if _kind_of(raw) in _COMPLETE:
             raise UnexpectedResult(f"the server's result is no {kind.__name__}: {error}") from None
+        raise _unknown(_kind_of(raw)) from None
     if result.result_type != "complete" and result.result_type is not None:
-        raise UnexpectedResult(f"the server's result is of the type {result.result_type!r}, unknown to this client")
+        raise _unknown(result.result_type)
     return result
+
+
+def decode_answer(raw: msgspec.Raw, kind: type[T]) -> "T | InputRequiredResult":
+    """The result as a `kind`, or the questions that have to be answered first. Raises as `decode_result` does."""
+    try:
+        result = _decoder(kind)(raw)
+    except UNREADABLE:
+        pass  # Looked into below.
+    else:
+        if result.result_type == "complete" or result.result_type is None:
+            return result
+    if _kind_of(raw) == INPUT_REQUIRED:
+        from tybalt.types.input_required import InputRequiredResult  # Most clients are never asked.
+
+        try:
+            return _decoder(InputRequiredResult)(raw)
+        except UNREADABLE as error:
+            raise UnexpectedResult(f"the server's result is no InputRequiredResult: {error}") from None
+    return decode_result(raw, kind)
+
+
+def _kind_of(raw: msgspec.Raw) -> str | None:
+    """The `resultType`, as far as there is one."""
+    try:
+        return _decoder(Result)(raw).result_type
+    except UNREADABLE:
+        return None
+
+
+def _unknown(kind: str | None) -> UnexpectedResult:
+    return UnexpectedResult(f"the server's result is of the type {kind!r}, unknown to this client")
 
 
 def unwrapped(value: Any) -> Any:

@@ -18,8 +18,18 @@ if TYPE_CHECKING:
     from tybalt.execution.combinators import join_outcomes as join_outcomes
     from tybalt.execution.combinators import quorum as quorum
     from tybalt.execution.combinators import race as race
+    from tybalt.execution.deadlines import Deadline as Deadline
+    from tybalt.execution.deadlines import Deadlines as Deadlines
+    from tybalt.execution.deadlines import deadlines_of as deadlines_of
     from tybalt.execution.durations import Duration as Duration
     from tybalt.execution.durations import seconds as seconds
+    from tybalt.execution.placement import HandlerStatistics as HandlerStatistics
+    from tybalt.execution.placement import Placement as Placement
+    from tybalt.execution.placement import RunIn as RunIn
+    from tybalt.execution.threads import Threads as Threads
+    from tybalt.execution.threads import ThreadStatistics as ThreadStatistics
+    from tybalt.execution.threads import current_threads as current_threads
+    from tybalt.execution.threads import lent as lent
     from tybalt.execution.tokens import CancelToken as CancelToken
     from tybalt.execution.tokens import checkpoint as checkpoint
     from tybalt.execution.tokens import current_token as current_token
@@ -39,7 +49,10 @@ __all__, __getattr__, __dir__ = lazy_names(
     {
         "tybalt.execution.budgets": "NOTHING UNLIMITED Budget Remaining within",
         "tybalt.execution.combinators": "first_ok join_all join_outcomes quorum race",
+        "tybalt.execution.deadlines": "Deadline Deadlines deadlines_of",
         "tybalt.execution.durations": "Duration seconds",
+        "tybalt.execution.placement": "HandlerStatistics Placement RunIn",
+        "tybalt.execution.threads": "ThreadStatistics Threads current_threads lent",
         "tybalt.execution.tokens": "CancelToken checkpoint current_token governed masked",
         "tybalt.outcomes": "Cancelled Err Ok Outcome Panicked",
         "tybalt.reasons": "CancelKind CancelReason Interrupted",

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from math import inf
 from threading import Lock
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from tybalt.errors import MisuseError
 from tybalt.execution.budgets import UNLIMITED, Budget
 from tybalt.reasons import CancelKind, CancelReason, Interrupted
+
+T = TypeVar("T")
 
 MAX_MASKS: Final = 64
 """How deep `masked` may be nested; more is a program that forgets to leave it."""
@@ -30,11 +32,13 @@ class CancelToken:
     """
 
     __slots__ = (
+        "_children",
         "_clock",
         "_cost",
         "_deadline",
         "_lock",
         "_masks",
+        "_parent",
         "_polls",
         "_quiet",
         "_reason",
@@ -53,6 +57,8 @@ class CancelToken:
         # One flag for all that could stop a checkpoint, so that passing one is one test.
         self._quiet = budget.deadline == inf and budget.polls == inf
         self._lock = Lock()
+        self._parent: CancelToken | None = None
+        self._children: list[CancelToken] = []
         self.on_cancel: Callable[[CancelReason], object] | None = None
 
     # -- for whoever stops it -----------------------------------------------------------------------------------------
@@ -63,13 +69,45 @@ class CancelToken:
             first = self._reason is None
             self._note(reason)
             deliver = first and self._masks == 0
+            children = tuple(self._children)
+        for child in children:
+            child.cancel(CancelReason(CancelKind.PARENT_CANCELLED, str(reason), at=reason.at, origin=reason.origin))
         if deliver and self.on_cancel is not None:
             self.on_cancel(reason)
+
+    @contextmanager
+    def child(self, budget: Budget = UNLIMITED) -> "Generator[CancelToken]":
+        """A token for a part of this work, until the end of the block: on what is left here, narrowed by `budget`.
+
+        A cancel of this work reaches it, one of its own does not reach back. What it spends is spent here too.
+        """
+        child = CancelToken(self.budget & budget, clock=self._clock)
+        child._parent = self
+        with self._lock:
+            self._children.append(child)
+            reason = self._reason
+        if reason is not None:
+            child.cancel(CancelReason(CancelKind.PARENT_CANCELLED, str(reason), at=reason.at, origin=reason.origin))
+        try:
+            yield child
+        finally:
+            with self._lock:
+                self._children.remove(child)
+
+    def postpone(self, seconds: float, *, until: float = inf) -> None:
+        """Move the deadline by what somebody else took, `until` at most; where there is none, nothing happens."""
+        with self._lock:
+            self._deadline = max(self._deadline, min(self._deadline + seconds, until))
 
     @property
     def reason(self) -> CancelReason | None:
         """Why the work is to stop, or `None`."""
         return self._reason
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether no cancel is let through just now."""
+        return self._masks > 0
 
     @property
     def budget(self) -> Budget:
@@ -92,7 +130,7 @@ class CancelToken:
         if not amount >= 0:
             raise MisuseError(f"a cost is 0 or more, got {amount!r}")
         with self._lock:
-            if amount > self._cost:
+            if amount > self._cost or (self._parent is not None and not self._parent.consume_cost(amount)):
                 return False
             self._cost -= amount
             return True
@@ -158,6 +196,20 @@ def governed(token: CancelToken) -> Generator[CancelToken]:
         yield token
     finally:
         _current.reset(before)
+
+
+def governing(token: CancelToken, function: Callable[..., T], *arguments: Any) -> T:
+    """Make `token` the current one for the rest of this context, and call a function in it.
+
+    For whoever has made the context for this piece of work, and hands it to `Context.run`: nothing is put back.
+    """
+    _current.set(token)
+    return function(*arguments)
+
+
+def govern(token: CancelToken) -> None:
+    """`governing` for work that has begun already."""
+    _current.set(token)
 
 
 def current_token() -> CancelToken | None:

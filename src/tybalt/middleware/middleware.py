@@ -32,9 +32,9 @@ class Middleware:
 
     `on_request` comes first and may return a request to go on with instead; what it returns that is no request is the
     result, and nobody further in is asked. Then comes the hook of the operation (`OPERATIONS`), around everything
-    further in. `on_response` sees the result, from further in or from `on_request`, and returns it or another. `on_error`
-    sees any exception from further in, returns a result instead, or raises: the same, if it is not overridden, or
-    another. What a hook of this object raises itself is for those further out.
+    further in. `on_response` sees the result, from further in or from `on_request`, and returns it or another.
+    `on_error` sees any exception from further in, returns a result instead, or raises: the same, if it is not
+    overridden, or another. What a hook of this object raises itself is for those further out.
     """
 
     async def on_request(self, request: Request) -> Any:

@@ -7,8 +7,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
+from tybalt.errors import McpError
 from tybalt.protocol.responder import Responder
 
 
@@ -34,8 +35,15 @@ class Batch(Struct, frozen=True):
     items: Iterator[tuple[bytes, Any]]
 
 
+class Reply(Struct, frozen=True):
+    """The client has answered the question called `id` (see `ServerConnection.ask`): with a result, or an error."""
+
+    id: int
+    outcome: "Raw | McpError"
+
+
 class Ignored(Struct, frozen=True):
-    """Do nothing: `reason` is for a debug log. A server has asked nothing, so nobody waits for a response."""
+    """Do nothing: `reason` is for a debug log."""
 
     reason: str
 

@@ -4,8 +4,9 @@
     event = connection.receive(line)                         # what came, as a fact
 
 It builds what a revision wants around a request (the modern `_meta` envelope, or nothing), remembers which ids wait for
-an answer, and sorts what comes in. It does not wait, time out, retry or decide the era: `tybalt.client` does. Server
-requests of legacy servers are answered here as far as no feature of the client is needed.
+an answer, and sorts what comes in. It does not wait, time out, retry or decide the era: `tybalt.client` does. What a
+legacy server asks is read and checked here, and answered or refused at once where no feature of the client is needed;
+the rest is a `Questioned`, to be answered with `answer`.
 """
 
 from collections.abc import Mapping
@@ -14,12 +15,14 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from tybalt.errors import McpError, cut
+from tybalt.errors import InvalidRequest, McpError, Overloaded, cut
 from tybalt.protocol.answers import encode
 from tybalt.protocol.codec import UNREADABLE, Envelope, glimpse, glimpse_of, is_batch, read_batch
 from tybalt.protocol.frames import Oversized
 from tybalt.protocol.prescan import PRESCAN_FROM, vet
+from tybalt.protocol.questions import Question, read_question
 from tybalt.types.adaptation import adapt
+from tybalt.types.base import Wire
 from tybalt.types.capabilities import ClientCapabilities
 from tybalt.types.implementation import Implementation
 from tybalt.types.revisions import MODERN, allows_batches
@@ -50,10 +53,24 @@ class Notified(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True):
-    """A legacy server sent a request; `reply` is the answer to send."""
+    """A legacy server sent a request that needs nobody to answer it, or is refused; `reply` is the answer to send."""
 
     method: str
     reply: bytes
+
+
+class Questioned(Struct, frozen=True):
+    """A legacy server asks what only a handler can tell: `question`, to be answered with `answer(id, …)`."""
+
+    id: RequestId
+    question: Question
+
+
+class Withdrawn(Struct, frozen=True):
+    """The server does not want its question `id` answered any more."""
+
+    id: RequestId
+    reason: str | None
 
 
 class Spoiled(Struct, frozen=True):
@@ -75,7 +92,7 @@ class Several(Struct, frozen=True):
     events: "tuple[Event, ...]"
 
 
-Event = Answered | Failed | Spoiled | Notified | Asked | Unreadable | Several | None
+Event = Answered | Failed | Spoiled | Notified | Asked | Questioned | Withdrawn | Unreadable | Several | None
 """What came; `None` for an answer nobody waits for, such as one that crossed a cancel."""
 
 
@@ -93,15 +110,23 @@ class _Incoming(Struct):
     error: Raw | UnsetType = UNSET
 
 
+class _Cancelled(Struct, rename="camel"):
+    request_id: RequestId
+    reason: str | None = None
+
+
 _decode_answer = msgspec.json.Decoder(Answered).decode
 _decode = msgspec.json.Decoder(_Incoming).decode
 _decode_error = msgspec.json.Decoder(_Error).decode
+_decode_cancelled = msgspec.json.Decoder(_Cancelled).decode
 _PING: Final = "ping"
 _PARAMS: Final = b',"params":{'
 _join = b"".join
 
 MAX_HEADS: Final = 64
 """Methods whose encoded beginning is kept."""
+MAX_QUESTIONS: Final = 100
+"""Questions of a legacy server that may wait for their answers at once; more are refused with code 503."""
 
 
 class ClientConnection:
@@ -115,6 +140,8 @@ class ClientConnection:
         self.info = info
         self.capabilities = capabilities or ClientCapabilities()
         self.waiting: set[RequestId] = set()
+        self.asked: set[RequestId] = set()
+        """The ids of the server's questions that have no answer yet (legacy)."""
         self._next_id = 0
         self._heads: dict[str, bytes] = {}
         self.adopt(MODERN[-1])
@@ -123,13 +150,16 @@ class ClientConnection:
         """Speak `revision` from now on."""
         self.revision = revision
         self.is_modern = revision in MODERN
+        adapted = adapt(self.capabilities, revision)
+        self.declared = msgspec.convert(adapted, ClientCapabilities)
+        """What of the capabilities exists in the revision: what the server is told, and may use."""
         self._envelope: dict[str, Any] = {}
         self._tail = b""
         if self.is_modern:
             self._envelope = {
                 "io.modelcontextprotocol/protocolVersion": revision,
                 "io.modelcontextprotocol/clientInfo": adapt(self.info, revision),
-                "io.modelcontextprotocol/clientCapabilities": adapt(self.capabilities, revision),
+                "io.modelcontextprotocol/clientCapabilities": adapted,
             }
             self._tail = b'"_meta":' + encode(self._envelope) + b"}}"
 
@@ -170,7 +200,7 @@ class ClientConnection:
         """The params of the request that opens a legacy conversation, asking for the revision spoken now."""
         return {
             "protocolVersion": self.revision,
-            "capabilities": adapt(self.capabilities, self.revision),
+            "capabilities": adapt(self.declared, self.revision),
             "clientInfo": adapt(self.info, self.revision),
         }
 
@@ -186,6 +216,18 @@ class ClientConnection:
         self.waiting.discard(request_id)
         params = {"requestId": request_id} | ({"reason": reason} if reason else {})
         return self.notification("notifications/cancelled", params)
+
+    def answer(self, request_id: RequestId, result: Wire | McpError) -> bytes | None:
+        """The answer to a `Questioned`, as bytes to send; `None` where the server does not want it any more.
+
+        Raises `ValueError` for a result that the revision cannot say; the question then still waits for its answer.
+        """
+        if request_id not in self.asked:
+            return None
+        body = _error(result) if isinstance(result, McpError) else {"result": adapt(result, self.revision)}
+        message = encode({"jsonrpc": "2.0", "id": request_id, **body})
+        self.asked.discard(request_id)
+        return message
 
     def receive(self, message: bytes | Oversized) -> Event:
         """What one message means, or what the framing left of one. Never raises for anything a server can send.
@@ -250,13 +292,49 @@ class ClientConnection:
     def _receive_call(self, incoming: _Incoming) -> Event:
         assert incoming.method is not None
         if incoming.id is None:
-            return Notified(incoming.method, incoming.params)
+            return self._withdrawn(incoming) or Notified(incoming.method, incoming.params)
         if self.is_modern:
             # "The client MUST NOT write JSON-RPC responses" (2026-07-28 basic/transports/stdio).
             return Unreadable(f"the server sent a request, {cut(incoming.method)}, which 2026-07-28 does not have")
-        body: dict[str, Any] = {"jsonrpc": "2.0", "id": incoming.id}
         if incoming.method == _PING:
-            body["result"] = {}
-        else:
-            body["error"] = {"code": -32601, "message": f"Method not found: {cut(incoming.method)}"}
-        return Asked(incoming.method, encode(body))
+            return _asked(incoming.id, incoming.method, {"result": {}})
+        try:
+            question = read_question(incoming.method, incoming.params, self.declared)
+            self._take(incoming.id)
+        except McpError as refused:
+            return _asked(incoming.id, incoming.method, _error(refused))
+        return Questioned(incoming.id, question)
+
+    def _take(self, request_id: RequestId) -> None:
+        """Remember a question. Raises where it has the id of another one, or one too many waits."""
+        if request_id in self.asked:
+            raise InvalidRequest("another request with this id waits for its answer")
+        if len(self.asked) >= MAX_QUESTIONS:
+            text = f"{MAX_QUESTIONS} questions wait for their answers already"
+            raise Overloaded(f"{text}. Ask again when some of them are answered")
+        self.asked.add(request_id)
+
+    def _withdrawn(self, incoming: _Incoming) -> Withdrawn | None:
+        """What a cancel of the server means, if it cancels a question that waits."""
+        if not self.asked or incoming.method != "notifications/cancelled":
+            return None
+        try:
+            cancelled = _decode_cancelled(incoming.params)
+        except UNREADABLE:
+            return None
+        if cancelled.request_id not in self.asked:
+            return None
+        self.asked.discard(cancelled.request_id)
+        return Withdrawn(cancelled.request_id, cancelled.reason)
+
+
+def _asked(request_id: RequestId, method: str, body: dict[str, Any]) -> Asked:
+    return Asked(method, encode({"jsonrpc": "2.0", "id": request_id, **body}))
+
+
+def _error(error: McpError) -> dict[str, Any]:
+    """The member of an answer that says no. Only legacy is answered."""
+    body: dict[str, Any] = {"code": error.code_in("legacy"), "message": error.message}
+    if error.data is not None:
+        body["data"] = error.data
+    return {"error": body}

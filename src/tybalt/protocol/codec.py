@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Final, Literal, Union
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tybalt.errors import InvalidParams, InvalidRequest, McpError, ParseError, cut
 from tybalt.protocol.frames import HEAD, Oversized
@@ -183,6 +183,19 @@ class _Outline(Struct):
 
 _NO_META: Final = EnvelopeMeta()
 
+
+class _ErrorObject(Struct):
+    code: int
+    message: str = ""
+    data: Any = None
+
+
+class _Response(Struct):
+    result: Raw | UnsetType = UNSET
+    error: _ErrorObject | None = None
+
+
+_decode_response = msgspec.json.Decoder(_Response).decode
 _decode_members = msgspec.json.Decoder(_Members).decode
 _decode_params = msgspec.json.Decoder(_Params).decode
 _decode_meta = msgspec.json.Decoder(EnvelopeMeta).decode
@@ -303,6 +316,17 @@ def read_request(message: bytes, kind: type[Struct]) -> Any:
         raise InvalidParams(f"Invalid params: {text}") from None
     except UNREADABLE as error:
         raise Unanswerable(parse_error(error), glimpse(message).id) from None
+
+
+def read_response(message: bytes) -> "Raw | McpError":
+    """The result of a response, undecoded, or the error it holds; an `InvalidRequest` where it has neither."""
+    try:
+        response = _decode_response(message)
+    except UNREADABLE as error:
+        return InvalidRequest(f"the answer is no JSON-RPC response: {error}")
+    if response.error is not None:
+        return McpError.received(response.error.code, response.error.message, response.error.data)
+    return InvalidRequest("the answer has no result") if isinstance(response.result, UnsetType) else response.result
 
 
 def read_envelope_meta(params: Raw) -> EnvelopeMeta:

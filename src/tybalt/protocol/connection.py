@@ -20,19 +20,21 @@ from msgspec import Struct
 
 from tybalt.errors import (
     InternalError,
-    InvalidArguments,
     InvalidParams,
     InvalidRequest,
     McpError,
     MethodNotFound,
     MisuseError,
-    ToolError,
+    Overloaded,
+    TimedOut,
     UnsupportedRevision,
     cut,
+    row_of,
+    visible_text,
 )
 from tybalt.outcomes import Cancelled, Err, Ok, Panicked
-from tybalt.protocol.actions import Batch, CancelRequest, Ignored
-from tybalt.protocol.answers import Answers, RequestId
+from tybalt.protocol.actions import Batch, CancelRequest, Ignored, Reply
+from tybalt.protocol.answers import Answers, RequestId, encode
 from tybalt.protocol.codec import (
     LEGACY_BY_METHOD,
     LEGACY_REQUESTS,
@@ -55,6 +57,7 @@ from tybalt.protocol.codec import (
     read_envelope,
     read_envelope_meta,
     read_request,
+    read_response,
     without_envelope_meta,
 )
 from tybalt.protocol.frames import Oversized
@@ -65,6 +68,7 @@ from tybalt.protocol.responder import Responder
 from tybalt.protocol.subscriptions import MAX_URIS, ListName, Subscriptions, offers
 from tybalt.reasons import CancelKind, CancelReason
 from tybalt.types import legacy
+from tybalt.types.adaptation import adapt
 from tybalt.types.cancellation import CancelledNotification
 from tybalt.types.capabilities import ClientCapabilities
 from tybalt.types.content import TextContent
@@ -81,7 +85,7 @@ from tybalt.types.subscriptions import SubscriptionsListenRequest
 from tybalt.types.tools import CallToolRequest, CallToolResult
 
 Action = Any
-"""`bytes`, a request Struct, `None`, `CancelRequest`, `Batch` or `Ignored`. Test `type(action) is bytes` first."""
+"""`bytes`, a request Struct, `None`, `CancelRequest`, `Reply`, `Batch` or `Ignored`. Test `type(action) is bytes`."""
 
 _HEEDED: Final = ("notifications/initialized", "notifications/cancelled")
 _LIMITS: Final = {CancelKind.TIMEOUT, CancelKind.DEADLINE, CancelKind.POLL_QUOTA, CancelKind.COST_QUOTA}
@@ -128,6 +132,8 @@ class ServerConnection:
         self._in_flight: dict[RequestId, dict[int, ref[Responder]]] = {}
         self._subscriptions = Subscriptions()
         self._watched: set[str] = set()
+        self._questions = 0
+        self._asked: set[int] = set()
         self.profile = profile
 
     # -- what it is -------------------------------------------------------------------------------------------------
@@ -232,7 +238,7 @@ class ServerConnection:
                 return self._receive_request(envelope, message)
             if envelope.kind == "notification":
                 return self._receive_notification(envelope, message)
-            return Ignored(f"a response, with the id {envelope.id!r}, to a server that has asked nothing")
+            return self._receive_response(envelope, message)
         except Unanswerable as refusal:
             return self._error(refusal.id, refusal.error)
 
@@ -314,6 +320,14 @@ class ServerConnection:
         except UNREADABLE:
             return None
         return self._own[type(notification)](notification)
+
+    def _receive_response(self, envelope: Envelope, message: bytes) -> Action:
+        """An answer to a question of ours; any other, one that was answered or withdrawn too, is ignored."""
+        identifier = envelope.id
+        if not isinstance(identifier, int) or identifier not in self._asked:
+            return Ignored(f"a response, with the id {identifier!r}, to a server that has not asked that")
+        self._asked.discard(identifier)
+        return Reply(identifier, read_response(message))
 
     def _receive_batch(self, message: bytes) -> Action:
         if self.revision is None or not allows_batches(self.revision):
@@ -442,15 +456,38 @@ class ServerConnection:
 
     # -- messages out -----------------------------------------------------------------------------------------------
 
-    def respond(self, request: Any, outcome: Any, *, masked: str = "Internal error") -> bytes:
+    def ask(self, question: Any) -> tuple[int, bytes]:
+        """A question to the legacy client, as a request of the server's own: its id, and the bytes to send.
+
+        `question` is one of those that an `InputRequiredResult` holds. After calling this, the answer comes as a
+        `Reply`, unless `stop_asking` is called first. Whether the client can be asked is for the caller to know. Raises
+        `ValueError` for what the negotiated revision has no words for.
+        """
+        self._questions += 1
+        identifier = self._questions
+        params = getattr(question, "params", None)
+        message: dict[str, Any] = {"jsonrpc": "2.0", "id": identifier, "method": method_of(question.__class__)}
+        if params is not None:
+            message["params"] = adapt(params, self._legacy.revision)
+        self._asked.add(identifier)
+        return identifier, encode(message)
+
+    def stop_asking(self, identifier: int, reason: str) -> bytes | None:
+        """Withdraw a question; the bytes tell the client. `None` where it is answered already."""
+        if identifier not in self._asked:
+            return None
+        self._asked.discard(identifier)
+        return self._legacy.notification("notifications/cancelled", {"requestId": identifier, "reason": reason})
+
+    def respond(self, request: Any, outcome: Any, *, masked: str | None = None) -> bytes:
         """The answer to a request as bytes to send, once per request: for a value, an `Outcome` or an exception.
 
         A value is a result Struct in the newest shape, a dict, an encoded JSON object, or `None` for an empty result; a
-        `str` answers `tools/call` with that text. An `McpError` becomes that error. For `tools/call`, a `ToolError`
-        becomes a result with `isError` and its text, `InvalidArguments` too from 2025-11-25 on, and any other exception
-        one with the text `masked`, which may name the place where you logged it. For other methods these are -32603. A
-        result that asks the client for what it did not declare becomes -32021. What a limit has `Cancelled` is told as
-        `isError`, or as 408 elsewhere; any other cancel as 503. Use `accept` where the single use must be checked.
+        `str` answers `tools/call` with that text. An exception is answered as the row of `tybalt.errors.row_of` says: a
+        result with `isError`, for `tools/call` alone, or an error with its code. Where that row is masked, `masked` is
+        the text that goes out, which may name the place where you logged it; else `visible_text`. A result that asks
+        the client for what it did not declare becomes -32021. What a limit has `Cancelled` is `TimedOut`, any other
+        cancel `Overloaded`. Use `accept` where the single use must be checked.
 
         Raises `MisuseError` for a value that is none of these, and what msgspec raises for one that has no JSON.
         """
@@ -460,7 +497,7 @@ class ServerConnection:
         elif isinstance(outcome, Err | Panicked):
             outcome = outcome.error
         elif isinstance(outcome, Cancelled):
-            outcome = _stopped(request, outcome.reason)
+            outcome = _stopped(outcome.reason)
         if isinstance(outcome, BaseException):
             return self._respond_failure(request, outcome, answers, masked)
         if isinstance(request, CallToolRequest) and (outcome is None or isinstance(outcome, str)):
@@ -531,18 +568,13 @@ class ServerConnection:
         """End every modern subscription gracefully; send these before closing."""
         return self._subscriptions.end(self._modern)
 
-    def _respond_failure(self, request: Any, error: BaseException, answers: Answers, masked: str) -> bytes:
-        if isinstance(error, InvalidArguments) and answers.revision >= "2025-11-25":
-            text = error.problems
-        elif isinstance(error, McpError):
-            return answers.error(request.id, error)
-        elif isinstance(error, ToolError):
-            text = str(error)
-        else:
-            text = masked
-        if not isinstance(request, CallToolRequest):
-            return answers.error(request.id, InternalError(text))
-        return answers.result(request.id, CallToolResult(content=[TextContent(text=text)], is_error=True))
+    def _respond_failure(self, request: Any, error: BaseException, answers: Answers, masked: str | None) -> bytes:
+        row = row_of(error)
+        text = masked if row.masked and masked is not None else visible_text(error)
+        if isinstance(request, CallToolRequest) and row.is_result(answers.revision):
+            return answers.result(request.id, CallToolResult(content=[TextContent(text=text)], is_error=True))
+        answered = error if isinstance(error, McpError) and not row.masked else InternalError(text)
+        return answers.error(request.id, answered)
 
     def _error(self, request_id: RequestId | None, error: McpError, *, modern: bool | None = None) -> bytes:
         if modern is None:
@@ -550,12 +582,11 @@ class ServerConnection:
         return (self._modern if modern else self._legacy).error(request_id, error)
 
 
-def _stopped(request: Any, reason: CancelReason) -> McpError | ToolError:
+def _stopped(reason: CancelReason) -> McpError:
     """What a request is answered with that the server stopped by itself: by a limit, or because it has to."""
-    text = f"the server stopped this request: {reason}"
-    if reason.kind not in _LIMITS:
-        return McpError(text, code=503)
-    return ToolError(text) if isinstance(request, CallToolRequest) else McpError(text, code=408)
+    if reason.kind in _LIMITS:
+        return TimedOut(reason.message or f"the server stopped this request: {reason}")
+    return Overloaded(f"the server stopped this request: {reason}")
 
 
 def _ignore(_: Any) -> None:

@@ -34,6 +34,11 @@ class Responder:
         self._progress = -_INFINITY
         self._connection = connection
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is neither answered nor cancelled."""
+        return not (self._answered or self.cancelled)
+
     def respond(self, outcome: Any) -> bytes | None:
         """The answer as bytes to send, for a value, an `Outcome` or an exception; `None` after a cancel.
 

@@ -86,7 +86,7 @@ class Catalogue:
         self._ever: set[Kind] = set()
         self._page_size = page_size
         self._on_duplicate = on_duplicate
-        self._hints = {"ttlMs": ttl_ms, "cacheScope": cache_scope}
+        self.hints = {"ttlMs": ttl_ms, "cacheScope": cache_scope}
         self._answers = {revision: Answers(revision, implementation) for revision in REVISIONS}
         self._calls: dict[str, dict[str, Call]] = {}
         self._plain: dict[str, dict[str, tuple[Any, Any]]] = {}
@@ -234,6 +234,16 @@ class Catalogue:
                 pages.setdefault(following, None)
         return found
 
+    def listed(self, kind: Kind, cursor: str | None) -> tuple[list[Any], str | None]:
+        """One page of a list as definitions in the newest shape, and the cursor of the next.
+
+        Raises `InvalidParams` for a cursor that is not ours.
+        """
+        declarations = list(self.declarations(kind))
+        keys = [kind_and_key(declaration)[1] for declaration in declarations]
+        chosen, following = page(keys, cursor, self._page_size or max(len(keys), 1), LIST_KEYS[kind])
+        return [declarations[index].definition for index in chosen], following
+
     def find_resource(self, uri: str) -> tuple[Any, dict[str, Any]] | None:
         """The resource that answers to a URI and the template variables in it: exact first, then most literal first."""
         if (resource := self.get("resource", uri)) is not None:
@@ -295,16 +305,12 @@ class Catalogue:
 
     def _encode_page(self, kind: Kind, revision: str, cursor: str | None) -> tuple[bytes, str | None]:
         """One page, and the cursor of the next."""
-        declarations = list(self.declarations(kind))
-        keys = [kind_and_key(declaration)[1] for declaration in declarations]
-        name = LIST_KEYS[kind]
-        chosen, following = page(keys, cursor, self._page_size or max(len(keys), 1), name)
-        items = [adapt(declarations[index].definition, revision) for index in chosen]
-        result: dict[str, Any] = {name: items}
+        definitions, following = self.listed(kind, cursor)
+        result: dict[str, Any] = {LIST_KEYS[kind]: [adapt(each, revision) for each in definitions]}
         if following is not None:
             result["nextCursor"] = following
         if era_of(revision) == "modern":
-            result |= self._hints
+            result |= self.hints
         return encode(result)[1:-1], following
 
 

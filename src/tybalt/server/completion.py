@@ -10,6 +10,8 @@ from typing import Any, Final, Generic, ParamSpec, TypeVar, cast
 from msgspec import structs
 
 from tybalt.errors import InvalidParams, MisuseError, RegistrationError, closest, cut
+from tybalt.execution.budgets import Budget
+from tybalt.execution.placement import RunIn
 from tybalt.protocol.answers import encode
 from tybalt.server.catalogue import Catalogue
 from tybalt.server.context import Context
@@ -39,7 +41,7 @@ class Completer(Declaration[P, R], Generic[P, R]):
 
     def __init__(self, function: Callable[P, R], *, argument: str) -> None:
         super().__init__(function, {"name": argument})
-        self.parameters = compile_parameters(function, where=self.where, inject=(Context,))
+        self.parameters = compile_parameters(function, where=self.where, inject=(Context, Budget))
         names = self.parameters.names
         if not names or len(names) > 2 or (len(names) == 2 and names[1] != "arguments"):
             raise RegistrationError(
@@ -80,8 +82,9 @@ class Completer(Declaration[P, R], Generic[P, R]):
 class Completions:
     """The completers of one server, over its catalogue."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, run_in: RunIn = "thread") -> None:
         self._catalogue = catalogue
+        self._run_in: RunIn = run_in
         self._completers: dict[tuple[str, str], tuple[Any, Completer[..., Any]]] = {}
         """By reference and argument: the declaration it was made for, and the completer."""
 
@@ -117,7 +120,10 @@ class Completions:
                 f"completion: argument {argument!r} of {declaration.where} has a completer already, function "
                 f"{qualified_name(present.function)}. Take one of them out, or pass replace=True"
             )
-        self._completers[reference, argument] = declaration, Completer(function, argument=argument)
+        self._completers[reference, argument] = (
+            declaration,
+            Completer(function, argument=argument).settled(self._run_in),
+        )
 
     def call(self, params: CompleteRequestParams) -> tuple[Any, Any]:
         """The completer for a request and its arguments, or a finished result and `None`.

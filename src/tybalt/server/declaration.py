@@ -15,6 +15,7 @@ from tybalt.errors import RegistrationError
 from tybalt.types.implementation import Icon
 
 if TYPE_CHECKING:
+    from tybalt.execution.placement import RunIn
     from tybalt.server.parameters import Parameters
 
 P = ParamSpec("P")
@@ -32,7 +33,8 @@ class Declaration(Generic[P, R]):
     """A function declared as a tool, a resource or a prompt, with the options it was declared with.
 
     `name` is what clients know it by (a resource's is for display). `options` are kept as `option_values` reads them.
-    `is_async` says that what a call returns is awaited. Raises `RegistrationError` for an option that does not exist or
+    `is_async` says that what a call returns is awaited, `streams` that it yields before it ends, `run_in` where it runs
+    (`None` until a server says so). Raises `RegistrationError` for an option that does not exist or
     cannot be, and for a function that cannot be a handler.
     """
 
@@ -43,7 +45,7 @@ class Declaration(Generic[P, R]):
 
     def __init__(self, function: Callable[P, R], options: Mapping[str, Any]) -> None:
         from tybalt.server.option_values import checked_options
-        from tybalt.server.signature import is_awaited
+        from tybalt.server.signature import kind_of_call
 
         self.function = function
         self._call: Callable[..., Any] = function
@@ -54,9 +56,19 @@ class Declaration(Generic[P, R]):
         self.tags: frozenset[str] = self.options.get("tags", frozenset())
         self.version: str | None = self.options.get("version")
         self.timeout: float | None = self.options.get("timeout")
-        self.is_async = is_awaited(function, self.where)
+        self.is_async, self.streams = kind_of_call(function, self.where)
+        self.run_in: RunIn | None = self.options.get("run_in")
+        self._check_place()
         self.__doc__ = unwrap(function).__doc__
         self.__wrapped__ = function
+
+    def settled(self, run_in: "RunIn") -> Self:
+        """The same declaration on a server whose plain functions run there, unless it says itself where it runs."""
+        if self.run_in is not None:
+            return self
+        twin = copy(self)
+        twin.run_in = "loop" if self.is_async else run_in
+        return twin
 
     def remade(self, function: Callable[..., Any] | None = None, **changes: Any) -> Self:
         """The same declaration of another function, or with other options."""
@@ -91,9 +103,16 @@ class Declaration(Generic[P, R]):
         return self.name
 
     @property
-    def wants_context(self) -> bool:
-        """Whether a `Context` must be made for each call."""
+    def is_injected(self) -> bool:
+        """Whether anything is injected for each call: a `Context`, a `Budget`, a dependency."""
         return bool(self.parameters.injected)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a call needs nothing but its arguments: nothing injected, no thread, and no time to be watched."""
+        if self.is_injected or self.streams:
+            return False
+        return self.is_async or (self.run_in == "loop" and self.timeout is None)
 
     if TYPE_CHECKING:  # to a type checker a method is declared as a function is; at run time it is a `Method`
 
@@ -109,14 +128,27 @@ class Declaration(Generic[P, R]):
         """Call the function itself, past everything the framework does."""
         return self.function(*args, **kwargs)
 
-    def invoke(self, arguments: Any, context: Any) -> Any:
-        """Call the function with decoded arguments and, if it wants one, the context."""
+    def invoke(self, arguments: Any, injected: Mapping[str, Any]) -> Any:
+        """Call the function with decoded arguments, and what is injected by parameter."""
         if self.parameters.positional:
             return self._call(*astuple(arguments))
         args, kwargs = self.parameters.arguments(arguments)
-        for name in self.parameters.injected:
-            kwargs[name] = context
+        kwargs.update(injected)
         return self._call(*args, **kwargs)
+
+    def _check_place(self) -> None:
+        if self.streams and self.kind != "tool":
+            raise RegistrationError(
+                f"{self.where}: a generator cannot be a {self.noun}; only tools stream. "
+                "Collect what it yields and return a list"
+            )
+        if self.is_async and self.run_in in ("thread", "auto"):
+            raise RegistrationError(
+                f"{self.where}: run_in={self.run_in!r} is for plain functions; what is async runs on the loop. "
+                "Leave it out, or write a plain `def`"
+            )
+        if self.streams and self.run_in == "auto":
+            raise RegistrationError(f"{self.where}: run_in='auto' is not for generators; say 'thread' or 'loop'")
 
     @property
     def description(self) -> str | None:

@@ -10,7 +10,8 @@ from typing import Any, Final, TypeGuard, TypeVar
 
 import msgspec
 
-from tybalt.errors import RegistrationError, closest, cut
+from tybalt.errors import MisuseError, RegistrationError, closest, cut
+from tybalt.execution.durations import seconds
 from tybalt.server.json_values import non_finite
 from tybalt.types.adaptation import encode_for
 from tybalt.types.annotations import Annotations
@@ -165,7 +166,14 @@ def _number(value: Any) -> float:
 
 
 def _timeout(value: Any) -> float:
-    if not _number(value) > 0:
+    try:
+        return seconds(value)
+    except MisuseError:
+        raise ValueError from None
+
+
+def _place(value: Any) -> str:
+    if value not in ("loop", "thread", "auto"):
         raise ValueError
     return value
 
@@ -223,7 +231,8 @@ _ROWS: Final = {
     "version": _Row("a string", "write it as in version='1.0'", _text),
     "icons": _Row("Icon objects", "write them as in icons=[Icon(src='https://example.org/plus.png')]", _icons),
     "meta": _Row("a mapping of strings to what JSON can say", "give it dicts, lists, strings, numbers, bools", _meta),
-    "timeout": _Row("a number of seconds above 0", "leave it out for no limit", _timeout),
+    "timeout": _Row("a duration above 0", "write seconds, '30s' or a timedelta; leave it out for no limit", _timeout),
+    "run_in": _Row("'loop', 'thread' or 'auto'", "leave it out for what the server says", _place),
     "annotations": _annotations(Annotations),
     "output_schema": _Row("a JSON Schema as a dict", "pass None for no structured content", _schema),
     "strict": _Row("True or False", "leave it out for what the server says", _flag),

@@ -4,13 +4,17 @@ What each may be is in `option_values.py`, one row for each; `None` is as good a
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from msgspec import UnsetType
 
 from tybalt.types.annotations import Annotations
 from tybalt.types.implementation import Icon
 from tybalt.types.tools import ToolAnnotations
+
+if TYPE_CHECKING:
+    from tybalt.execution.durations import Duration
+    from tybalt.execution.placement import RunIn
 
 CacheScope = Literal["public", "private"]
 
@@ -29,8 +33,10 @@ class _Options(TypedDict, total=False):
     icons: Iterable[Icon] | None
     meta: Mapping[str, Any] | None
     """More for `_meta`."""
-    timeout: float | None
-    """Seconds after which an async handler is stopped; a plain function cannot be, its overrun is logged."""
+    timeout: "Duration | None"
+    """How long it may take: seconds, a text such as "30s", a timedelta. It can only narrow what the server grants."""
+    run_in: "RunIn | None"
+    """Where a plain function runs: in a "thread", on the "loop", or "auto". Async functions run on the loop."""
 
 
 class ToolOptions(_Options, total=False):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from inspect import Parameter
 from types import NoneType
-from typing import Annotated, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec.structs import astuple
@@ -25,6 +25,7 @@ from tybalt.server import explain
 from tybalt.server.annotations import Site, adopt, metadata_of, shown
 from tybalt.server.argument import Argument, Constant, json_inside
 from tybalt.server.custom_types import decode_strict
+from tybalt.server.dependencies import Dependency, Filler, filler_of
 from tybalt.server.docstring import Docstring, parse
 from tybalt.server.explain import LARGE, Problem, explanation
 from tybalt.server.json_values import Schema
@@ -32,7 +33,9 @@ from tybalt.server.members import Place, decoded, failures
 from tybalt.server.pydantic_models import Unsupported, is_field
 from tybalt.server.schema import Schemas, encoded_default, written
 from tybalt.server.signature import MISSING, read_docstring, read_parameters
-from tybalt.server.survey import is_union
+
+if TYPE_CHECKING:
+    from tybalt.server.dependency_plan import Plan
 
 Raw = bytes | msgspec.Raw
 
@@ -41,7 +44,8 @@ class Parameters:
     """The compiled parameters of one handler.
 
     `struct` has one field for each visible parameter, in order; `schema` is the input schema; `names` are the
-    parameters in Python and `wire_names` in JSON; `injected` says which parameters the framework fills, and with what.
+    parameters in Python and `wire_names` in JSON; `injected` says which parameters the framework fills, and with what:
+    an instance of a class, or a `Dependency`; `plan` says how, where there is a dependency.
     `positional` is true when `fn(*astuple(arguments))` is a correct call. `docstring` is the handler's.
 
     `decode` reads the arguments as JSON: a bound decoder, strict, raising what a msgspec decoder raises.
@@ -56,6 +60,7 @@ class Parameters:
         "docstring",
         "injected",
         "names",
+        "plan",
         "positional",
         "schema",
         "struct",
@@ -70,13 +75,15 @@ class Parameters:
         *,
         struct: type[msgspec.Struct],
         schema: Schema,
-        injected: dict[str, type],
+        injected: dict[str, Filler],
+        plan: "Plan | None",
         positionals: int,
         docstring: Docstring,
     ) -> None:
         self.struct = struct
         self.schema = schema
         self.injected = injected
+        self.plan = plan
         self.docstring = docstring
         self.names = tuple(argument.python_name for argument in arguments)
         self.wire_names = tuple(argument.name for argument in arguments)
@@ -206,9 +213,9 @@ def compile_parameters(
 ) -> Parameters:
     """Compiles the signature of a handler.
 
-    `where` begins every error text, as in "tool 'add' (function app.add)". A parameter annotated with a class in
-    `inject`, also as `X | None`, is left to the framework. `strict` refuses unknown arguments and says so in the
-    schema; otherwise they are ignored. A parameter without annotation takes anything.
+    `where` begins every error text, as in "tool 'add' (function app.add)". A parameter with a `Depends`, or annotated
+    with a class in `inject`, also as `X | None`, is left to the framework. `strict` refuses unknown arguments and says
+    so in the schema; otherwise they are ignored. A parameter without annotation takes anything.
 
     Descriptions come from `msgspec.Meta`, `pydantic.Field`, a string in `Annotated`, or else the docstring. A default
     that is not valid for its annotation is refused, unless it is None or no JSON type can hold it (a sentinel): then it
@@ -218,7 +225,7 @@ def compile_parameters(
     """
     doc = parse(read_docstring(fn, where))
     parameters = read_parameters(fn, where)
-    injected = {each.name: kind for each in parameters if (kind := _injected(each, inject, where)) is not None}
+    injected = {each.name: filler for each in parameters if (filler := filler_of(each, inject, where)) is not None}
     visible = [each for each in parameters if each.name not in injected]
     schemas = Schemas("input")
     arguments: list[Argument] = []
@@ -233,12 +240,12 @@ def compile_parameters(
         struct=_struct(arguments, strict=strict),
         schema=_root(arguments, properties, schemas, where, strict=strict),
         injected=injected,
+        plan=_plan(injected, where, inject),
         positionals=sum(1 for each in visible if each.kind in (_POSITIONS[:1] if injected else _POSITIONS)),
         docstring=doc,
     )
 
 
-_USUAL_NAMES = ("context", "ctx")  # what an injected parameter is called everywhere, annotated or not
 _POSITIONS = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _MUTABLE = (list, dict, set, bytearray)
 _PLAIN_DEFAULTS = (bool, int, float, str, bytes, list, tuple, dict, set, frozenset)
@@ -246,30 +253,12 @@ _IMMUTABLE = (bool, int, float, str, bytes, NoneType)
 _FIELD: type[Any] = msgspec.field().__class__
 
 
-def _injected(parameter: Parameter, inject: tuple[type, ...], where: str) -> type | None:
-    """The class the framework fills this parameter with, or None. Raises for one it could not fill."""
-    annotation = parameter.annotation
-    if get_origin(annotation) is Annotated:
-        annotation = annotation.__origin__
-    arms = get_args(annotation) if is_union(annotation) else (annotation,)
-    kinds = [get_origin(arm) or arm for arm in arms if arm is not NoneType]
-    found = next((kind for kind in kinds if kind in inject), None)
-    if inject and annotation is MISSING and parameter.name in _USUAL_NAMES:
-        raise Site(f"{where}: parameter {parameter.name!r}").refuse(
-            f"it has no annotation. Annotate it as {inject[0].__name__} to have it filled in, "
-            "or with another type if it is an argument"
-        )
-    if found is None:
+def _plan(injected: Mapping[str, Filler], where: str, inject: tuple[type, ...]) -> "Plan | None":
+    if not any(isinstance(each, Dependency) for each in injected.values()):
         return None
-    if len(kinds) > 1:
-        raise Site(f"{where}: parameter {parameter.name!r}").refuse(
-            f"{shown(annotation)} cannot be both injected and sent. Annotate it as {found.__name__}"
-        )
-    if parameter.kind is Parameter.POSITIONAL_ONLY:
-        raise Site(f"{where}: parameter {parameter.name!r}").refuse(
-            f"{found.__name__} is injected by name. Move the `/` so that it stands before this parameter"
-        )
-    return found
+    from tybalt.server.dependency_plan import compile_plan  # Only where there is a dependency.
+
+    return compile_plan(injected, where=where, inject=inject)
 
 
 def _compiled(

@@ -15,7 +15,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from tybalt.server.session import CLEANUP
+from tybalt.server.ending import CLEANUP
 from tybalt.transports.stdio import StandardStreams, stdio_transport
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ Arguments arrive as strings and are converted to the annotated types; what comes
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack
 
+from tybalt.execution.budgets import Budget
 from tybalt.server.context import Context
 from tybalt.server.declaration import Declaration
 from tybalt.server.messages import prompt_messages
@@ -29,7 +30,7 @@ class Prompt(Declaration[P, R], Generic[P, R]):
 
     def __init__(self, function: Callable[P, R], /, **options: Unpack[PromptOptions]) -> None:
         super().__init__(function, options)
-        self.parameters = compile_parameters(function, where=self.where, inject=(Context,))
+        self.parameters = compile_parameters(function, where=self.where, inject=(Context, Budget))
         self.definition = PromptDefinition(
             name=self.name,
             title=self.options.get("title"),

@@ -4,9 +4,10 @@ One decode, one comparison, one call; anything but a plain tool's call goes the 
 guess is that a message is of the kind the last ones were. After a call comes the decoder that knows only calls, which
 saves the union's look for the tag (60 of 550 ns); after several of plain tools, the one that knows these too, and
 takes `_meta` for valid where it is byte for byte that of a call that was read whole (`plain_calls.py`; saves 300 ns).
-No check is left out. A wrong guess costs one decode (400 ns). A tool that nobody called before is learned; of other
-wrong guesses one is forgiven, for a list or a progress token in between; after two in a row, or where the first is
-wrong already, the long way is taken for a while, the longer the more often.
+No check is left out; a call whose caller grants a budget is no plain one. A wrong guess costs one decode (400 ns). A
+tool that nobody called before is learned; of other wrong guesses one is forgiven, for a list or a progress token in
+between; after two in a row, or where the first is wrong already, the long way is taken for a while, the longer the more
+often.
 
 `session` is what is fed, and what runs what does not finish at once.
 """
@@ -41,6 +42,8 @@ def compile_receive(session: "Session") -> Receive:  # noqa: C901, PLR0915 (its 
     modern = connection.revision is None
     call_kinds = (CallToolRequest, ModernCall) if modern else (legacy.CallToolRequest, LegacyCall)
     decode_call = decode_modern_call if modern else decode_legacy_call
+    if session.server.operations is not None:
+        call_kinds = ()  # Every call has to pass the middleware.
     find = session.server.catalogue.calls(revision).get
     is_plain = session.server.catalogue.plain_tools(revision).__contains__
     called = session.server.catalogue.called_tools(revision)
@@ -81,7 +84,8 @@ def compile_receive(session: "Session") -> Receive:  # noqa: C901, PLR0915 (its 
                 decode = decode_call
                 name = request.params.name
                 call = find(name)
-                if call is not None and is_plain(name):
+                granted = request.params.meta
+                if call is not None and is_plain(name) and (granted is None or granted.budget is None):
                     if decode_plain is None:
                         streak += 1
                         if streak >= wanted:

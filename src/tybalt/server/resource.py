@@ -12,6 +12,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, Unpack
 from msgspec import ValidationError
 
 from tybalt.errors import RegistrationError
+from tybalt.execution.budgets import Budget
 from tybalt.server.contents import resource_contents
 from tybalt.server.context import Context
 from tybalt.server.declaration import Declaration
@@ -40,7 +41,7 @@ class Readable(Declaration[P, R], Generic[P, R]):
         self.scope: CacheScope = self.options.get("scope", "private")
         self.ttl_ms = int(self.options.get("ttl", 0) * 1000)
         _check_scheme(self.uri, self.where)
-        self.parameters = compile_parameters(function, where=self.where, inject=(Context,))
+        self.parameters = compile_parameters(function, where=self.where, inject=(Context, Budget))
 
     @property
     def key(self) -> str:

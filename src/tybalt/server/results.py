@@ -34,7 +34,7 @@ from tybalt.server.media import Audio, File, Image, Media
 from tybalt.server.metadata import CONSTRAINTS
 from tybalt.server.pydantic_models import Unsupported
 from tybalt.server.schema import exact_schema_of, schema_of, written
-from tybalt.server.signature import MISSING, awaited, read_docstring, read_return
+from tybalt.server.signature import MISSING, awaited, read_docstring, read_result
 from tybalt.server.survey import is_union
 from tybalt.types.content import (
     AudioContent,
@@ -209,7 +209,7 @@ def compile_result(
     is_function = _is_function(fn_or_annotation)
     if output_schema is not UNSET:
         return _overridden(fn_or_annotation, is_function, where, output_schema)
-    annotation = awaited(read_return(fn_or_annotation, where) if is_function else fn_or_annotation)
+    annotation = read_result(fn_or_annotation, where) if is_function else awaited(fn_or_annotation)
     # A bare `list` says nothing of what is in it, which may be content as well as data.
     kind = "any" if annotation is list else _kind(annotation)
     if kind != "json":
@@ -260,7 +260,7 @@ def _overridden(fn: Any, is_function: bool, where: str, schema: Any) -> ResultSh
     if schema is not None:
         schema = _written(schema, f"{where}: output_schema")
     try:
-        annotation = awaited(read_return(fn, where) if is_function else fn)
+        annotation = read_result(fn, where) if is_function else awaited(fn)
     except RegistrationError:  # nothing depends on it
         annotation = MISSING
     kind = _kind(annotation)

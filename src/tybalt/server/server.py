@@ -5,12 +5,16 @@ any number of transports at once, in one process and on one event loop.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from functools import cached_property
+from math import inf
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, cast, overload
+from weakref import WeakKeyDictionary
 
 from tybalt.errors import MisuseError, RegistrationError
+from tybalt.execution.durations import Duration
+from tybalt.execution.threads import Threads
 from tybalt.protocol.profile import Profile
 from tybalt.protocol.subscriptions import ListName
 from tybalt.server.catalogue import Catalogue, OnDuplicate
@@ -19,6 +23,7 @@ from tybalt.server.decorators import as_declaration, bound, refuse_plain_functio
 from tybalt.server.decorators import prompt as declare_prompt
 from tybalt.server.decorators import resource as declare_resource
 from tybalt.server.decorators import tool as declare_tool
+from tybalt.server.ending import unless
 from tybalt.server.lifetime import Hook, Lifetime
 from tybalt.server.options import CacheScope, PromptOptions, ResourceOptions, ToolOptions
 from tybalt.server.registered import Registered
@@ -26,14 +31,25 @@ from tybalt.server.server_options import (
     check_settings,
     checked_function,
     checked_implementation,
+    checked_layers,
     checked_list,
+    checked_timeout,
     chosen_revisions,
 )
-from tybalt.server.session import Output, Session, unless
+from tybalt.server.session import Output, Session
+from tybalt.server.turns import Turns
 from tybalt.types.implementation import Icon
 
 if TYPE_CHECKING:
+    from tybalt.execution.placement import RunIn
+    from tybalt.middleware.layers import Layer
+    from tybalt.protocol.sealed import Key, Seal
     from tybalt.server.completion import Completions
+    from tybalt.server.operations import Operations
+    from tybalt.server.performing import Handling
+    from tybalt.server.state import State
+    from tybalt.server.statistics import ServerStatistics
+    from tybalt.server.store import Store
     from tybalt.transports.transport import Transport
 
 P = ParamSpec("P")
@@ -50,8 +66,15 @@ class Server:
     `page_size` bounds list answers (`None`: one page). `on_duplicate` says what happens when a name is taken. `eras`
     chooses what is spoken: "modern", "legacy", or single revisions; all by default. `strict` refuses unknown arguments
     and lax conversions in every tool. `ttl` (seconds) and `scope` are the caching hints of the lists. `grace` is how
-    many seconds running requests get at the end. `max_running` requests of one connection run at once, as many again
-    wait for their turn, and more are refused with code 503.
+    many seconds running requests get at the end.
+
+    `run_in` is where plain functions run that do not say it themselves: in one of `max_threads` threads, on the "loop",
+    or "auto". `request_timeout` is how long a request may take, `answer_timeout` how long a client may take to answer a
+    question; 0 or `None` is no limit. `max_running` requests of one connection run at once, `max_running_total` of all,
+    as many again wait for their turn, and more are refused with code 503. `max_rounds` is how often one call may ask
+    its client. `state_key` (32 bytes or more, or several) seals what travels through clients: give one where several
+    processes serve the same clients. `store` keeps `Context.state` behind handles, in memory by default. `middleware`
+    are layers around every request, the first outermost.
     """
 
     def __init__(
@@ -75,7 +98,16 @@ class Server:
         ttl: float = 0,
         scope: CacheScope = "public",
         grace: float = 5.0,
+        run_in: "RunIn" = "thread",
+        max_threads: int = 40,
+        request_timeout: Duration | None = 30.0,
+        answer_timeout: Duration | None = 900.0,
         max_running: int = 1_000,
+        max_running_total: int = 10_000,
+        max_rounds: int = 10,
+        state_key: "Key | Sequence[Key] | None" = None,
+        store: "Store | None" = None,
+        middleware: Iterable["Layer"] = (),
     ) -> None:
         check_settings(
             page_size=page_size,
@@ -84,7 +116,13 @@ class Server:
             grace=grace,
             scope=scope,
             strict=strict,
-            max_running=max_running,
+            run_in=run_in,
+            at_least_one={
+                "max_running": max_running,
+                "max_running_total": max_running_total,
+                "max_threads": max_threads,
+                "max_rounds": max_rounds,
+            },
         )
         if lifespan is not None:
             checked_function(lifespan, "lifespan")
@@ -100,6 +138,17 @@ class Server:
         self.instructions = instructions
         self.grace = grace
         self.max_running = max_running
+        self.max_rounds = max_rounds
+        self.request_timeout = checked_timeout("request_timeout", request_timeout) or inf
+        self.answer_timeout = checked_timeout("answer_timeout", answer_timeout)
+        self.turns = Turns(max_running_total)
+        self.threads = Threads(max_threads)
+        self.overrides: dict[Callable[..., Any], Callable[..., Any]] = {}
+        """Providers of dependencies, and what stands in for them; see `overridden`."""
+        self._run_in: RunIn = run_in
+        self._state_key = state_key
+        self._store = store
+        self._handlings: WeakKeyDictionary[Declaration[..., Any], Handling] = WeakKeyDictionary()
         self.catalogue = Catalogue(
             self.implementation,
             page_size=page_size,
@@ -112,6 +161,9 @@ class Server:
         self._hints = (int(ttl * 1000), scope)
         self._profile: Profile | None = None
         self._lifetime = Lifetime(lifespan, self)
+        self._layers = checked_layers(middleware)
+        self.operations: Operations | None = self._operations()
+        """Every method behind the middleware; `None` without any, which costs nothing then."""
         self.catalogue.watch(self)
         self.add(*(as_declaration(each, declare_tool) for each in checked_list(tools, "tools")))
         self.add(*(as_declaration(each, refuse_plain_function) for each in checked_list(resources, "resources")))
@@ -216,6 +268,9 @@ class Server:
 
     def resource_updated(self, uri: str) -> None:
         """Tell the clients that watch `uri` that it has changed."""
+        for layer in self._layers:
+            if (told := getattr(layer, "resource_updated", None)) is not None:
+                told(uri)
         for watcher in self.catalogue.watching():
             if isinstance(watcher, Session):
                 watcher.resource_updated(uri)
@@ -225,7 +280,65 @@ class Server:
         """The completers, by what they complete."""
         from tybalt.server.completion import Completions
 
-        return Completions(self.catalogue)
+        return Completions(self.catalogue, self._run_in)
+
+    def handling(self, declaration: Declaration[..., Any]) -> "Handling":
+        """How this server calls a handler; compiled when it is first asked for."""
+        handling = self._handlings.get(declaration)
+        if handling is None:
+            from tybalt.server.performing import Handling
+
+            handling = self._handlings[declaration] = Handling(declaration, self)
+        return handling
+
+    def statistics(self) -> "ServerStatistics":
+        """What runs now, and where handlers run, how long they took, and which could do without a thread.
+
+        Only what runs in threads, or with `run_in="auto"`, is measured: on the loop it would cost what it saves. There
+        the middleware `Timing` does it.
+        """
+        from tybalt.server.statistics import statistics_of
+
+        return statistics_of(self)
+
+    @contextmanager
+    def overridden(self, provider: Callable[..., Any], stand_in: Callable[..., Any]) -> Generator[None]:
+        """Use `stand_in` wherever a handler depends on `provider`, until the end of the block: for tests."""
+        before = self.overrides.get(provider)
+        self.overrides[provider] = stand_in
+        try:
+            yield
+        finally:
+            if before is None:
+                del self.overrides[provider]
+            else:
+                self.overrides[provider] = before
+
+    @cached_property
+    def seal(self) -> "Seal":
+        """What seals the state that travels through clients. Without a `state_key` its key lives as long as this."""
+        import secrets
+
+        from tybalt.server.aead import best_seal
+
+        return best_seal(self._state_key or secrets.token_bytes(32), purpose="requestState", audience=self.name)
+
+    @cached_property
+    def store(self) -> "Store":
+        """What keeps the state that has a handle."""
+        if self._store is not None:
+            return self._store
+        from tybalt.server.store import MemoryStore
+
+        return MemoryStore()
+
+    def state_of(self, session: Session) -> "State":
+        """The state of a new request on a connection."""
+        from tybalt.server.state import ConnectionState, State
+
+        if session.state is None:
+            session.state = ConnectionState()
+        return State({}, connection=session.state, store=self.store, principal=session.principal)
 
     # -- running ----------------------------------------------------------------------------------------------------
 
@@ -309,6 +422,9 @@ class Server:
     def catalogue_changed(self, name: ListName) -> None:
         """The catalogue tells that it has changed."""
         self._renew()
+        for layer in self._layers:
+            if (told := getattr(layer, "catalogue_changed", None)) is not None:
+                told(name)
 
     def __str__(self) -> str:
         """The advertised surface as one document, meant for golden tests."""
@@ -340,6 +456,8 @@ class Server:
     def _register(self, declaration: Any) -> Registered[..., Any]:
         if self._strict and declaration.kind == "tool" and not declaration.strict:
             declaration = declaration.remade(strict=True)
+        declaration = declaration.settled(self._run_in)
+        self.handling(declaration)
         entry = self.catalogue.add(declaration)
         return Registered(self.catalogue, entry, declaration)
 
@@ -347,6 +465,13 @@ class Server:
         """Whether any argument can be completed; without prompts and templates there is none to ask for."""
         kinds: tuple[Kind, Kind] = ("prompt", "template")
         return any(True for kind in kinds for _ in self.catalogue.declarations(kind)) and bool(self.completions)
+
+    def _operations(self) -> "Operations | None":
+        if not self._layers:
+            return None
+        from tybalt.server.operations import Operations
+
+        return Operations(self, self._layers)
 
     def _renew(self) -> None:
         self._profile = None

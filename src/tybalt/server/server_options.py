@@ -1,11 +1,12 @@
 """The options of `Server(…)`, checked where they are given: what is wrong is told there, not to the first client."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import msgspec
 
-from tybalt.errors import RegistrationError
+from tybalt.errors import MisuseError, RegistrationError
+from tybalt.execution.durations import seconds as in_seconds
 from tybalt.types.implementation import Implementation
 from tybalt.types.revisions import LEGACY, MODERN, REVISIONS
 
@@ -39,11 +40,22 @@ def checked_implementation(*, instructions: str | None, icons: Iterable[Any], **
 
 
 def check_settings(
-    *, page_size: Any, on_duplicate: Any, ttl: Any, grace: Any, scope: Any, strict: Any, max_running: Any
+    *,
+    page_size: Any,
+    on_duplicate: Any,
+    ttl: Any,
+    grace: Any,
+    scope: Any,
+    strict: Any,
+    run_in: Any,
+    at_least_one: Mapping[str, Any],
 ) -> None:
     """Raises `RegistrationError` for a setting that means nothing."""
-    if type(max_running) is not int or max_running < 1:
-        raise RegistrationError(f"max_running must be 1 or more, got {max_running!r}")
+    for name, number in at_least_one.items():
+        if type(number) is not int or number < 1:
+            raise RegistrationError(f"{name} must be 1 or more, got {number!r}")
+    if run_in not in ("thread", "loop", "auto"):
+        raise RegistrationError(f"run_in must be 'thread', 'loop' or 'auto', got {run_in!r}")
     if page_size is not None and (type(page_size) is not int or page_size < 1):
         raise RegistrationError(f"page_size must be 1 or more, or None for one page, got {page_size!r}")
     if on_duplicate not in ("error", "warn", "replace", "ignore"):
@@ -55,6 +67,29 @@ def check_settings(
         raise RegistrationError(f"scope must be 'public' or 'private', got {scope!r}")
     if type(strict) is not bool:
         raise RegistrationError(f"strict must be True or False, got {strict!r}")
+
+
+def checked_timeout(name: str, given: Any) -> float:
+    """A limit in seconds, 0 for none. Raises `RegistrationError` for what is no duration."""
+    if given is None or given == 0:
+        return 0.0
+    try:
+        return in_seconds(given)
+    except MisuseError as error:
+        raise RegistrationError(f"{name}: {error}; 0 or None is no limit") from None
+
+
+def checked_layers(given: Any) -> tuple[Any, ...]:
+    """The layers of a stack. Raises `RegistrationError` for what is none."""
+    layers = checked_list(given, "middleware")
+    for layer in layers:
+        if isinstance(layer, type):
+            raise RegistrationError(f"middleware: {layer.__name__} is a class; give an instance, {layer.__name__}(…)")
+        if not callable(layer):
+            raise RegistrationError(
+                f"middleware: expected layers, functions from a handler to a handler; got {layer!r}"
+            )
+    return tuple(layers)
 
 
 def checked_function(given: Any, option: str) -> Any:

@@ -10,7 +10,8 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from tybalt.errors import TransportClosed
-from tybalt.server.session import Session, unless
+from tybalt.server.ending import unless
+from tybalt.server.session import Session
 from tybalt.transports.transport import Transport
 
 if TYPE_CHECKING:

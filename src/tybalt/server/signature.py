@@ -11,9 +11,10 @@ import types
 import typing
 from collections import abc
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from tybalt.errors import RegistrationError
+from tybalt.server.yields import result_annotation
 
 MISSING: Any = inspect.Parameter.empty
 """The annotation of what has none, and the default of what has none."""
@@ -45,6 +46,14 @@ def read_return(fn: Callable[..., Any], where: str) -> Any:
     return _resolved(annotation, function, f"{where}: the return annotation", name="return")
 
 
+def read_result(fn: Callable[..., Any], where: str) -> Any:
+    """What the return annotation promises once a call is awaited, or drained; `MISSING` where it does not say."""
+    annotation = read_return(fn, where)
+    if kind_of_call(fn, where).streams:
+        return result_annotation(annotation, MISSING)
+    return awaited(annotation)
+
+
 def read_docstring(fn: Callable[..., Any], where: str) -> str | None:
     """The docstring of the function that will run; for an object with `__call__`, else that of its class."""
     doc = underlying(fn, where).__doc__
@@ -53,23 +62,29 @@ def read_docstring(fn: Callable[..., Any], where: str) -> str | None:
     return doc
 
 
-def is_awaited(fn: Callable[..., Any], where: str) -> bool:
-    """Whether what a call returns is awaited: a coroutine function somewhere below wrappers, or a return annotation.
+class CallKind(NamedTuple):
+    """What a call of a handler does: `is_async` says that it is awaited, `streams` that it yields before it ends."""
 
-    Raises `RegistrationError` for a generator, which says at once that it has no result; also for one in a wrapper.
+    is_async: bool
+    streams: bool
+
+
+def kind_of_call(fn: Callable[..., Any], where: str) -> CallKind:
+    """Whether what a call returns is awaited, or drained: a coroutine or generator function somewhere below wrappers.
+
+    A return annotation counts too, for a plain function that returns something to await.
     """
     for layer in _layers(fn):
         if inspect.iscoroutinefunction(layer):
-            return True
-        if inspect.isgeneratorfunction(layer) or inspect.isasyncgenfunction(layer):
-            raise RegistrationError(
-                f"{where}: a generator cannot be a handler. Collect what it yields and return a list"
-                + ("" if layer is fn else ", without `functools.wraps` where a wrapper does it")
-            )
+            return CallKind(is_async=True, streams=False)
+        if inspect.isasyncgenfunction(layer):
+            return CallKind(is_async=True, streams=True)
+        if inspect.isgeneratorfunction(layer):
+            return CallKind(is_async=False, streams=True)
     try:
-        return is_awaitable(read_return(fn, where))
+        return CallKind(is_awaitable(read_return(fn, where)), streams=False)
     except RegistrationError:  # told where the return annotation matters
-        return False
+        return CallKind(is_async=False, streams=False)
 
 
 def is_awaitable(annotation: Any) -> bool:

@@ -14,6 +14,7 @@ from msgspec import UNSET, Raw, ValidationError
 from msgspec.structs import astuple
 
 from tybalt.errors import InvalidArguments, InvalidParams, RegistrationError
+from tybalt.execution.budgets import Budget
 from tybalt.protocol.answers import Answers, encode
 from tybalt.protocol.codec import UNREADABLE, parse_error
 from tybalt.server.catalogue import Call
@@ -23,7 +24,8 @@ from tybalt.server.options import ToolOptions
 from tybalt.server.parameters import compile_parameters
 from tybalt.server.plain_calls import Run
 from tybalt.server.results import compile_result
-from tybalt.server.session import Session, guarded
+from tybalt.server.running import guarded
+from tybalt.server.session import Session
 from tybalt.server.writer import Writer, compile_writer, join
 from tybalt.types.tools import CallToolRequest
 from tybalt.types.tools import Tool as ToolDefinition
@@ -49,7 +51,7 @@ class Tool(Declaration[P, R], Generic[P, R]):
         super().__init__(function, options)
         _check_name(self.name, self.where)
         self.strict = options.get("strict", False)
-        self.parameters = compile_parameters(function, where=self.where, inject=(Context,), strict=self.strict)
+        self.parameters = compile_parameters(function, where=self.where, inject=(Context, Budget), strict=self.strict)
         self.shape = compile_result(function, where=self.where, output_schema=options.get("output_schema", UNSET))
         self.definition = ToolDefinition(
             name=self.name,
@@ -64,8 +66,8 @@ class Tool(Declaration[P, R], Generic[P, R]):
 
     @property
     def is_inline(self) -> bool:
-        """Whether a call needs nothing but its request: positional arguments only, no context, no timeout."""
-        return self.parameters.positional and not self.wants_context and self.timeout is None
+        """Whether a call is plain, and its arguments can be given by position."""
+        return self.is_plain and self.parameters.positional
 
     def compile(self, answers: Answers) -> "CompiledTool":
         """The tool as plain functions, for the revision of `answers`."""
@@ -132,10 +134,10 @@ def _inline_run(tool: Tool[..., Any], writer: Writer) -> Run:
                 text = encode(value)
                 return join((head, encode(request.id), opening, text, middle, text, close))
             if hasattr(value, "__await__"):
-                return session.run_async(request, value, write, tool)
+                return session.running.run_bare(request, value, write, tool)
             return write(request.id, value)
         except BaseException as error:  # noqa: BLE001 (a handler may raise anything)
-            return session.failed(request, error, tool)
+            return session.running.failed(request, error, tool.where)
 
     return run
 
@@ -147,20 +149,21 @@ def _async_run(tool: Tool[..., Any], writer: Writer) -> Run:
     expected, write = writer.expected, writer.write
 
     def run(request: Any, arguments: Any, session: Session) -> bytes | None:
+        running = session.running
         try:
             awaitable = function(*astuple(arguments))
-            if session.full:
-                return session.run_async(request, awaitable, write, tool)
-            task = session.start(guarded(awaitable))
+            if running.lane.full:
+                return running.run_bare(request, awaitable, write, tool)
+            task = running.start(guarded(awaitable))
             if not task.done():
-                return session.wait_for(task, awaitable, request, tool, write)
+                return running.keep(task, awaitable, request, tool, write)
             value = task.result()
             if type(value) is expected:
                 text = encode(value)
                 return join((head, encode(request.id), opening, text, middle, text, close))
             return write(request.id, value)
         except BaseException as error:  # noqa: BLE001 (a handler may raise anything)
-            return session.failed(request, error, tool)
+            return running.failed(request, error, tool.where)
 
     return run
 
@@ -177,7 +180,9 @@ def _call(tool: Tool[..., Any], writer: Writer, run: Run | None) -> Call:
             if type(arguments) is bytes:
                 return arguments
         if run is not None:
-            return run(request, arguments, session)
+            meta: Any = request.params.meta
+            if meta is None or meta.budget is None:
+                return run(request, arguments, session)
         return session.run(request, tool, arguments, write)
 
     return call
@@ -186,13 +191,13 @@ def _call(tool: Tool[..., Any], writer: Writer, run: Run | None) -> Call:
 def read_again(tool: Tool[..., Any], request: CallToolRequest, session: Session, error: BaseException) -> Any:
     """A second, lax look at arguments the strict decoder refused; the error answer as bytes when that fails too."""
     if isinstance(error, UNREADABLE) and not isinstance(error, ValidationError):
-        return session.failed(request, parse_error(error), tool)
+        return session.running.failed(request, parse_error(error), tool.where)
     if not isinstance(error, ValidationError):
-        return session.failed(request, error, tool)
+        return session.running.failed(request, error, tool.where)
     try:
         return tool.read_lax(request.params.arguments)
     except BaseException as failure:  # noqa: BLE001 (a validator may raise anything)
-        return session.failed(request, failure, tool)
+        return session.running.failed(request, failure, tool.where)
 
 
 def _check_name(name: str, where: str) -> None:

@@ -19,6 +19,7 @@ import msgspec
 
 from tybalt.errors import MisuseError, cut
 from tybalt.server.json_values import is_object
+from tybalt.testing.virtual_threads import VirtualThreads
 
 SETTLED_AFTER: Final = 20
 """Turns of the loop without a word after which the server is taken to wait for the client."""
@@ -54,6 +55,8 @@ async def converse(server: Any, lines: Sequence[str]) -> list[str]:
     said: list[str] = []
     async with server.running():
         session = server.session(recorder)
+        # Plain functions run here too, each in a turn of the loop of its own: what is said must not depend on threads.
+        threads, server.threads = server.threads, VirtualThreads()
         try:
             for number, line in enumerate(lines, 1):
                 if line.startswith("< "):
@@ -76,6 +79,7 @@ async def converse(server: Any, lines: Sequence[str]) -> list[str]:
         finally:
             session.close()
             await session.abort()
+            server.threads = threads
     return said
 
 

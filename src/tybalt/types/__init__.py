@@ -129,9 +129,11 @@ if TYPE_CHECKING:
         SetLevelRequestParams as SetLevelRequestParams,
     )
     from tybalt.types.meta import (
+        BUDGET as BUDGET,
         CLIENT_CAPABILITIES as CLIENT_CAPABILITIES,
         CLIENT_INFO as CLIENT_INFO,
         LOG_LEVEL as LOG_LEVEL,
+        CallerBudget as CallerBudget,
         LegacyRequestMeta as LegacyRequestMeta,
         LoggingLevel as LoggingLevel,
         NotificationMeta as NotificationMeta,
@@ -295,7 +297,7 @@ _NAMES = {
         "SetLevelRequestParams"
     ),
     "tybalt.types.meta": (
-        "CLIENT_CAPABILITIES CLIENT_INFO LOG_LEVEL LegacyRequestMeta LoggingLevel NotificationMeta "
+        "BUDGET CLIENT_CAPABILITIES CLIENT_INFO CallerBudget LOG_LEVEL LegacyRequestMeta LoggingLevel NotificationMeta "
         "PROTOCOL_VERSION ProgressToken RELATED_TASK RequestMeta ResultMeta SERVER_INFO SUBSCRIPTION_ID "
         "decode_meta"
     ),

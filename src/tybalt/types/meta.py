@@ -9,7 +9,7 @@ others (trace context, vendor keys, a proxy) keeps the message and calls `decode
 2026-07-28 basic/index, "`_meta`"; 2025-11-25 basic/index, "`_meta`".
 """
 
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -24,6 +24,8 @@ LOG_LEVEL = "io.modelcontextprotocol/logLevel"
 SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
 RELATED_TASK = "io.modelcontextprotocol/related-task"
+BUDGET = "dev.tybalt/budget"
+"""Ours, in both eras: what the caller grants."""
 
 ProgressToken: TypeAlias = int | str
 LoggingLevel: TypeAlias = Literal["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
@@ -33,6 +35,16 @@ ResultMeta: TypeAlias = dict[str, Any]
 
 NotificationMeta: TypeAlias = dict[str, Any]
 """`_meta` of a notification: a plain dict. The key `SUBSCRIPTION_ID` holds the id of the listen request."""
+
+
+class CallerBudget(Wire, gc=False, frozen=True, kw_only=True):
+    """What the caller grants a request, in `_meta["dev.tybalt/budget"]`: it can only narrow what the server does.
+
+    `deadline_ms` counts from when the server begins; `cost` is in the units of the server's author.
+    """
+
+    deadline_ms: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    cost: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
 class RequestMeta(Wire, gc=False, frozen=True, kw_only=True):
@@ -46,6 +58,7 @@ class RequestMeta(Wire, gc=False, frozen=True, kw_only=True):
     client_info: Implementation | None = msgspec.field(name=CLIENT_INFO, default=None)
     progress_token: ProgressToken | None = None
     log_level: LoggingLevel | None = msgspec.field(name=LOG_LEVEL, default=None)
+    budget: CallerBudget | None = msgspec.field(name=BUDGET, default=None)
 
 
 class LegacyRequestMeta(Wire, gc=False, frozen=True, kw_only=True):
@@ -60,6 +73,7 @@ class LegacyRequestMeta(Wire, gc=False, frozen=True, kw_only=True):
     client_capabilities: msgspec.UnsetType = msgspec.field(name=CLIENT_CAPABILITIES, default=msgspec.UNSET)
     client_info: msgspec.UnsetType = msgspec.field(name=CLIENT_INFO, default=msgspec.UNSET)
     log_level: msgspec.UnsetType = msgspec.field(name=LOG_LEVEL, default=msgspec.UNSET)
+    budget: CallerBudget | None = msgspec.field(name=BUDGET, default=None)
 
 
 class _ParamsWithMeta(msgspec.Struct):

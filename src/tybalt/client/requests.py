@@ -1,0 +1,236 @@
+"""The requests of a client that wait for their answers: sent, matched, timed, given up.
+
+It sends whatever it is given, over a link that may have no room, and knows no method but the two that are not
+cancelled. What comes in and answers nobody is handed on. `client` and `operations` sit above.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from tybalt.client.deadlines import Deadlines
+from tybalt.client.link import Link
+from tybalt.client.options import check_callback
+from tybalt.errors import ConnectionLost, MisuseError, RequestTimeout, UnexpectedResult
+from tybalt.protocol.client import Answered, Asked, ClientConnection, Failed, Notified, Questioned, RequestId, Several
+from tybalt.types.logging import LoggingLevel
+from tybalt.types.meta import LOG_LEVEL
+from tybalt.types.progress import ProgressNotificationParams
+
+OnProgress = Callable[[float, float | None, str | None], object]
+
+_OPENINGS: Final = ("server/discover", "initialize")
+"""What is not cancelled: the one may have met a legacy server that knows nothing yet, the other must not be
+(2025-11-25 basic/utilities/cancellation)."""
+_NOT_YET: Final = Notified | Several | Asked | Questioned
+"""What a direct call may return before the answer: a subscription is acknowledged first."""
+
+
+class Requests:
+    """The requests of one connection, each waiting for its answer, its deadline, a cancel or the end.
+
+    `timeout` is in seconds, `None` for no limit. `handle` gets what came instead of an answer.
+    """
+
+    def __init__(
+        self,
+        connection: ClientConnection,
+        link: Link,
+        handle: Callable[[Any], None],
+        *,
+        timeout: float | None,
+        log_level: LoggingLevel | None,
+    ) -> None:
+        self._connection = connection
+        self._link = link
+        self._handle = handle
+        self._timeout = timeout
+        self._log_level = log_level
+        self._waiting: dict[RequestId, asyncio.Future[msgspec.Raw]] = {}
+        self._progress: dict[RequestId, OnProgress] = {}
+        self.deadlines = Deadlines()
+        self.sending: set[asyncio.Task[None]] = set()
+        """What waits for room in the link."""
+        self.lost: BaseException | None = None
+        """Why nothing can be asked any more."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing of what did is remembered."""
+        return not (
+            self._waiting or self._progress or self._connection.waiting or self.deadlines.pending or self.sending
+        )
+
+    async def request(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout: float | None = None,
+    ) -> msgspec.Raw:
+        """Send a request and return its result, undecoded. Raises as `Client.request` says."""
+        if self.lost is not None:
+            raise ConnectionLost(str(self.lost)) from self.lost
+        connection = self._connection
+        if on_progress is not None or self._log_level is not None:
+            check_callback("on_progress", on_progress)
+            params = self._with_meta(params, progress=on_progress is not None)
+        try:
+            identifier, message = connection.request(method, params)
+        except (TypeError, ValueError) as error:
+            raise unsendable(method, error) from error
+        if on_progress is not None:
+            self._progress[identifier] = on_progress
+        sending = None
+        try:
+            answer = self._link.send(message)
+        except BlockingIOError:
+            answer, sending = None, self._send_later(message)
+        except BaseException:
+            self._forget(identifier)
+            raise
+        if answer is not None:
+            event = connection.receive(answer)
+            if type(event) is Answered:
+                if on_progress is not None:
+                    del self._progress[identifier]
+                return event.result
+            if not isinstance(event, _NOT_YET):
+                self._forget(identifier)
+                raise _no_answer(event)
+            self._handle(event)
+        return await self._answer(identifier, method, sending, self._timeout if timeout is None else timeout)
+
+    def send(self, message: bytes) -> None:
+        """Send what nobody waits for."""
+        try:
+            self._link.send(message)
+        except BlockingIOError:
+            self._send_later(message)
+        except (ConnectionLost, MisuseError):
+            pass
+
+    def answered(self, event: Answered) -> None:
+        """Give an answer to whoever waits for it."""
+        future = self._waiting.get(event.id)
+        if future is not None and not future.done():
+            future.set_result(event.result)
+
+    def fail(self, request_id: RequestId, error: BaseException) -> None:
+        """Raise in whoever waits for an answer."""
+        _fail(self._waiting.get(request_id), error)
+
+    def fail_all(self, error: BaseException) -> None:
+        """Raise in all who wait."""
+        for future in self._waiting.values():
+            _fail(future, error)
+
+    def progressed(self, news: ProgressNotificationParams) -> bool:
+        """Tell a request's own listener; False where it has none."""
+        on_progress = self._progress.get(news.progress_token)
+        if on_progress is None:
+            return False
+        on_progress(news.progress, news.total, news.message)
+        return True
+
+    def lose(self, reason: BaseException) -> None:
+        """The connection has ended: whoever waits, and whoever comes, gets `ConnectionLost`."""
+        if self.lost is None:
+            self.lost = reason
+        self.fail_all(ConnectionLost(str(self.lost)))
+
+    def cancel_all(self, reason: str) -> None:
+        """Tell the server that nobody waits any more."""
+        for identifier in tuple(self._connection.waiting):
+            self.send(self._connection.cancel(identifier, reason))
+
+    async def sent(self, timeout: float | None = None) -> None:
+        """Wait until nothing waits for room any more, or for `timeout` seconds."""
+        if self.sending:
+            await asyncio.wait(self.sending, timeout=timeout)
+
+    async def _answer(
+        self, identifier: int, method: str, sending: "asyncio.Task[None] | None", seconds: float | None
+    ) -> msgspec.Raw:
+        """Wait for the answer to a request that is sent, or is being sent."""
+        future = self._waiting[identifier] = asyncio.get_running_loop().create_future()
+        if sending is not None:
+            sending.add_done_callback(partial(_pass_on, future))
+        if seconds is not None:
+            self.deadlines.add(identifier, future, seconds)
+        try:
+            return await future
+        except TimeoutError:
+            told = self._give_up(identifier, method, sending, "timeout")
+            text = f"{method} was not answered within {seconds:g} s" + ("; the server was told to stop" if told else "")
+            raise RequestTimeout(text) from None
+        except asyncio.CancelledError:
+            self._give_up(identifier, method, sending, "cancelled")
+            raise
+        finally:
+            self.deadlines.discard(identifier)
+            self._forget(identifier)
+
+    def _give_up(self, identifier: int, method: str, sending: "asyncio.Task[None] | None", reason: str) -> bool:
+        """Stop waiting, and tell the server, unless it has not seen the request or must not be told; True if it was."""
+        cancel = self._connection.cancel(identifier, reason)
+        if sending is not None and not sending.done():
+            sending.cancel()
+            return False
+        if method in _OPENINGS:
+            return False
+        self.send(cancel)
+        return True
+
+    def _forget(self, identifier: int) -> None:
+        self._connection.waiting.discard(identifier)
+        self._waiting.pop(identifier, None)
+        self._progress.pop(identifier, None)
+
+    def _send_later(self, message: bytes) -> "asyncio.Task[None]":
+        task = asyncio.get_running_loop().create_task(self._link.send_later(message))
+        self.sending.add(task)
+        task.add_done_callback(self._was_sent)
+        return task
+
+    def _was_sent(self, task: "asyncio.Task[None]") -> None:
+        self.sending.discard(task)
+        if not task.cancelled():
+            task.exception()  # Looked at, so that asyncio does not report it: whoever waits for an answer is told.
+
+    def _with_meta(self, params: Mapping[str, Any] | None, *, progress: bool) -> dict[str, Any]:
+        body = dict(params or {})
+        meta = dict(body.get("_meta") or {})
+        if progress:
+            meta["progressToken"] = self._connection.next_id
+        if self._log_level is not None and self._connection.is_modern:
+            meta[LOG_LEVEL] = self._log_level
+        return {**body, "_meta": meta}
+
+
+def unsendable(method: str, error: Exception) -> MisuseError:
+    """What is raised for params that have no JSON."""
+    text = f"{method}: the params cannot be sent, for they have no JSON form: {error}"
+    return MisuseError(f"{text}. Options such as `timeout` and `on_progress` belong to `call_tool`")
+
+
+def _no_answer(event: Any) -> Exception:
+    """What a request raises whose answer, by a direct call, is not the one hoped for."""
+    if isinstance(event, Failed):
+        return event.error
+    return UnexpectedResult(f"the server's answer is no answer: {getattr(event, 'reason', event)}")
+
+
+def _fail(future: "asyncio.Future[Any] | None", error: BaseException) -> None:
+    if future is not None and not future.done():
+        future.set_exception(error)
+
+
+def _pass_on(future: "asyncio.Future[Any]", sending: "asyncio.Task[None]") -> None:
+    """A request that could not be sent will not be answered."""
+    if not sending.cancelled() and (error := sending.exception()) is not None:
+        _fail(future, error)

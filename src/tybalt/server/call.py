@@ -1,0 +1,313 @@
+"""One request that is being handled: what belongs to it until it is answered and nothing of it runs any more.
+
+A `Call` is made for every request that cannot be answered at once, and for every handler that wants to know its
+request. It owns the token, the task, and the children of the handler; it stops them together. Who is answered, and
+when, is `running`'s business.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import contextmanager
+from math import inf
+from threading import get_ident
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tybalt.errors import MisuseError, describe
+from tybalt.execution.tokens import CancelToken
+from tybalt.protocol.responder import Responder
+from tybalt.reasons import CancelKind, CancelReason, Interrupted
+from tybalt.server.limits import Limits
+
+if TYPE_CHECKING:
+    from tybalt.execution.deadlines import Deadline
+    from tybalt.server.asking import Asking
+    from tybalt.server.batch import BatchAnswers
+    from tybalt.server.context import Context
+    from tybalt.server.declaration import Declaration
+    from tybalt.server.session import Session
+    from tybalt.server.state import State
+
+logger = logging.getLogger("tybalt.server")
+
+T = TypeVar("T")
+
+Write = Callable[[int | str, Any], bytes]
+"""Turns a request id and what a handler returned into the answer."""
+
+MAX_CHILDREN = 1_000
+"""Tasks that one request may have running beside its handler."""
+
+
+def titled(where: str) -> str:
+    """A declaration in words, without the function behind it."""
+    return where.partition(" (function")[0]
+
+
+class Call:
+    """One request of `session` while it is handled by `declaration`; `write` makes the answer of what that returns.
+
+    `where` names it in error texts. Belongs to the loop it was made on; `stop` may be called from any thread.
+    """
+
+    __slots__ = (
+        "_asking",
+        "_is_ending",
+        "_loop",
+        "_state",
+        "batch",
+        "children",
+        "context",
+        "deadline",
+        "declaration",
+        "failure",
+        "inner",
+        "limits",
+        "message",
+        "request",
+        "responder",
+        "root",
+        "runner",
+        "runs_thread",
+        "session",
+        "task",
+        "thread",
+        "time",
+        "token",
+        "waits",
+        "where",
+        "write",
+    )
+
+    def __init__(
+        self,
+        session: "Session",
+        responder: Responder,
+        limits: Limits,
+        *,
+        write: Write,
+        where: str,
+        declaration: "Declaration[..., Any] | None" = None,
+        message: bytes = b"",
+    ) -> None:
+        self.root: Call = self
+        """The call of the request itself, where this is a handler that another one has called."""
+        self.session = session
+        self._loop = asyncio._get_running_loop()
+        self.time: Callable[[], float] = monotonic if self._loop is None else self._loop.time
+        """The clock its deadline is told in."""
+        self.thread = get_ident()
+        self.responder = responder
+        self.request = responder.request
+        self.limits = limits
+        self.write = write
+        self.where = where
+        self.declaration = declaration
+        self.message = message
+        self.token = CancelToken(limits.budget(self.time()), clock=self.time)
+        self.token.on_cancel = self.stop
+        self.task: asyncio.Task[Any] | None = None
+        """What the request is answered by when it is done."""
+        self.runner: asyncio.Task[Any] | None = None
+        """What the handler itself runs in: the same, unless a layer of middleware runs it elsewhere."""
+        self.deadline: Deadline | None = None
+        self.batch: BatchAnswers | None = None
+        self.context: Context | None = None
+        self.failure: BaseException | None = None
+        """What a child failed with, which the request then fails with too."""
+        self.inner: Awaitable[Any] | None = None
+        """What the handler itself returned to be awaited, inside of what is done around it."""
+        self.runs_thread = False
+        """Whether a thread is at work for it, which nothing can stop from outside."""
+        self.children: set[asyncio.Task[Any]] = set()
+        self.waits: set[asyncio.Task[Any]] = set()
+        """What threads of this request wait for on the loop."""
+        self._asking: Asking | None = None
+        self._state: State | None = None
+        self._is_ending = False
+
+    @contextmanager
+    def nested(self, declaration: "Declaration[..., Any]") -> Generator["Call"]:
+        """A handler that this one calls, of the same request: on what is left of its budget, stopped with it."""
+        granted = inf if declaration.timeout is None else declaration.timeout
+        own = Limits(granted)
+        with self.token.child(own.budget(self.time())) as token:
+            call = Call(
+                self.session,
+                self.responder,
+                own,
+                write=self.write,
+                where=declaration.where,
+                declaration=declaration,
+                message=self.message,
+            )
+            call.root, call.token, call.waits = self.root, token, self.waits
+            call.runner = asyncio.current_task()
+            yield call
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop it was made on: a plain function may run without one, where a session is driven by hand."""
+        if self._loop is None:
+            raise MisuseError(f"{self.where}: there is no running event loop, which this needs")
+        return self._loop
+
+    @property
+    def title(self) -> str:
+        """What it is called towards its client, who is told nothing of functions."""
+        return titled(self.where)
+
+    @property
+    def on_loop(self) -> bool:
+        """Whether this is run by the loop's own thread."""
+        return get_ident() == self.thread
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is neither answered nor cancelled by its client."""
+        return self.responder.is_open
+
+    @property
+    def asking(self) -> "Asking":
+        """Its questions to the client; made on first use."""
+        if self.root is not self:
+            return self.root.asking
+        if self._asking is None:
+            from tybalt.server.asking import Asking
+
+            self._asking = Asking(self)
+        return self._asking
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether a round ends because the client is to be asked (2026-07-28 basic/patterns/mrtr)."""
+        asking = self.root._asking
+        return asking is not None and asking.is_round_over
+
+    @property
+    def state(self) -> "State":
+        """What its handlers keep; made on first use."""
+        if self.root is not self:
+            return self.root.state
+        if self._state is None:
+            self._state = self.session.server.state_of(self.session)
+        return self._state
+
+    # -- stopping it ------------------------------------------------------------------------------------------------
+
+    def cancel(self, kind: CancelKind, message: str = "") -> None:
+        """Ask everything of this request to stop. From any thread."""
+        self.token.cancel(CancelReason(kind, message, at=self.time()))
+
+    def stop(self, _: object = None) -> None:
+        """Cancel the handler's task, and wake threads that wait; the token says why. From any thread."""
+        if not self.on_loop:
+            self.loop.call_soon_threadsafe(self.stop)
+            return
+        self._wake()
+        task = self.task or self.runner
+        if task is not None:
+            task.cancel()
+
+    def end_round(self) -> None:
+        """Stop the handler, because its client is to be asked first; layers around it go on."""
+        self._wake()
+        if self.runner is not None:
+            self.runner.cancel()
+
+    def _wake(self) -> None:
+        for wait in self.waits:
+            wait.cancel()
+
+    def pause(self) -> float:
+        """The clock of this request stands still: what comes now is not its handler's doing. Give it to `resume`."""
+        if self.deadline is not None:
+            self.deadline.cancel()
+        return self.time()
+
+    def resume(self, since: float) -> None:
+        """Let the clock go on; what its caller allows has gone on all the while."""
+        until = inf if self.limits.allowed == inf else self.token.budget.deadline
+        self.token.postpone(self.time() - since, until=until)
+        if self.deadline is not None and self.task is not None and not self.task.done():
+            self.session.running.expect_end(self)
+
+    # -- what runs beside the handler ---------------------------------------------------------------------------------
+
+    def spawn(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Run a coroutine beside the handler, until the handler is done at most.
+
+        Raises `MisuseError` from a thread, after the end, and where too many run already.
+        """
+        refusal = None
+        if not self.on_loop:
+            refusal = "spawn() is for handlers on the loop; in a thread, wait for it with context.wait(…)"
+        elif self.runner is None:
+            refusal = f"{self.where} is a plain function on the loop, which ends before anything beside it begins"
+        elif self.runner.done() or self._is_ending:
+            refusal = f"{self.where} is over; nothing of it may begin any more"
+        elif len(self.children) >= MAX_CHILDREN:
+            refusal = f"{self.where} has {MAX_CHILDREN:,} tasks running beside it; wait for some of them first"
+        if refusal is not None:
+            coroutine.close()
+            raise MisuseError(refusal)
+        child = self.loop.create_task(coroutine)
+        self.children.add(child)
+        child.add_done_callback(self._child_ended)
+        return child
+
+    async def end_children(self) -> None:
+        """Cancel what was spawned and wait until it is gone, even while being cancelled again."""
+        again: asyncio.CancelledError | None = None
+        self._is_ending = True
+        while self.children:
+            for child in self.children:
+                child.cancel()
+            try:
+                await asyncio.wait(self.children)
+            except asyncio.CancelledError as error:
+                again = error
+        if again is not None:
+            raise again
+
+    def wait(self, awaitable: Awaitable[T]) -> T:
+        """Wait in a thread for something that the loop does, and give the thread's place to another meanwhile.
+
+        Raises what it raises, `Interrupted` when the request is to stop, and `MisuseError` on the loop itself.
+        """
+        if self.on_loop:
+            if isinstance(awaitable, Coroutine):
+                awaitable.close()
+            raise MisuseError("wait() is for handlers that run in a thread; on the loop, `await` it")
+        from tybalt.execution.threads import lent
+        from tybalt.server.waiting import Handover
+
+        handover: Handover[T] = Handover(awaitable)
+        self.loop.call_soon_threadsafe(self._begin_wait, handover)
+        with lent():
+            outcome = handover.outcome()
+        if self.token.reason is not None and not outcome.is_ok:
+            raise Interrupted(self.token.reason)
+        return outcome.unwrap()
+
+    def _begin_wait(self, handover: Any) -> None:
+        if self.token.reason is not None or self.has_asked:
+            handover.give_up(
+                self.token.reason or CancelReason(CancelKind.PARENT_CANCELLED, "the client is asked first")
+            )
+            return
+        task = self.loop.create_task(handover.run())
+        self.waits.add(task)
+        task.add_done_callback(self.waits.discard)
+
+    def _child_ended(self, child: "asyncio.Task[Any]") -> None:
+        self.children.discard(child)
+        failure = None if child.cancelled() else child.exception()
+        if failure is None or self.root.failure is not None:
+            return
+        if self._is_ending:
+            logger.error("%s: a task beside it failed while it was stopped", self.where, exc_info=failure)
+        elif not isinstance(failure, Interrupted) or self.token.reason is None:
+            self.root.failure = failure
+            self.root.cancel(CancelKind.FAIL_FAST, f"a task beside it failed: {describe(failure)}")

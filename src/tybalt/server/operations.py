@@ -1,0 +1,168 @@
+"""What a server does for each method, from a request to a result, at the end of a stack of middleware.
+
+Without middleware, what a client sends takes shorter ways (`session`, `tool`) and never comes here. With it, every
+method is one function at the end of a stack of layers, and what it raises passes through them.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tybalt.errors import InvalidParams, MisuseError, cut
+from tybalt.middleware.layers import Layer, stacked
+from tybalt.middleware.request import Request
+from tybalt.protocol.codec import UNREADABLE
+from tybalt.server.context import Context
+from tybalt.server.nesting import tool_call
+from tybalt.types.completion import CompleteRequestParams
+from tybalt.types.input_required import InputRequiredResult
+from tybalt.types.meta import decode_meta
+from tybalt.types.output_schema import is_wrapped
+from tybalt.types.prompts import ListPromptsResult
+from tybalt.types.resources import ListResourcesResult, ListResourceTemplatesResult
+from tybalt.types.tools import ListToolsResult
+
+if TYPE_CHECKING:
+    from tybalt.server.call import Call, Write
+    from tybalt.server.catalogue import Kind
+    from tybalt.server.server import Server
+    from tybalt.server.session import Session
+
+
+class Operations:
+    """Every method of `server` behind `layers`, the first of them outermost."""
+
+    def __init__(self, server: "Server", layers: Iterable[Layer]) -> None:
+        self._server = server
+        self.layers = tuple(layers)
+        self._methods: dict[str, Callable[[Call, Request], Awaitable[Any]]] = {
+            "tools/call": self._call_tool,
+            "tools/list": self._list("tool", "tools", ListToolsResult),
+            "resources/read": self._read_resource,
+            "resources/list": self._list("resource", "resources", ListResourcesResult),
+            "resources/templates/list": self._list("template", "resource_templates", ListResourceTemplatesResult),
+            "prompts/get": self._get_prompt,
+            "prompts/list": self._list("prompt", "prompts", ListPromptsResult),
+            "completion/complete": self._complete,
+        }
+        self._handler = stacked(self._perform, self.layers)
+
+    def handle(self, request: Any, session: "Session") -> bytes | None:
+        """Let a request pass through the layers; the answer if they all finish at once."""
+        method: str = request.method
+        declaration = self._declared(method, request.params)
+        name = _name_of(request.params)
+        where = method if name is None else f"{method} {cut(name)!r}"
+        call = session.running.accept(request, where, self._writer(request, session, declaration), declaration)
+        return session.running.conduct(call, self._begin, declaration)
+
+    def _begin(self, declaration: Any, call: "Call") -> Awaitable[Any]:
+        request = call.request
+        return self._handler(
+            Request(
+                method=request.method,
+                name=_name_of(request.params),
+                arguments=_arguments_of(request.params),
+                params=_others_of(request.params),
+                meta=decode_meta(call.message),
+                principal=call.session.principal,
+                context=Context(call),
+                hints=getattr(declaration.definition, "annotations", None) if request.method == "tools/call" else None,
+            )
+        )
+
+    def _declared(self, method: str, params: Any) -> Any:
+        """What will handle it, where that is known before the layers have seen it."""
+        if method == "tools/call":
+            return self._server.catalogue.get("tool", params.name)
+        return self._server.catalogue.get("prompt", params.name) if method == "prompts/get" else None
+
+    def _writer(self, request: Any, session: "Session", declaration: Any) -> "Write":
+        answers = session.connection.answers_for(request)
+        schema = declaration.definition.output_schema if request.method == "tools/call" and declaration else None
+        wrapped = None if schema is None else is_wrapped(schema)
+        return lambda identifier, result: answers.result(identifier, result, wrapped=wrapped)
+
+    async def _perform(self, request: Request) -> Any:
+        """The end of the stack: what the layers have let through, and made of it."""
+        context = request.context
+        if not isinstance(context, Context):
+            raise MisuseError("a layer has passed on a request without the context that came with it; use `replaced`")
+        return await self._methods[request.method](context._call, request)  # pyright: ignore[reportPrivateUsage]
+
+    async def _call_tool(self, call: "Call", request: Request) -> Any:
+        tool, arguments = tool_call(self._server, request.name or "", request.arguments)
+        value = await self._handled(call, tool, arguments)
+        return value if isinstance(value, InputRequiredResult) else tool.shape.result(value)
+
+    async def _read_resource(self, call: "Call", request: Request) -> Any:
+        uri = request.name or ""
+        resource, arguments = self._server.catalogue.resource_call(uri)
+        value = await self._handled(call, resource, arguments)
+        return value if isinstance(value, InputRequiredResult) else resource.result(uri, value)
+
+    async def _get_prompt(self, call: "Call", request: Request) -> Any:
+        prompt, arguments = self._server.catalogue.prompt_call(request.name or "", request.arguments)
+        value = await self._handled(call, prompt, arguments)
+        return value if isinstance(value, InputRequiredResult) else prompt.result(value)
+
+    async def _complete(self, call: "Call", request: Request) -> Any:
+        try:
+            params = msgspec.convert({**request.params, "_meta": None}, _Completion)
+        except msgspec.ValidationError as error:
+            raise InvalidParams(f"Invalid params: {error}") from None
+        completer, arguments = self._server.completions.call(params)
+        if arguments is None:
+            return completer
+        return completer.result(await self._handled(call, completer, arguments))
+
+    def _list(self, kind: "Kind", member: str, result: Any) -> "Callable[[Call, Request], Awaitable[Any]]":
+        catalogue = self._server.catalogue
+
+        async def listed(_: "Call", request: Request) -> Any:
+            definitions, following = catalogue.listed(kind, request.params.get("cursor"))
+            hints = {"ttl_ms": catalogue.hints["ttlMs"], "cache_scope": catalogue.hints["cacheScope"]}
+            return result(**{member: definitions}, next_cursor=following, **hints)
+
+        return listed
+
+    async def _handled(self, call: "Call", declaration: Any, arguments: Any) -> Any:
+        value = self._server.handling(declaration).perform(arguments, call)
+        return await value if hasattr(value, "__await__") else value
+
+
+class _Completion(CompleteRequestParams, frozen=True, kw_only=True):
+    """What a layer has passed on, without the envelope, which was read before it came to the layers."""
+
+    meta: None = msgspec.field(name="_meta", default=None)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
+def _name_of(params: Any) -> str | None:
+    return getattr(params, "name", None) or getattr(params, "uri", None)
+
+
+def _arguments_of(params: Any) -> Mapping[str, Any]:
+    """The arguments as JSON values. Raises `InvalidParams` for what is no object, in or out of a string."""
+    given = getattr(params, "arguments", None)
+    if isinstance(given, msgspec.Raw):
+        given = msgspec.json.decode(given)
+    if isinstance(given, str):
+        try:
+            given = msgspec.json.decode(given)
+        except UNREADABLE:
+            pass
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise InvalidParams("Invalid params: `arguments` must be an object - at `$.params.arguments`")
+    return given  # pyright: ignore[reportUnknownVariableType]
+
+
+def _others_of(params: Any) -> Mapping[str, Any]:
+    cursor = getattr(params, "cursor", None)
+    if cursor is not None:
+        return {"cursor": cursor}
+    if getattr(params, "ref", None) is None:
+        return {}
+    return {name: msgspec.to_builtins(getattr(params, name)) for name in ("ref", "argument", "context")}

@@ -1,0 +1,208 @@
+"""How a handler is called: where it runs, what it is given, and what is done around it; compiled once per server.
+
+A handler pays for what it uses. From the inside out: the call itself; a thread around it, or a generator drained; its
+dependencies opened and closed; the scope that its children belong to, and in which it may ask its client. What has
+none of these is called and nothing else.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from tybalt.execution.budgets import Budget
+from tybalt.execution.placement import Placement
+from tybalt.reasons import Interrupted
+from tybalt.server.call import Call
+from tybalt.server.context import Context
+from tybalt.server.dependency_plan import Plan, compile_plan
+from tybalt.server.input_required import InputRequired
+
+if TYPE_CHECKING:
+    from tybalt.execution.threads import Threads
+    from tybalt.server.declaration import Declaration
+    from tybalt.server.server import Server
+
+Perform = Callable[[Any, Call], Any]
+"""Calls a handler with decoded arguments, for a call: its value, or something to await."""
+
+Invoke = Callable[[Any, Mapping[str, Any], Call], Any]
+"""The same with what was injected, by parameter."""
+
+
+class Handling:
+    """How one server handles a declaration: `perform` calls it, `placement` knows where it runs, and how long."""
+
+    __slots__ = ("perform", "placement")
+
+    def __init__(self, declaration: "Declaration[..., Any]", server: "Server") -> None:
+        self.placement = Placement(declaration.name, declaration.run_in or "thread")
+        self.perform = compile_perform(declaration, server, self.placement)
+
+
+def compile_perform(declaration: "Declaration[..., Any]", server: "Server", placement: Placement) -> Perform:
+    """The call of a handler with all that belongs around it."""
+    invoke = _placed(declaration, server, placement)
+    injected = declaration.parameters.injected
+    if not injected:
+        return lambda arguments, call: invoke(arguments, _NOTHING, call)
+    plan = compile_plan(injected, where=declaration.where, inject=(Context, Budget))
+    perform = _injecting(invoke, {name: kind for name, kind in injected.items() if isinstance(kind, type)})
+    if plan is not None:
+        perform = _depending(invoke, plan, server)
+    return _scoped(perform) if _may_wait(declaration) else perform
+
+
+def _may_wait(declaration: "Declaration[..., Any]") -> bool:
+    return declaration.is_async or declaration.streams or declaration.run_in != "loop"
+
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+def _placed(declaration: "Declaration[..., Any]", server: "Server", placement: Placement) -> Invoke:
+    """The function itself, called where it runs."""
+    function = declaration.invoke
+    if declaration.streams:
+        from tybalt.server.streaming import streamed
+
+        return streamed(declaration, server, run_in_thread)
+    if declaration.is_async or declaration.run_in == "loop":
+        return lambda arguments, injected, _: function(arguments, injected)
+
+    def in_thread(arguments: Any, injected: Mapping[str, Any], call: Call) -> Any:
+        return run_in_thread(call, server.threads, partial(function, arguments, injected), placement)
+
+    if declaration.run_in != "auto":
+        return in_thread
+
+    def where_it_is_best(arguments: Any, injected: Mapping[str, Any], call: Call) -> Any:
+        if placement.where == "thread":
+            return in_thread(arguments, injected, call)
+        begun = perf_counter()
+        try:
+            return function(arguments, injected)
+        finally:
+            placement.record(perf_counter() - begun)
+
+    return where_it_is_best
+
+
+async def run_in_thread(
+    call: Call, threads: "Threads", function: Callable[[], Any], placement: Placement | None = None
+) -> Any:
+    """What a plain function returns, run in a thread. A cancel reaches it at its next checkpoint, and is waited for.
+
+    One that was cancelled before a thread was free is never called.
+    """
+    took = 0.0
+
+    def work() -> Any:
+        nonlocal took
+        call.runs_thread = True
+        if call.token.reason is not None:
+            raise Interrupted(call.token.reason)
+        begun = perf_counter()
+        try:
+            return function()
+        finally:
+            took = perf_counter() - begun
+
+    future = threads.run(work)
+    try:
+        value = await asyncio.shield(future)
+    except asyncio.CancelledError:
+        if not call.runs_thread:
+            future.cancel()
+            raise
+        value = await _ended(future)
+    finally:
+        call.runs_thread = False
+        if placement is not None and took:
+            placement.record(took)
+    return await value if hasattr(value, "__await__") else value
+
+
+async def _ended(future: "asyncio.Future[Any]") -> Any:
+    """Wait for a thread that is to stop, however often this is cancelled: what it uses must not be closed before."""
+    while not future.done():
+        try:
+            await asyncio.wait((future,))
+        except asyncio.CancelledError:
+            continue
+    return future.result()
+
+
+def _injecting(invoke: Invoke, kinds: Mapping[str, Any]) -> Perform:
+    """With the context and the budget of the call, by the parameters that want them."""
+    if len(kinds) == 1:
+        ((name, kind),) = kinds.items()
+        if kind is Context:
+            return lambda arguments, call: invoke(arguments, {name: Context(call)}, call)
+
+    def perform(arguments: Any, call: Call) -> Any:
+        given = given_to(call)
+        return invoke(arguments, {name: given[kind] for name, kind in kinds.items()}, call)
+
+    return perform
+
+
+def given_to(call: Call) -> Mapping[Any, Any]:
+    """What may be injected, by its class."""
+    return {Context: Context(call), Budget: call.token.budget}
+
+
+def _depending(invoke: Invoke, plan: Plan, server: "Server") -> Perform:
+    """With the dependencies opened before it, and closed after it."""
+
+    async def resolving(arguments: Any, call: Call) -> Any:
+        run = partial(run_in_thread, call, server.threads)
+        async with plan.resolved(given_to(call), run, server.overrides) as values:
+            value = invoke(arguments, values, call)
+            return await value if hasattr(value, "__await__") else value
+
+    if not plan.is_immediate:
+        return resolving
+
+    def immediate(arguments: Any, call: Call) -> Any:
+        if server.overrides:
+            return resolving(arguments, call)
+        return invoke(arguments, plan.values_now(given_to(call)), call)
+
+    return immediate
+
+
+def _scoped(perform: Perform) -> Perform:
+    """With an end to everything it has begun, and with the rounds in which it asks its client."""
+
+    async def scope(arguments: Any, call: Call, value: Awaitable[Any]) -> Any:
+        task = call.runner = asyncio.current_task()
+        assert task is not None
+        try:
+            result = await value
+            while isinstance(result, InputRequired):
+                await call.asking.put(result)
+                result = perform(arguments, call)
+                result = await result if hasattr(result, "__await__") else result
+        except asyncio.CancelledError:
+            if call.root is not call or not call.has_asked or call.token.reason is not None:
+                raise
+            task.uncancel()
+            return call.asking.result()
+        else:
+            return result
+        finally:
+            if call.children:
+                await call.end_children()
+
+    def scoped(arguments: Any, call: Call) -> Any:
+        if getattr(call.request.params, "request_state", None) is not None:
+            _ = call.asking  # A state that is not for this request is refused before anything of it happens.
+        value = perform(arguments, call)
+        if not hasattr(value, "__await__"):
+            return value
+        call.inner = value
+        return scope(arguments, call, value)
+
+    return scoped

@@ -1,0 +1,189 @@
+"""What a handler may ask its client, and what comes back: the same in both eras.
+
+    match await context.elicit("How many?", int):
+        case Accepted(number): ...
+        case Declined() | Dismissed(): ...
+
+A question is a value that says how it is put on the wire and how its answer is read. How it travels, as a request of
+its own or as the end of a round, is `asking`'s business. 2026-07-28 client/elicitation, client/sampling, client/roots.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct, structs
+
+from tybalt.errors import MisuseError
+from tybalt.server.forms import Form, form_of
+from tybalt.types.content import TextContent
+from tybalt.types.elicitation import (
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitRequestURLParams,
+    ElicitResult,
+)
+from tybalt.types.input_required import InputRequest
+from tybalt.types.roots import ListRootsRequest, ListRootsResult, Root
+from tybalt.types.sampling import (
+    CreateMessageRequest,
+    CreateMessageRequestParams,
+    CreateMessageResult,
+    ModelHint,
+    ModelPreferences,
+    SamplingMessage,
+    ToolChoice,
+)
+from tybalt.types.tools import Tool
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Accepted(Struct, Generic[T], frozen=True):
+    """The user has answered: `value` is of the type asked for; `None` where they were sent to a URL."""
+
+    value: T
+
+    @property
+    def accepted(self) -> bool:
+        """True."""
+        return True
+
+
+class Declined(Struct, frozen=True):
+    """The user has said no."""
+
+    @property
+    def accepted(self) -> bool:
+        """False."""
+        return False
+
+
+class Dismissed(Struct, frozen=True):
+    """The user has closed the question without an answer."""
+
+    @property
+    def accepted(self) -> bool:
+        """False."""
+        return False
+
+
+Elicited = Accepted[T] | Declined | Dismissed
+"""What became of an elicitation."""
+
+
+class Question(Protocol[T_co]):
+    """Something to ask a client."""
+
+    def request(self) -> InputRequest:
+        """The question as the wire has it."""
+        ...
+
+    def read(self, result: Any) -> T_co:
+        """The answer, from the result a client gave. Raises `InvalidParams` where it does not fit the question."""
+        ...
+
+
+class Elicit(Generic[T]):
+    """Asks the user: to fill in a form for a value of type `kind`, or to go to `url`.
+
+    `kind` is a type of text, number, bool, choices, or a class of such fields; `str` where nothing is said. Raises
+    `MisuseError` for a type no form can ask for.
+    """
+
+    def __init__(self, message: str, kind: Any = str, *, url: str | None = None) -> None:
+        self.message = message
+        self.url = url
+        self._form: Form | None = None if url is not None else form_of(kind)
+
+    def request(self) -> InputRequest:
+        """The question as the wire has it."""
+        if self._form is None:
+            assert self.url is not None
+            return ElicitRequest(params=ElicitRequestURLParams(mode="url", message=self.message, url=self.url))
+        return ElicitRequest(params=ElicitRequestFormParams(message=self.message, requested_schema=self._form.schema))
+
+    def read(self, result: ElicitResult) -> Elicited[T]:
+        """`Accepted` with the value, `Declined` or `Dismissed`."""
+        if result.action == "accept":
+            value: Any = None if self._form is None else self._form.read(result.content or {})
+            return Accepted(value)
+        return Declined() if result.action == "decline" else Dismissed()
+
+
+class Sample:
+    """Asks the client's model. `messages` is a text from the user, a message, or several of both.
+
+    `max_tokens` bounds the answer; `hints` are names of models that would suit, best first. Deprecated by the
+    specification, supported for interoperability.
+    """
+
+    def __init__(
+        self,
+        messages: str | SamplingMessage | Sequence[str | SamplingMessage],
+        *,
+        max_tokens: int = 1_000,
+        system_prompt: str | None = None,
+        temperature: float | None = None,
+        stop_sequences: Sequence[str] = (),
+        hints: Sequence[str] = (),
+        tools: Sequence[Tool] = (),
+        tool_choice: ToolChoice | None = None,
+    ) -> None:
+        several = [messages] if isinstance(messages, str | SamplingMessage) else list(messages)
+        if not several:
+            raise MisuseError("sample: there is no message to answer; give one at least")
+        preferences = ModelPreferences(hints=[ModelHint(name=name) for name in hints]) if hints else None
+        self._params = CreateMessageRequestParams(
+            messages=[_message(each) for each in several],
+            max_tokens=max_tokens,
+            system_prompt=system_prompt,
+            temperature=temperature,
+            stop_sequences=list(stop_sequences) or None,
+            model_preferences=preferences,
+            tools=list(tools) or None,
+            tool_choice=tool_choice,
+        )
+
+    def request(self) -> InputRequest:
+        """The question as the wire has it."""
+        return CreateMessageRequest(params=self._params)
+
+    def read(self, result: CreateMessageResult) -> CreateMessageResult:
+        """What the model said, as it came."""
+        return result
+
+
+class Roots:
+    """Asks for the folders the server may work in. Deprecated by the specification, supported for interoperability."""
+
+    def request(self) -> InputRequest:
+        """The question as the wire has it."""
+        return ListRootsRequest()
+
+    def read(self, result: ListRootsResult) -> list[Root]:
+        """The roots, as they came: claims of the client, not permissions."""
+        return result.roots
+
+
+def _message(given: str | SamplingMessage) -> SamplingMessage:
+    if isinstance(given, SamplingMessage):
+        return given
+    return SamplingMessage(role="user", content=TextContent(text=given))
+
+
+def with_elicitation_id(request: InputRequest, identifier: str) -> InputRequest:
+    """The question with the id that an elicitation by URL needs in 2025-11-25."""
+    if isinstance(request, ElicitRequest) and request.params.mode == "url":
+        return structs.replace(request, params=structs.replace(request.params, elicitation_id=identifier))
+    return request
+
+
+def checked_questions(questions: Mapping[str, Any]) -> Mapping[str, Question[Any]]:
+    """Questions by key. Raises `MisuseError` for none, and for something that is no question."""
+    if not questions:
+        raise MisuseError("there is nothing to ask; pass questions by name: ask(name=Elicit('Your name?', str))")
+    for key, question in questions.items():
+        if not (hasattr(question, "request") and hasattr(question, "read")):
+            raise MisuseError(f"{key} is no question but {question!r}: expected Elicit(…), Sample(…) or Roots()")
+    return questions

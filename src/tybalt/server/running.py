@@ -1,0 +1,374 @@
+"""The requests of one connection that run: begun, bounded, stopped, answered.
+
+A handler that finishes at once is answered where it was called. What does not is kept as a `Call` until its task is
+done: a cancel finds it, its deadline is watched, its turn is counted. `session` decides what to run, `performing` how a
+handler is called, `ending` what happens to those that still run when the connection ends.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextvars import Context as ContextVars
+from contextvars import copy_context
+from functools import partial
+from math import inf
+from sys import version_info
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final
+
+from tybalt.errors import McpError, row_of, visible_text
+from tybalt.execution.deadlines import Deadline, Deadlines, deadlines_of
+from tybalt.execution.tokens import govern, governing
+from tybalt.outcomes import Cancelled, Err, Ok, Outcome, Panicked
+from tybalt.protocol.responder import Responder
+from tybalt.reasons import CancelKind, CancelReason
+from tybalt.server.call import Call, Write, titled
+from tybalt.server.limits import limits_of
+from tybalt.server.turns import after
+from tybalt.types.input_required import InputRequiredResult
+
+if TYPE_CHECKING:
+    from tybalt.server.batch import BatchAnswers
+    from tybalt.server.declaration import Declaration
+    from tybalt.server.session import Session
+
+logger = logging.getLogger("tybalt.server")
+
+CAN_START_EAGERLY: Final = version_info >= (3, 12)
+
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+class Running:
+    """What runs for `session`; answers that come later go to its output."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        self._output = session.output
+        self._connection = session.connection
+        self._timeout = session.server.request_timeout
+        self.lane = session.server.turns.lane(session.server.max_running)
+        self.calls: dict[Responder, Call] = {}
+        """Every request that is not over yet, those among them that wait for their turn."""
+        self.batch: BatchAnswers | None = None
+        """The batch whose elements are being begun."""
+        self._vars: ContextVars | None = None
+        self._deadlines: Deadlines | None = None
+        self.start: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]] = self._start_first
+        """Start a bare handler's task; where Python can, it runs up to its first wait before this returns."""
+
+    # -- beginning --------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        request: Any,
+        declaration: "Declaration[..., Any]",
+        write: Write,
+        perform: Callable[[Any, Call], Any],
+        arguments: Any,
+    ) -> bytes | None:
+        """Run a handler that may want to know its request; the answer if it finishes at once."""
+        meta: Any = request.params.meta
+        if declaration.is_plain and (meta is None or meta.budget is None):
+            return self._run_plain(request, declaration, write, arguments)
+        return self.conduct(self.accept(request, declaration.where, write, declaration), perform, arguments)
+
+    def _run_plain(
+        self, request: Any, declaration: "Declaration[..., Any]", write: Write, arguments: Any
+    ) -> bytes | None:
+        """A handler that asks for nothing but its arguments."""
+        try:
+            value = copy_context().run(declaration.invoke, arguments, _NOTHING)
+            if hasattr(value, "__await__"):
+                return self.run_bare(request, value, write, declaration)
+            return write(request.id, value)
+        except BaseException as error:  # noqa: BLE001 (a handler may raise anything)
+            return self.failed(request, error, declaration.where)
+
+    def conduct(self, call: Call, perform: Callable[[Any, Call], Any], arguments: Any) -> bytes | None:
+        """Run what handles an accepted call; the answer if it finishes at once."""
+        request = call.request
+        variables = copy_context()
+        try:
+            value: Any = variables.run(governing, call.token, perform, arguments, call)
+            if hasattr(value, "__await__"):
+                return self.begin(call, value, variables)
+            if call.declaration is not None and call.declaration.timeout is not None:
+                _report_overrun(call, call.declaration.timeout)
+            answer = call.write(request.id, value)
+        except BaseException as error:  # noqa: BLE001 (a handler may raise anything)
+            answer = self.failed(request, error, call.where)
+        return answer if call.responder.settle() else None
+
+    def accept(
+        self, request: Any, where: str, write: Write, declaration: "Declaration[..., Any] | None" = None
+    ) -> Call:
+        """The call of a request that is about to be handled."""
+        limits = limits_of(request, declaration, self._timeout)
+        responder = self._connection.accept(request)
+        session = self._session
+        return Call(
+            session, responder, limits, write=write, where=where, declaration=declaration, message=session.message
+        )
+
+    def begin(self, call: Call, awaitable: Awaitable[Any], variables: ContextVars) -> bytes | None:
+        """Go on with what a handler returned in a task of its own, in turn; the answer if it never waits."""
+        doing = inner = guarded(awaitable)
+        turn = None
+        if self.lane.full:
+            try:
+                turn = self.lane.take()
+            except McpError:
+                doing.close()
+                give_up(awaitable)
+                if call.inner is not None:
+                    give_up(call.inner)
+                raise
+            doing = after(turn, doing)
+        eagerly: dict[str, Any] = {"eager_start": True} if CAN_START_EAGERLY else {}
+        task = asyncio.Task(doing, loop=call.loop, context=variables, **eagerly)
+        if turn is not None:
+            task.add_done_callback(partial(give_up, inner))
+        call.task = task
+        if task.done():
+            answer = self._answer(call)
+            return answer if call.responder.settle() else None
+        self._keep(call, task, awaitable, turn)
+        return None
+
+    def keep(
+        self,
+        task: asyncio.Task[Any],
+        awaitable: Awaitable[Any],
+        request: Any,
+        declaration: "Declaration[..., Any]",
+        write: Write,
+    ) -> None:
+        """Answer a request when the task of its bare handler, which awaits `awaitable`, is done.
+
+        From now on what is governed by a token is: before its first wait a handler that takes no `Context` is not.
+        """
+        call = self.accept(request, declaration.where, write, declaration)
+        call.task = task
+        variables: ContextVars = getattr(task, "get_context", self._last_context)()
+        variables.run(govern, call.token)
+        self._keep(call, task, awaitable, None)
+
+    def run_bare(
+        self, request: Any, awaitable: Awaitable[Any], write: Write, declaration: "Declaration[..., Any]"
+    ) -> bytes | None:
+        """Run what a handler returned that asks for nothing; the answer if it never waited."""
+        if self.lane.full:
+            call = self.accept(request, declaration.where, write, declaration)
+            try:
+                return self.begin(call, awaitable, copy_context())
+            except McpError as error:
+                call.responder.settle()
+                return self.failed(request, error, declaration.where)
+        task = self.start(guarded(awaitable))
+        if not task.done():
+            return self.keep(task, awaitable, request, declaration, write)
+        try:
+            return write(request.id, task.result())
+        except BaseException as error:  # noqa: BLE001 (a handler may raise anything)
+            return self.failed(request, error, declaration.where)
+
+    def _start_first(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """The first task binds the session to its loop; a partial is the cheapest way to start the others."""
+        loop = asyncio.get_running_loop()
+        if CAN_START_EAGERLY:
+            eagerly: dict[str, Any] = {"eager_start": True}
+            self.start = partial(asyncio.Task[Any], loop=loop, **eagerly)
+        else:
+            self.start = self._start_later
+        return self.start(coroutine)
+
+    def _start_later(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        self._vars = copy_context()
+        return asyncio.Task(coroutine, loop=asyncio.get_running_loop(), context=self._vars)
+
+    def _last_context(self) -> ContextVars:
+        """The context of the task that was just made, which Python 3.11 cannot be asked for."""
+        assert self._vars is not None
+        return self._vars
+
+    def _keep(
+        self, call: Call, task: asyncio.Task[Any], awaitable: Awaitable[Any], turn: "asyncio.Future[None] | None"
+    ) -> None:
+        # A task that is cancelled before it starts never reaches what the handler returned, nor what that awaits.
+        task.add_done_callback(partial(give_up, awaitable))
+        if call.inner is not None:
+            task.add_done_callback(partial(give_up, call.inner))
+        self.calls[call.responder] = call
+        if turn is None:
+            self.lane.enter()
+        self.expect_end(call)
+        call.batch = self.batch
+        if call.batch is not None:
+            call.batch.expect()
+        task.add_done_callback(partial(self._finished, call, turn))
+
+    # -- stopping ---------------------------------------------------------------------------------------------------
+
+    def cancel(self, responder: Responder) -> None:
+        """The client wants no answer any more."""
+        call = self.calls.get(responder)
+        if call is not None:
+            call.cancel(CancelKind.USER, "its client has cancelled it")
+            self._expect_cleanup(call, CancelKind.USER)
+
+    def expect_end(self, call: Call) -> None:
+        """Watch the deadline of a call, from now on or anew."""
+        due = call.token.budget.deadline
+        if due < inf:
+            call.deadline = self._watch(call, due, self._time_up)
+
+    def _time_up(self, call: Call) -> None:
+        reason = call.limits.exceeded(call.title, call.time())
+        call.token.cancel(reason)
+        if call.runs_thread:  # Nothing stops a thread from outside, and nothing it does could change the answer.
+            self.answer_for(call, reason)
+        self._expect_cleanup(call, reason.kind)
+
+    def _expect_cleanup(self, call: Call, kind: CancelKind) -> None:
+        if call.deadline is not None:
+            call.deadline.cancel()
+        call.deadline = self._watch(call, call.time() + kind.cleanup_seconds, self._overdue)
+
+    def _watch(self, call: Call, due: float, then: Callable[[Call], None]) -> Deadline:
+        deadlines = self._deadlines
+        if deadlines is None:
+            deadlines = self._deadlines = deadlines_of(call.loop)
+        return deadlines.add(due, partial(then, call))
+
+    def _overdue(self, call: Call) -> None:
+        """It was to stop and does not: say so, and let nobody wait for it any longer. Its turn stays taken."""
+        what = "its thread goes on" if call.runs_thread else "its handler goes on"
+        logger.error("%s does not stop though it was cancelled (%s); %s", call.where, call.token.reason, what)
+        if call.declaration is not None:
+            self._session.server.handling(call.declaration).placement.record_overdue()
+        assert call.token.reason is not None
+        self.answer_for(call, call.token.reason)
+
+    def answer_for(self, call: Call, reason: CancelReason) -> None:
+        """Answer a call that still runs, unless it has its answer or its client wants none."""
+        if not call.is_open:
+            return
+        answer = self._connection.respond(call.request, Cancelled(reason))
+        call.responder.settle()
+        self._deliver(call, answer)
+
+    def tasks(self) -> "list[asyncio.Task[Any]]":
+        """The tasks of all that runs."""
+        return [call.task for call in self.calls.values() if call.task is not None]
+
+    def leave_behind(self, call: Call, reason: CancelReason) -> None:
+        """Forget a call that does not stop, and answer it."""
+        del self.calls[call.responder]
+        self.answer_for(call, reason)
+
+    # -- answering --------------------------------------------------------------------------------------------------
+
+    def _finished(self, call: Call, turn: "asyncio.Future[None] | None", task: asyncio.Task[Any]) -> None:
+        if call.deadline is not None:
+            call.deadline.cancel()
+        if self.calls.pop(call.responder, None) is None:
+            outcome_of(call)  # Left behind, and answered then; what became of it after all is not asked.
+            return
+        if turn is None or (turn.done() and not turn.cancelled()):
+            self.lane.leave()
+        else:
+            self.lane.give_up(turn)
+        if call.is_open:
+            answer = self._answer(call)
+            call.responder.settle()
+            self._deliver(call, answer)
+        else:
+            outcome_of(call)  # Looked at, so that asyncio does not report it: nobody wants it any more.
+            self._deliver(call, None)
+
+    def _deliver(self, call: Call, answer: bytes | None) -> None:
+        if call.batch is not None:
+            batch, call.batch = call.batch, None
+            answer = batch.settle(answer)
+        if answer is not None:
+            self._output.write(answer)
+
+    def _answer(self, call: Call) -> bytes:
+        request = call.request
+        outcome = outcome_of(call)
+        try:
+            if not isinstance(outcome, Ok):
+                return self.told(request, outcome, call.where)
+            value: Any = outcome.value
+            if isinstance(value, InputRequiredResult):
+                return self._connection.respond(request, value)
+            return call.write(request.id, value)
+        except BaseException as error:  # noqa: BLE001 (a value that cannot be written, or anything its author made)
+            return self.told(request, Outcome.of(error), call.where)
+
+    def failed(self, request: Any, error: BaseException, where: str) -> bytes:
+        """The answer for a handler that raised. Only an interrupt from the keyboard is passed on."""
+        if isinstance(error, asyncio.CancelledError):
+            reason = CancelReason(CancelKind.PARENT_CANCELLED, "its handler was stopped")
+            return self._connection.respond(request, Cancelled(reason))
+        return self.told(request, Outcome.of(error), where)
+
+    def told(self, request: Any, outcome: Outcome[Any], where: str) -> bytes:
+        """The answer for what did not succeed: declared errors as they are, others masked under a reference id.
+
+        Whatever it was, the server goes on: an exit asked for in a handler, too, is that handler's failure.
+        """
+        error: BaseException
+        if isinstance(outcome, Err):
+            error = outcome.error
+            if not row_of(error).masked:
+                try:
+                    return self._connection.respond(request, error)
+                except BaseException as failure:  # noqa: BLE001 (text or data that cannot be encoded)
+                    error = failure
+        elif isinstance(outcome, Panicked):
+            error = outcome.error
+        else:
+            return self._connection.respond(request, outcome)
+        reference = os.urandom(4).hex()
+        logger.error("%s failed (reference %s)", where, reference, exc_info=error)
+        masked = f"{visible_text(error)} in {titled(where)}; the server's log has it under {reference}"
+        return self._connection.respond(request, error, masked=masked)
+
+
+def _report_overrun(call: Call, timeout: float) -> None:
+    """A plain function on the loop cannot be stopped; that it took too long is at least said."""
+    if call.time() > call.token.budget.deadline:
+        logger.warning("%s took longer than its %g s", call.where, timeout)
+
+
+def outcome_of(call: Call) -> Outcome[Any]:
+    """What became of a call whose task is done."""
+    task = call.task
+    assert task is not None
+    error = None if task.cancelled() else task.exception()
+    if call.failure is not None:
+        return Outcome.of(call.failure)
+    if task.cancelled():
+        reason = call.token.reason
+        return Cancelled(reason or CancelReason(CancelKind.PARENT_CANCELLED, "its handler was stopped"))
+    return Ok(task.result()) if error is None else Outcome.of(error)
+
+
+def give_up(awaitable: Awaitable[Any], _: object = None) -> None:
+    """Stop what nobody will await any more; what is over stays as it is."""
+    if isinstance(awaitable, CoroutineType):
+        awaitable.close()
+    elif isinstance(awaitable, asyncio.Future):
+        awaitable.cancel()
+
+
+async def guarded(awaitable: Awaitable[Any]) -> Any:
+    """What a handler awaits, in a task's own coroutine: an exit asked for in there must not end the loop."""
+    try:
+        return await awaitable
+    except SystemExit as error:
+        raise RuntimeError(f"a handler wanted to end the process: {error!r}") from error
