@@ -35,25 +35,45 @@ if TYPE_CHECKING:
     from tybalt.errors import UnexpectedResult as UnexpectedResult
     from tybalt.errors import UnsupportedRevision as UnsupportedRevision
     from tybalt.errors import ValidationError as ValidationError
+    from tybalt.execution.budgets import Budget as Budget
+    from tybalt.execution.tokens import checkpoint as checkpoint
+    from tybalt.execution.tokens import masked as masked
+    from tybalt.reasons import Interrupted as Interrupted
     from tybalt.server.context import Context as Context
     from tybalt.server.decorators import prompt as prompt
     from tybalt.server.decorators import resource as resource
     from tybalt.server.decorators import tool as tool
+    from tybalt.server.dependencies import Depends as Depends
+    from tybalt.server.input_required import InputRequired as InputRequired
     from tybalt.server.media import Audio as Audio
     from tybalt.server.media import File as File
     from tybalt.server.media import Image as Image
     from tybalt.server.messages import Message as Message
+    from tybalt.server.questions import Accepted as Accepted
+    from tybalt.server.questions import Declined as Declined
+    from tybalt.server.questions import Dismissed as Dismissed
+    from tybalt.server.questions import Elicit as Elicit
+    from tybalt.server.questions import Roots as Roots
+    from tybalt.server.questions import Sample as Sample
     from tybalt.server.results import ToolResult as ToolResult
     from tybalt.server.server import Server as Server
+    from tybalt.server.yields import Progress as Progress
+    from tybalt.server.yields import Returned as Returned
     from tybalt.types.annotations import Annotations as Annotations
+    from tybalt.types.capabilities import ClientCapabilities as ClientCapabilities
     from tybalt.types.completion import Completion as Completion
     from tybalt.types.content import AudioContent as AudioContent
     from tybalt.types.content import EmbeddedResource as EmbeddedResource
     from tybalt.types.content import ImageContent as ImageContent
     from tybalt.types.content import ResourceLink as ResourceLink
     from tybalt.types.content import TextContent as TextContent
+    from tybalt.types.elicitation import ElicitRequestParams as ElicitRequestParams
+    from tybalt.types.elicitation import ElicitResult as ElicitResult
     from tybalt.types.implementation import Icon as Icon
+    from tybalt.types.input_required import InputRequiredResult as InputRequiredResult
     from tybalt.types.resources import ResourceContents as ResourceContents
+    from tybalt.types.roots import Root as Root
+    from tybalt.types.sampling import CreateMessageResult as CreateMessageResult
     from tybalt.types.tools import CallToolResult as CallToolResult
     from tybalt.types.tools import ToolAnnotations as ToolAnnotations
 
@@ -61,6 +81,18 @@ __all__, __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "tybalt.client.client": "Client",
+        "tybalt.server.dependencies": "Depends",
+        "tybalt.server.input_required": "InputRequired",
+        "tybalt.server.questions": "Accepted Declined Dismissed Elicit Roots Sample",
+        "tybalt.server.yields": "Progress Returned",
+        "tybalt.execution.budgets": "Budget",
+        "tybalt.execution.tokens": "checkpoint masked",
+        "tybalt.reasons": "Interrupted",
+        "tybalt.types.elicitation": "ElicitRequestParams ElicitResult",
+        "tybalt.types.sampling": "CreateMessageResult",
+        "tybalt.types.roots": "Root",
+        "tybalt.types.input_required": "InputRequiredResult",
+        "tybalt.types.capabilities": "ClientCapabilities",
         "tybalt.errors": (
             "BackendError ConnectionLost Forbidden InternalError InvalidParams McpError MethodNotFound MisuseError "
             "NotFound Overloaded RateLimited RegistrationError RequestTimeout ResourceNotFound TimedOut ToolError "

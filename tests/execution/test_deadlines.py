@@ -131,6 +131,15 @@ class TestCalls:
         deadline.cancel()
         assert kept() is None
 
+    def test_the_order_survives_that_most_are_cancelled(self, stage: Stage) -> None:
+        times = [1 + number * 389 % 1_000 for number in range(1_000)]
+        deadlines = [stage.add(each) for each in times]
+        for number, each in enumerate(deadlines):
+            if number % 5:
+                each.cancel()
+        stage.loop.advance(1_000)
+        assert stage.called == sorted(times[::5])
+
     def test_a_timer_that_comes_a_tick_early_is_no_reason_to_wait_again(self, stage: Stage) -> None:
         stage.add(1)
         (timer,) = stage.loop.pending
@@ -190,15 +199,34 @@ class TestCallsThatDoSomething:
         stage.loop.advance(1)
         assert stage.called == ["before", "after", "later"] and not stage.loop.complaints
 
+    def test_what_the_end_of_the_loop_left_may_be_cancelled(self, stage: Stage) -> None:
+        others: list[Deadline] = []
+
+        def fail() -> None:
+            others[0].cancel()
+            raise KeyboardInterrupt
+
+        stage.deadlines.add(101.0, fail)
+        others += [stage.add(1), stage.add(1), stage.add(1, "kept")]
+        with pytest.raises(KeyboardInterrupt):
+            stage.loop.advance(1)
+        assert len(stage.deadlines) == 2
+        others[1].cancel()
+        assert len(stage.deadlines) == 1
+        stage.loop.advance(0)
+        assert stage.called == ["kept"] and len(stage.deadlines) == 0
+
     def test_one_that_adds_what_is_due_at_once_does_not_go_on_for_ever(self, stage: Stage) -> None:
         def again() -> None:
             stage.called.append("again")
             stage.deadlines.add(0.0, again)
+            stage.add(-1, "too")
 
         stage.deadlines.add(0.0, again)
         for turn in range(1, 4):
             stage.loop.advance(0)
-            assert stage.called == ["again"] * turn and len(stage.loop.pending) == 1
+            assert stage.called.count("again") == turn and stage.called.count("too") == turn - 1
+            assert len(stage.loop.timers) == 1, "set once for all that was added"
 
     def test_one_that_cancels_another_that_is_due_with_it(self, stage: Stage) -> None:
         others: list[Deadline] = []

@@ -432,11 +432,12 @@ class TestLoops:
             loop = weakref.ref(runner.get_loop())
         del runner
         go.set()
-        with asyncio.Runner(loop_factory=LOOPS[loop_name]) as other:
-            assert other.run(afterwards()) == "afterwards"
+        pools.close()
         assert ran == ["running"], "what had not begun never runs"
         gc.collect()
         assert loop() is None, "the pool keeps no loop"
+        with asyncio.Runner(loop_factory=LOOPS[loop_name]) as other:
+            assert other.run(afterwards()) == "afterwards"
 
 
 class TestLending:
@@ -457,14 +458,19 @@ class TestLending:
         assert statistics(threads)[1] <= 1, "the others were only there in its stead"
 
     async def test_a_place_that_is_taken_back_exceeds_the_limit_until_one_returns(self, pools: Pools) -> None:
-        threads, asked, back, stead, third = pools(1), Held(), Held("lender"), Held("stead"), Held("third")
+        threads, first, asked, back = pools(1), Held(), Held(), Held("lender")
+        stead, third = Held("stead"), Held("third")
 
         def lender() -> Any:
+            first()
             with threads.lent(), lent():
                 asked()
             return back()
 
         futures = [threads.run(lender), threads.run(stead), threads.run(third)]
+        await first.began.wait()
+        assert statistics(threads) == (1, 0, 2, 0)
+        first.go()
         await stead.began.wait()
         await asked.began.wait()
         assert statistics(threads) == (1, 0, 1, 1)
@@ -485,6 +491,9 @@ class TestLending:
         threads, asked, back, other = pools(1), Held(), Held("lender"), Held("other")
         late: list[threading.Thread] = []
 
+        def start_late(thread: threading.Thread) -> None:
+            late.append(thread)
+
         def lender() -> Any:
             with lent():
                 asked()
@@ -493,7 +502,7 @@ class TestLending:
         future = threads.run(lender)
         await asked.began.wait()
         with monkeypatch.context() as patched:
-            patched.setattr(threading.Thread, "start", lambda thread: late.append(thread))
+            patched.setattr(threading.Thread, "start", start_late)
             waiting = threads.run(other)
         asked.go()
         await back.began.wait()

@@ -73,7 +73,7 @@ class ResponseCaching(Invalidated):
 
     Never kept are errors, results with `is_error`, results that ask for input, what the client was asked something for,
     the results of requests that run as tasks, what cannot be written as JSON, and what began before a change. A
-    result's own `ttl_ms` shortens its time where it is more than 0, which is what is said where nothing is known.
+    result's own `ttl_ms` shortens its time; 0 does not, for that is what servers say that know nothing.
 
     A tool that is idempotent may still write. So what such tools answered is forgotten when any tool is called that may
     write, as far as calls pass through here. What reading tools answered is kept, for `ttl` at most.

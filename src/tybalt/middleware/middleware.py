@@ -34,7 +34,8 @@ class Middleware:
     result, and nobody further in is asked. Then comes the hook of the operation (`OPERATIONS`), around everything
     further in. `on_response` sees the result, from further in or from `on_request`, and returns it or another.
     `on_error` sees any exception from further in, returns a result instead, or raises: the same, if it is not
-    overridden, or another. What a hook of this object raises itself is for those further out.
+    overridden, or another. What `on_request`, `on_response` or `on_error` raises
+    itself is for those further out.
     """
 
     async def on_request(self, request: Request) -> Any:

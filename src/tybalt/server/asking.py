@@ -53,6 +53,8 @@ class Asking:
         self._rounds = 0
         self.responses: Mapping[str, Any] = self._sent()
         """The answers there are, by key, as results of the wire."""
+        self.has_asked = bool(self.responses)
+        """Whether the client was asked anything, in this round or one before."""
         self.state: Any = None
         """What the last explicit round left behind."""
         kept = self._record.once.get(_STATE)
@@ -200,6 +202,7 @@ class Asking:
         refused = refusal(InputRequiredResult(input_requests=dict(wanted)), method, capabilities)
         if refused is not None:
             raise refused
+        self.has_asked = True
 
 
 def site_of(frame: FrameType | None) -> str:

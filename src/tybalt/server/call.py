@@ -194,6 +194,12 @@ class Call:
             self._state = self.session.server.state_of(self.session)
         return self._state
 
+    @property
+    def has_questions(self) -> bool:
+        """Whether its client was asked something, in this round or one before."""
+        asking = self.root._asking
+        return asking is not None and asking.has_asked
+
     # -- stopping it ------------------------------------------------------------------------------------------------
 
     def cancel(self, kind: CancelKind, message: str = "") -> None:

@@ -265,6 +265,11 @@ class Context:
         return await self._call.asking.once(key, function)
 
     @property
+    def has_asked(self) -> bool:
+        """Whether the client was asked something for this request: what comes of it is for nobody else."""
+        return self._call.has_questions
+
+    @property
     def input_responses(self) -> Mapping[str, Any]:
         """The answers to what a handler asked by returning `InputRequired`, by its keys; as results of the wire."""
         return self._call.asking.responses

@@ -159,10 +159,23 @@ def _arguments_of(params: Any) -> Mapping[str, Any]:
     return given  # pyright: ignore[reportUnknownVariableType]
 
 
+_OTHERS = {
+    "cursor": "cursor",
+    "ref": "ref",
+    "argument": "argument",
+    "context": "context",
+    "request_state": "requestState",
+    "input_responses": "inputResponses",
+    "task": "task",
+}
+"""Members of params beside name and arguments, and what they are called on the wire."""
+
+
 def _others_of(params: Any) -> Mapping[str, Any]:
-    cursor = getattr(params, "cursor", None)
-    if cursor is not None:
-        return {"cursor": cursor}
-    if getattr(params, "ref", None) is None:
-        return {}
-    return {name: msgspec.to_builtins(getattr(params, name)) for name in ("ref", "argument", "context")}
+    """All else that makes a request another one; a retry with answers is not the same question."""
+    others: dict[str, Any] = {}
+    for name, wire in _OTHERS.items():
+        value = getattr(params, name, None)
+        if value is not None and value is not msgspec.UNSET:
+            others[wire] = msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else msgspec.to_builtins(value)
+    return others

@@ -16,12 +16,12 @@ from tybalt.execution.placement import Placement
 from tybalt.reasons import Interrupted
 from tybalt.server.call import Call
 from tybalt.server.context import Context
-from tybalt.server.dependency_plan import Plan, compile_plan
 from tybalt.server.input_required import InputRequired
 
 if TYPE_CHECKING:
     from tybalt.execution.threads import Threads
     from tybalt.server.declaration import Declaration
+    from tybalt.server.dependency_plan import Plan
     from tybalt.server.server import Server
 
 Perform = Callable[[Any, Call], Any]
@@ -47,18 +47,18 @@ def compile_perform(declaration: "Declaration[..., Any]", server: "Server", plac
     injected = declaration.parameters.injected
     if not injected:
         return lambda arguments, call: invoke(arguments, _NOTHING, call)
-    plan = compile_plan(injected, where=declaration.where, inject=(Context, Budget))
+    plan = declaration.parameters.plan
     perform = _injecting(invoke, {name: kind for name, kind in injected.items() if isinstance(kind, type)})
     if plan is not None:
         perform = _depending(invoke, plan, server)
-    return _scoped(perform) if _may_wait(declaration) else perform
+    return _scoped(perform) if plan is not None or _may_wait(declaration) else perform
 
 
 def _may_wait(declaration: "Declaration[..., Any]") -> bool:
     return declaration.is_async or declaration.streams or declaration.run_in != "loop"
 
 
-_NOTHING: Mapping[str, Any] = {}
+_NOTHING: Mapping[Any, Any] = {}
 
 
 def _placed(declaration: "Declaration[..., Any]", server: "Server", placement: Placement) -> Invoke:
@@ -153,12 +153,11 @@ def given_to(call: Call) -> Mapping[Any, Any]:
     return {Context: Context(call), Budget: call.token.budget}
 
 
-def _depending(invoke: Invoke, plan: Plan, server: "Server") -> Perform:
+def _depending(invoke: Invoke, plan: "Plan", server: "Server") -> Perform:
     """With the dependencies opened before it, and closed after it."""
 
     async def resolving(arguments: Any, call: Call) -> Any:
-        run = partial(run_in_thread, call, server.threads)
-        async with plan.resolved(given_to(call), run, server.overrides) as values:
+        async with plan.resolved(given_to(call), server.threads.run, server.overrides) as values:
             value = invoke(arguments, values, call)
             return await value if hasattr(value, "__await__") else value
 
@@ -168,7 +167,7 @@ def _depending(invoke: Invoke, plan: Plan, server: "Server") -> Perform:
     def immediate(arguments: Any, call: Call) -> Any:
         if server.overrides:
             return resolving(arguments, call)
-        return invoke(arguments, plan.values_now(given_to(call)), call)
+        return invoke(arguments, plan.values_now(given_to(call) if plan.given else _NOTHING), call)
 
     return immediate
 

@@ -18,7 +18,6 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 from tybalt.errors import McpError, row_of, visible_text
-from tybalt.execution.deadlines import Deadline, Deadlines, deadlines_of
 from tybalt.execution.tokens import govern, governing
 from tybalt.outcomes import Cancelled, Err, Ok, Outcome, Panicked
 from tybalt.protocol.responder import Responder
@@ -26,9 +25,9 @@ from tybalt.reasons import CancelKind, CancelReason
 from tybalt.server.call import Call, Write, titled
 from tybalt.server.limits import limits_of
 from tybalt.server.turns import after
-from tybalt.types.input_required import InputRequiredResult
 
 if TYPE_CHECKING:
+    from tybalt.execution.deadlines import Deadline, Deadlines
     from tybalt.server.batch import BatchAnswers
     from tybalt.server.declaration import Declaration
     from tybalt.server.session import Session
@@ -237,9 +236,11 @@ class Running:
             call.deadline.cancel()
         call.deadline = self._watch(call, call.time() + kind.cleanup_seconds, self._overdue)
 
-    def _watch(self, call: Call, due: float, then: Callable[[Call], None]) -> Deadline:
+    def _watch(self, call: Call, due: float, then: Callable[[Call], None]) -> "Deadline":
         deadlines = self._deadlines
         if deadlines is None:
+            from tybalt.execution.deadlines import deadlines_of
+
             deadlines = self._deadlines = deadlines_of(call.loop)
         return deadlines.add(due, partial(then, call))
 
@@ -303,7 +304,7 @@ class Running:
             if not isinstance(outcome, Ok):
                 return self.told(request, outcome, call.where)
             value: Any = outcome.value
-            if isinstance(value, InputRequiredResult):
+            if getattr(value, "result_type", None) == "input_required":  # Its class would load what few servers need.
                 return self._connection.respond(request, value)
             return call.write(request.id, value)
         except BaseException as error:  # noqa: BLE001 (a value that cannot be written, or anything its author made)

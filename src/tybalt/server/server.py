@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, cast, o
 from weakref import WeakKeyDictionary
 
 from tybalt.errors import MisuseError, RegistrationError
+from tybalt.execution.budgets import Budget
 from tybalt.execution.durations import Duration
-from tybalt.execution.threads import Threads
 from tybalt.protocol.profile import Profile
 from tybalt.protocol.subscriptions import ListName
 from tybalt.server.catalogue import Catalogue, OnDuplicate
-from tybalt.server.declaration import Declaration, Kind
+from tybalt.server.declaration import Declaration, Kind, qualified_name
 from tybalt.server.decorators import as_declaration, bound, refuse_plain_function
 from tybalt.server.decorators import prompt as declare_prompt
 from tybalt.server.decorators import resource as declare_resource
 from tybalt.server.decorators import tool as declare_tool
-from tybalt.server.ending import unless
 from tybalt.server.lifetime import Hook, Lifetime
 from tybalt.server.options import CacheScope, PromptOptions, ResourceOptions, ToolOptions
 from tybalt.server.registered import Registered
@@ -42,6 +41,7 @@ from tybalt.types.implementation import Icon
 
 if TYPE_CHECKING:
     from tybalt.execution.placement import RunIn
+    from tybalt.execution.threads import Threads
     from tybalt.middleware.layers import Layer
     from tybalt.protocol.sealed import Key, Seal
     from tybalt.server.completion import Completions
@@ -142,7 +142,7 @@ class Server:
         self.request_timeout = checked_timeout("request_timeout", request_timeout) or inf
         self.answer_timeout = checked_timeout("answer_timeout", answer_timeout)
         self.turns = Turns(max_running_total)
-        self.threads = Threads(max_threads)
+        self._max_threads = max_threads
         self.overrides: dict[Callable[..., Any], Callable[..., Any]] = {}
         """Providers of dependencies, and what stands in for them; see `overridden`."""
         self._run_in: RunIn = run_in
@@ -304,6 +304,7 @@ class Server:
     @contextmanager
     def overridden(self, provider: Callable[..., Any], stand_in: Callable[..., Any]) -> Generator[None]:
         """Use `stand_in` wherever a handler depends on `provider`, until the end of the block: for tests."""
+        self._check_override(provider, stand_in)
         before = self.overrides.get(provider)
         self.overrides[provider] = stand_in
         try:
@@ -313,6 +314,24 @@ class Server:
                 del self.overrides[provider]
             else:
                 self.overrides[provider] = before
+
+    def _check_override(self, provider: Callable[..., Any], stand_in: Callable[..., Any]) -> None:
+        """Say at once what would be silent, or would only show in a call."""
+        from tybalt.server.context import Context
+        from tybalt.server.dependencies import Depends
+        from tybalt.server.dependency_plan import compile_plan
+
+        name = qualified_name(provider)
+        compile_plan({"stand_in": Depends(stand_in)}, where=f"override of {name}", inject=(Context, Budget))
+        kinds: tuple[Kind, ...] = ("tool", "resource", "template", "prompt")
+        plans = [each.parameters.plan for kind in kinds for each in self.catalogue.declarations(kind)]
+        if not any(plan is not None and provider in plan.providers for plan in plans):
+            raise MisuseError(f"overridden({name}, …): nothing on this server depends on {name}")
+
+    @cached_property
+    def threads(self) -> "Threads":
+        """The threads in which plain functions run; there is none until one is needed."""
+        return Threads(self._max_threads)
 
     @cached_property
     def seal(self) -> "Seal":
@@ -361,6 +380,7 @@ class Server:
         `stop` is heeded while the lifespan starts, too. The transport is closed whatever happens, and after the
         lifespan where this was the last connection: what a shutdown hook prints must not reach the client over stdio.
         """
+        from tybalt.server.ending import unless
         from tybalt.server.serving import serve
 
         if not hasattr(transport, "reserve"):

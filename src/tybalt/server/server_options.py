@@ -6,7 +6,6 @@ from typing import Any, cast
 import msgspec
 
 from tybalt.errors import MisuseError, RegistrationError
-from tybalt.execution.durations import seconds as in_seconds
 from tybalt.types.implementation import Implementation
 from tybalt.types.revisions import LEGACY, MODERN, REVISIONS
 
@@ -73,6 +72,8 @@ def checked_timeout(name: str, given: Any) -> float:
     """A limit in seconds, 0 for none. Raises `RegistrationError` for what is no duration."""
     if given is None or given == 0:
         return 0.0
+    from tybalt.execution.durations import seconds as in_seconds
+
     try:
         return in_seconds(given)
     except MisuseError as error:
