@@ -15,7 +15,7 @@ MANY = 300
 
 
 def server_add() -> Server:
-    server = Server("bench", version="1.0.0")
+    server = Server("bench", version="1.0.0", run_in="loop")
 
     @server.tool
     def add(a: int, b: int) -> int:
@@ -46,7 +46,7 @@ def server_pause() -> Server:
 
 
 def server_many() -> Server:
-    server = Server("bench", version="1.0.0")
+    server = Server("bench", version="1.0.0", run_in="loop")
 
     def forecast(city: str, days: int = 3, detailed: bool = False) -> str:
         """The weather of the next days in a city.

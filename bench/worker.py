@@ -11,7 +11,7 @@ import msgspec
 from measurements import Results
 from timing import Effort
 
-GROUPS = ("inprocess", "memory", "claims")
+GROUPS = ("inprocess", "features", "memory", "claims")
 
 
 def main(arguments: list[str]) -> None:

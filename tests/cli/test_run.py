@@ -11,7 +11,8 @@ def test_nothing_but_messages_reaches_stdout(write: Write) -> None:
     given = [initialize(), legacy("tools/call", call, id=2), modern("tools/call", call, id=3), b"{", b""]
     ended = as_a_process("run", str(path), given=b"\n".join(given))
     answers = [decoded(line) for line in ended.stdout.splitlines()]
-    assert [answer.get("id") for answer in answers] == ["hello", 2, 3, None]
+    assert answers[0]["id"] == "hello"
+    assert {answer.get("id") for answer in answers[1:]} == {2, 3, None}, "a thread may take longer than an error"
     assert answers[0]["result"]["serverInfo"] == {"name": "library", "version": "2.0"}
     assert ended.returncode == 0
     assert ended.stderr.decode().splitlines() == [*spoken("loading"), "calling", "calling"]

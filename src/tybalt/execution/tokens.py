@@ -61,6 +61,15 @@ class CancelToken:
         self._children: list[CancelToken] = []
         self.on_cancel: Callable[[CancelReason], object] | None = None
 
+    @classmethod
+    def limited(cls, deadline: float, cost: float = inf, *, clock: Callable[[], float]) -> "CancelToken":
+        """`CancelToken(Budget(deadline, cost))` for limits that are known to be right, at a third of the price."""
+        token = cls(clock=clock)
+        token._deadline = deadline
+        token._cost = cost
+        token._quiet = deadline == inf
+        return token
+
     # -- for whoever stops it -----------------------------------------------------------------------------------------
 
     def cancel(self, reason: CancelReason) -> None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tybalt.execution.deadlines import Deadline
     from tybalt.server.asking import Asking
     from tybalt.server.batch import BatchAnswers
-    from tybalt.server.context import Context
     from tybalt.server.declaration import Declaration
     from tybalt.server.session import Session
     from tybalt.server.state import State
@@ -51,81 +50,70 @@ class Call:
     `where` names it in error texts. Belongs to the loop it was made on; `stop` may be called from any thread.
     """
 
-    __slots__ = (
-        "_asking",
-        "_is_ending",
-        "_loop",
-        "_state",
-        "batch",
-        "children",
-        "context",
-        "deadline",
-        "declaration",
-        "failure",
-        "inner",
-        "limits",
-        "message",
-        "request",
-        "responder",
-        "root",
-        "runner",
-        "runs_thread",
-        "session",
-        "task",
-        "thread",
-        "time",
-        "token",
-        "waits",
-        "where",
-        "write",
-    )
+    # What most calls never have is of the class until it is set: a call is made for every handler that wants to know
+    # its request, and each member set costs as much as a tenth of a decode.
+    task: asyncio.Task[Any] | None = None
+    """What the request is answered by when it is done."""
+    runner: asyncio.Task[Any] | None = None
+    """What the handler itself runs in: the same, unless a layer of middleware runs it elsewhere."""
+    inner: Awaitable[Any] | None = None
+    """What the handler itself returned to be awaited, inside of what is done around it."""
+    deadline: "Deadline | None" = None
+    batch: "BatchAnswers | None" = None
+    failure: BaseException | None = None
+    """What a child failed with, which the request then fails with too."""
+    runs_thread = False
+    """Whether a thread is at work for it, which nothing can stop from outside."""
+    children: "set[asyncio.Task[Any]] | None" = None
+    waits: "set[asyncio.Task[Any]] | None" = None
+    """What threads of this request wait for on the loop."""
+    _outer: "Call | None" = None
+    _where: str | None = None
+    _asking: "Asking | None" = None
+    _state: "State | None" = None
+    _is_ending = False
 
     def __init__(
         self,
         session: "Session",
         responder: Responder,
         limits: Limits,
-        *,
         write: Write,
-        where: str,
-        declaration: "Declaration[..., Any] | None" = None,
-        message: bytes = b"",
+        declaration: "Declaration[..., Any] | None",
+        token: CancelToken | None = None,
     ) -> None:
-        self.root: Call = self
-        """The call of the request itself, where this is a handler that another one has called."""
+        loop = asyncio._get_running_loop()
+        clock = monotonic if loop is None else loop.time
         self.session = session
-        self._loop = asyncio._get_running_loop()
-        self.time: Callable[[], float] = monotonic if self._loop is None else self._loop.time
-        """The clock its deadline is told in."""
-        self.thread = get_ident()
         self.responder = responder
         self.request = responder.request
+        self.message = session.message
+        """The request as it came."""
         self.limits = limits
         self.write = write
-        self.where = where
         self.declaration = declaration
-        self.message = message
-        self.token = CancelToken(limits.budget(self.time()), clock=self.time)
-        self.token.on_cancel = self.stop
-        self.task: asyncio.Task[Any] | None = None
-        """What the request is answered by when it is done."""
-        self.runner: asyncio.Task[Any] | None = None
-        """What the handler itself runs in: the same, unless a layer of middleware runs it elsewhere."""
-        self.deadline: Deadline | None = None
-        self.batch: BatchAnswers | None = None
-        self.context: Context | None = None
-        self.failure: BaseException | None = None
-        """What a child failed with, which the request then fails with too."""
-        self.inner: Awaitable[Any] | None = None
-        """What the handler itself returned to be awaited, inside of what is done around it."""
-        self.runs_thread = False
-        """Whether a thread is at work for it, which nothing can stop from outside."""
-        self.children: set[asyncio.Task[Any]] = set()
-        self.waits: set[asyncio.Task[Any]] = set()
-        """What threads of this request wait for on the loop."""
-        self._asking: Asking | None = None
-        self._state: State | None = None
-        self._is_ending = False
+        self.time: Callable[[], float] = clock
+        """The clock its deadline is told in."""
+        self.thread = get_ident()
+        self.token = token or limits.token(clock)
+        self._loop = loop
+
+    @property
+    def root(self) -> "Call":
+        """The call of the request itself, where this is a handler that another one has called."""
+        return self._outer or self
+
+    @property
+    def where(self) -> str:
+        """What it is called in logs and to authors."""
+        where = self._where
+        if where is None:
+            where = self._where = self.request.method if self.declaration is None else self.declaration.where
+        return where
+
+    def named(self, where: str) -> None:
+        """Call it something else than its declaration."""
+        self._where = where
 
     @contextmanager
     def nested(self, declaration: "Declaration[..., Any]") -> Generator["Call"]:
@@ -133,16 +121,11 @@ class Call:
         granted = inf if declaration.timeout is None else declaration.timeout
         own = Limits(granted)
         with self.token.child(own.budget(self.time())) as token:
-            call = Call(
-                self.session,
-                self.responder,
-                own,
-                write=self.write,
-                where=declaration.where,
-                declaration=declaration,
-                message=self.message,
-            )
-            call.root, call.token, call.waits = self.root, token, self.waits
+            call = Call(self.session, self.responder, own, self.write, declaration, token)
+            root = self.root
+            if root.waits is None:
+                root.waits = set()
+            call._outer, call.message, call.waits = root, self.message, root.waits
             call.runner = asyncio.current_task()
             yield call
 
@@ -223,8 +206,13 @@ class Call:
             self.runner.cancel()
 
     def _wake(self) -> None:
-        for wait in self.waits:
+        for wait in self.waits or ():
             wait.cancel()
+
+    def end(self) -> None:
+        """Let go of what refers back to this, so that it is freed at once: nothing of it runs any more."""
+        self.token.on_cancel = None
+        self._asking = None
 
     def pause(self) -> float:
         """The clock of this request stands still: what comes now is not its handler's doing. Give it to `resume`."""
@@ -253,12 +241,14 @@ class Call:
             refusal = f"{self.where} is a plain function on the loop, which ends before anything beside it begins"
         elif self.runner.done() or self._is_ending:
             refusal = f"{self.where} is over; nothing of it may begin any more"
-        elif len(self.children) >= MAX_CHILDREN:
+        elif self.children is not None and len(self.children) >= MAX_CHILDREN:
             refusal = f"{self.where} has {MAX_CHILDREN:,} tasks running beside it; wait for some of them first"
         if refusal is not None:
             coroutine.close()
             raise MisuseError(refusal)
         child = self.loop.create_task(coroutine)
+        if self.children is None:
+            self.children = set()
         self.children.add(child)
         child.add_done_callback(self._child_ended)
         return child
@@ -304,11 +294,14 @@ class Call:
             )
             return
         task = self.loop.create_task(handover.run())
+        if self.waits is None:
+            self.waits = set()
         self.waits.add(task)
         task.add_done_callback(self.waits.discard)
 
     def _child_ended(self, child: "asyncio.Task[Any]") -> None:
-        self.children.discard(child)
+        if self.children is not None:
+            self.children.discard(child)
         failure = None if child.cancelled() else child.exception()
         if failure is None or self.root.failure is not None:
             return

@@ -4,12 +4,14 @@ A limit is worked out when a request begins to wait, not before: what finishes a
 business of `call` and `running`.
 """
 
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from tybalt.execution.budgets import Budget
+from tybalt.execution.tokens import CancelToken
 from tybalt.reasons import CancelKind, CancelReason
 
 if TYPE_CHECKING:
@@ -29,6 +31,11 @@ class Limits(Struct, frozen=True, gc=False):
     def budget(self, now: float) -> Budget:
         """The same as a budget that begins `now`."""
         return Budget(now + min(self.granted, self.allowed), self.cost)
+
+    def token(self, clock: Callable[[], float]) -> CancelToken:
+        """The token of a request that begins now: as one of `budget`, without making that."""
+        limit = min(self.allowed, self.granted)
+        return CancelToken.limited(clock() + limit, self.cost, clock=clock)
 
     def exceeded(self, where: str, now: float) -> CancelReason:
         """Why a request stops when its time is up, with the limit in words."""

@@ -53,8 +53,8 @@ class Operations:
         method: str = request.method
         declaration = self._declared(method, request.params)
         name = _name_of(request.params)
-        where = method if name is None else f"{method} {cut(name)!r}"
-        call = session.running.accept(request, where, self._writer(request, session, declaration), declaration)
+        call = session.running.accept(request, self._writer(request, session, declaration), declaration)
+        call.named(method if name is None else f"{method} {cut(name)!r}")
         return session.running.conduct(call, self._begin, declaration)
 
     def _begin(self, declaration: Any, call: "Call") -> Awaitable[Any]:

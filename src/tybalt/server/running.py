@@ -72,7 +72,7 @@ class Running:
         meta: Any = request.params.meta
         if declaration.is_plain and (meta is None or meta.budget is None):
             return self._run_plain(request, declaration, write, arguments)
-        return self.conduct(self.accept(request, declaration.where, write, declaration), perform, arguments)
+        return self.conduct(self.accept(request, write, declaration), perform, arguments)
 
     def _run_plain(
         self, request: Any, declaration: "Declaration[..., Any]", write: Write, arguments: Any
@@ -101,16 +101,10 @@ class Running:
             answer = self.failed(request, error, call.where)
         return answer if call.responder.settle() else None
 
-    def accept(
-        self, request: Any, where: str, write: Write, declaration: "Declaration[..., Any] | None" = None
-    ) -> Call:
+    def accept(self, request: Any, write: Write, declaration: "Declaration[..., Any] | None") -> Call:
         """The call of a request that is about to be handled."""
         limits = limits_of(request, declaration, self._timeout)
-        responder = self._connection.accept(request)
-        session = self._session
-        return Call(
-            session, responder, limits, write=write, where=where, declaration=declaration, message=session.message
-        )
+        return Call(self._session, self._connection.accept(request), limits, write, declaration)
 
     def begin(self, call: Call, awaitable: Awaitable[Any], variables: ContextVars) -> bytes | None:
         """Go on with what a handler returned in a task of its own, in turn; the answer if it never waits."""
@@ -149,7 +143,7 @@ class Running:
 
         From now on what is governed by a token is: before its first wait a handler that takes no `Context` is not.
         """
-        call = self.accept(request, declaration.where, write, declaration)
+        call = self.accept(request, write, declaration)
         call.task = task
         variables: ContextVars = getattr(task, "get_context", self._last_context)()
         variables.run(govern, call.token)
@@ -160,7 +154,7 @@ class Running:
     ) -> bytes | None:
         """Run what a handler returned that asks for nothing; the answer if it never waited."""
         if self.lane.full:
-            call = self.accept(request, declaration.where, write, declaration)
+            call = self.accept(request, write, declaration)
             try:
                 return self.begin(call, awaitable, copy_context())
             except McpError as error:
@@ -201,6 +195,9 @@ class Running:
         if call.inner is not None:
             task.add_done_callback(partial(give_up, call.inner))
         self.calls[call.responder] = call
+        call.token.on_cancel = call.stop
+        if call.token.reason is not None:  # It was to stop before it was known that it waits.
+            call.stop()
         if turn is None:
             self.lane.enter()
         self.expect_end(call)
@@ -275,6 +272,7 @@ class Running:
     def _finished(self, call: Call, turn: "asyncio.Future[None] | None", task: asyncio.Task[Any]) -> None:
         if call.deadline is not None:
             call.deadline.cancel()
+        call.end()
         if self.calls.pop(call.responder, None) is None:
             outcome_of(call)  # Left behind, and answered then; what became of it after all is not asked.
             return

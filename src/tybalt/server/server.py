@@ -331,6 +331,8 @@ class Server:
     @cached_property
     def threads(self) -> "Threads":
         """The threads in which plain functions run; there is none until one is needed."""
+        from tybalt.execution.threads import Threads
+
         return Threads(self._max_threads)
 
     @cached_property

@@ -7,7 +7,8 @@ as they are. Lists and handshake answers are adapted once and kept by their owne
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from functools import cache
+from typing import Any, NamedTuple, cast
 
 import msgspec
 from msgspec.structs import fields, replace
@@ -61,12 +62,14 @@ def encode_for(value: Any, revision: str, *, wrapped: bool | None = None) -> byt
 
 def _struct(value: Wire, revision: str, wrapped: bool | None) -> Members:
     value = _reworded(value, revision)
-    names = [kind.__name__ for kind in type(value).__mro__]
-    _refuse_unknown(names, revision)
-    members = _members(value, names, revision)
-    if within(MODERN_ONLY, revision):
-        for name in names:
-            members = {**MODERN_DEFAULTS.get(name, {}), **members}
+    shape = _shape(type(value), revision)
+    if shape.refusal is not None:
+        raise ValueError(shape.refusal)
+    members = {**shape.constants}
+    for name, key, is_dropped_as_none, is_foreign in shape.members:
+        member = getattr(value, name)
+        if member is not msgspec.UNSET and not (member is None and is_dropped_as_none):
+            members[key] = _builtins(member) if is_foreign else adapt(member, revision)
     if "structuredContent" in members and within(OBJECT_OUTPUT, revision):
         members["structuredContent"] = _as_object(members["structuredContent"], wrapped)
     return members
@@ -82,23 +85,43 @@ def _reworded(value: Wire, revision: str) -> Wire:
     return value
 
 
-def _refuse_unknown(names: list[str], revision: str) -> None:
+class _Shape(NamedTuple):
+    """What a Struct is in one revision: members that are always the same, and those of its fields.
+
+    For each field that the revision knows: its name here and there, whether a None is left out, and whether it holds
+    the data of others.
+    """
+
+    refusal: str | None
+    constants: Members
+    members: list[tuple[str, str, bool, bool]]
+
+
+@cache
+def _shape(kind: type[Wire], revision: str) -> _Shape:
+    """Worked out once for each Struct and revision, of which there are few."""
+    names = [each.__name__ for each in kind.__mro__]
+    config = kind.__struct_config__
+    constants: Members = {}
+    if within(MODERN_ONLY, revision):
+        for name in reversed(names):
+            constants |= MODERN_DEFAULTS.get(name, {})
+    if config.tag_field is not None:
+        constants[config.tag_field] = config.tag
+    members = [
+        (field.name, field.encode_name, field.default is None, field.encode_name in _FOREIGN)
+        for field in fields(kind)
+        if _knows(names, field.encode_name, revision)
+    ]
+    return _Shape(_refusal(names, revision), constants, members)
+
+
+def _refusal(names: list[str], revision: str) -> str | None:
     for name in names:
         if name in TYPES and not within(TYPES[name], revision):
             first, last = TYPES[name]
-            raise ValueError(f"{revision} has no {name}: it exists from {first} to {last}")
-
-
-def _members(value: Wire, names: list[str], revision: str) -> Members:
-    config = value.__struct_config__
-    members: Members = {} if config.tag_field is None else {config.tag_field: config.tag}
-    for field in fields(type(value)):
-        member = getattr(value, field.name)
-        absent = member is msgspec.UNSET or (member is None and field.default is None)
-        if not absent and _knows(names, field.encode_name, revision):
-            foreign = field.encode_name in _FOREIGN
-            members[field.encode_name] = _builtins(member) if foreign else adapt(member, revision)
-    return members
+            return f"{revision} has no {name}: it exists from {first} to {last}"
+    return None
 
 
 def _knows(names: list[str], key: str, revision: str) -> bool:
