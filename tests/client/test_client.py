@@ -449,7 +449,7 @@ class TestTheEnd:
         async with connected() as (client, peer):
             calling, _ = await asked(peer, client.call("x"))
             await client.aclose()
-            assert client._requests.deadlines._timer is None, "no timer outlives the connection"
+            assert client._requests.deadlines.pending == 0, "no deadline outlives the connection"
             await client.aclose()
             with pytest.raises(ConnectionLost, match="the client was closed"):
                 await calling

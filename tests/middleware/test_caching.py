@@ -78,7 +78,7 @@ async def settle() -> None:
 
 
 class TestWhatIsKept:
-    @pytest.mark.parametrize("method", METHODS - {"tools/call"})
+    @pytest.mark.parametrize("method", sorted(METHODS - {"tools/call"}))
     async def test_lists_resources_and_prompts(self, method: str) -> None:
         assert await is_kept(Request(method=method))
 

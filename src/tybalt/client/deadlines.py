@@ -1,23 +1,23 @@
-"""Deadlines of waiting requests, on one timer for all of them.
+"""Deadlines of waiting requests, by the key of each, which stand still while a question is being answered.
 
-A timer of the loop costs microseconds to set and to cancel, and nearly every request is answered in time. So a deadline
-is an entry in a dict, and one timer, which is set rarely, looks through them.
+The timer is that of `tybalt.execution.deadlines`, one for everything on a loop.
 """
 
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
+
+from tybalt.execution.deadlines import Deadline, deadlines_of
 
 
 class Deadlines:
     """Fails futures with `TimeoutError` when their time has come. Belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._due: dict[int, tuple[float, asyncio.Future[Any]]] = {}
+        self._due: dict[int, tuple[Deadline, asyncio.Future[Any]]] = {}
         self._held: dict[int, tuple[int, float, asyncio.Future[Any]]] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._fires_at = 0.0
 
     @property
     def pending(self) -> bool:
@@ -27,14 +27,12 @@ class Deadlines:
     def add(self, key: int, future: asyncio.Future[Any], seconds: float) -> None:
         """Fail `future` in `seconds`, unless `discard(key)` comes first."""
         loop = asyncio.get_running_loop()
-        due = loop.time() + seconds
-        self._due[key] = (due, future)
-        if self._timer is None or due < self._fires_at:
-            self._set(loop, due)
+        self._due[key] = (deadlines_of(loop).add(loop.time() + seconds, partial(_expire, future)), future)
 
     def discard(self, key: int) -> None:
         """Forget a deadline; nothing happens if there is none."""
-        self._due.pop(key, None)
+        if (entry := self._due.pop(key, None)) is not None:
+            entry[0].cancel()
         if self._held:
             self._held.pop(key, None)
 
@@ -45,8 +43,9 @@ class Deadlines:
         Where blocks overlap, the last one to end lets the clock run on.
         """
         now = asyncio.get_running_loop().time()
-        for key, (due, future) in self._due.items():
-            self._held[key] = (0, due - now, future)
+        for key, (deadline, future) in self._due.items():
+            deadline.cancel()
+            self._held[key] = (0, deadline.due - now, future)
         self._due.clear()
         keys = tuple(self._held)
         for key in keys:
@@ -58,12 +57,11 @@ class Deadlines:
                 self._count(key, -1)
 
     def close(self) -> None:
-        """Forget them all, and the timer."""
+        """Forget them all."""
+        for deadline, _ in self._due.values():
+            deadline.cancel()
         self._due.clear()
         self._held.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def _count(self, key: int, change: int) -> None:
         """Count who holds a deadline; one that nobody holds any more runs on."""
@@ -75,17 +73,7 @@ class Deadlines:
         else:
             self.add(key, future, seconds)
 
-    def _set(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._fires_at = due
-        self._timer = loop.call_at(due, self._sweep, loop)
 
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
-        now = loop.time()
-        for due, future in tuple(self._due.values()):
-            if due <= now and not future.done():
-                future.set_exception(TimeoutError())
-        if later := [due for due, future in self._due.values() if not future.done()]:
-            self._set(loop, min(later))
+def _expire(future: asyncio.Future[Any]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())

@@ -411,8 +411,12 @@ class Server:
 
         Raises what the lifespan or a hook raises.
         """
-        async with self._lifetime.held():
-            yield self
+        try:
+            async with self._lifetime.held():
+                yield self
+        finally:
+            if "threads" in self.__dict__:
+                self.threads.close()  # Those that idle end now; who still serves starts others.
 
     # -- what it is -------------------------------------------------------------------------------------------------
 
