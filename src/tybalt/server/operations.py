@@ -52,9 +52,10 @@ class Operations:
         """Let a request pass through the layers; the answer if they all finish at once."""
         method: str = request.method
         declaration = self._declared(method, request.params)
-        name = _name_of(request.params)
         call = session.running.accept(request, self._writer(request, session, declaration), declaration)
-        call.named(method if name is None else f"{method} {cut(name)!r}")
+        if declaration is None:
+            name = _name_of(request.params)
+            call.named(method if name is None else f"{method} {cut(name)!r}")
         return session.running.conduct(call, self._begin, declaration)
 
     def _begin(self, declaration: Any, call: "Call") -> Awaitable[Any]:
@@ -68,7 +69,7 @@ class Operations:
                 meta=decode_meta(call.message),
                 principal=call.session.principal,
                 context=Context(call),
-                hints=getattr(declaration.definition, "annotations", None) if request.method == "tools/call" else None,
+                hints=declaration.definition.annotations if declaration and request.method == "tools/call" else None,
             )
         )
 

@@ -256,6 +256,15 @@ class Server:
             raise MisuseError(f"there is no {kind} {key!r} on server {self.implementation.name!r}")
         return Registered(self.catalogue, entry, entry.declaration)
 
+    def add_middleware(self, *layers: "Layer") -> Self:
+        """Put layers around every request, inside of those there are; for connections that begin from now on.
+
+        Returns the server. Raises `RegistrationError` for what is no layer.
+        """
+        self._layers += checked_layers(layers)
+        self.operations = self._operations()
+        return self
+
     def on_startup(self, hook: Hook) -> Self:
         """Run `hook`, plain or async, before the first connection is served. Returns the server."""
         self._lifetime.startup.append(checked_function(hook, "on_startup"))
