@@ -34,20 +34,70 @@ class TestCatching:
             (SystemExit(3), Panicked),
             (GeneratorExit(), Panicked),
             (ExceptionGroup("tasks", [ExceptionGroup("more", [NO])]), Err),
-            (ExceptionGroup("tasks", [NO, NO]), Panicked),
+            (ExceptionGroup("tasks", [NO, NO]), Err),
             (BaseExceptionGroup("tasks", [Interrupted(SHUTDOWN)]), Cancelled),
+            (BaseExceptionGroup("tasks", [Interrupted(SHUTDOWN), BaseExceptionGroup("more", [NO])]), Cancelled),
+            (BaseExceptionGroup("tasks", [Interrupted(SHUTDOWN), NO, BUG]), Panicked),
+            (ExceptionGroup("tasks", [NO, ExceptionGroup("more", [NO, BUG])]), Panicked),
         ],
         ids=repr,
     )
     def test_what_is_raised_becomes_one_of_three(self, error: BaseException, kind: type) -> None:
         assert type(Outcome.catch(raising, error)) is kind
 
+    def test_of_several_declared_errors_the_first(self) -> None:
+        first = InvalidParams("first")
+        group = ExceptionGroup("tasks", [ExceptionGroup("inner", [first, NO]), ToolError("last")])
+        assert Outcome.of(group) == Err(first)
+
+    def test_of_several_cancels_the_reason_that_counts(self) -> None:
+        user = Interrupted(CancelReason(CancelKind.USER, "enough"))
+        for errors in ([user, Interrupted(SHUTDOWN)], [Interrupted(SHUTDOWN), NO, user]):
+            assert Outcome.of(BaseExceptionGroup("tasks", errors)) == Cancelled(SHUTDOWN)
+
+    def test_a_panic_among_others_is_the_whole_group_for_the_log(self) -> None:
+        group = BaseExceptionGroup("tasks", [NO, BaseExceptionGroup("more", [BUG, Interrupted(SHUTDOWN)])])
+        assert Outcome.of(group) == Panicked(group)
+
+    def test_however_deep_it_is(self) -> None:
+        group = ExceptionGroup("bottom", [NO, NO])
+        for _ in range(10_000):
+            group = ExceptionGroup("more", [group, NO])
+        assert Outcome.of(group) == Err(NO)
+
     def test_what_is_returned_is_ok(self) -> None:
         assert Outcome.catch(divmod, 7, 2) == Ok((3, 1))
 
     def test_the_keyboard_is_passed_on(self) -> None:
-        with pytest.raises(KeyboardInterrupt):
-            Outcome.catch(raising, KeyboardInterrupt())
+        for error in (KeyboardInterrupt(), BaseExceptionGroup("tasks", [BUG, NO, KeyboardInterrupt()])):
+            with pytest.raises(KeyboardInterrupt):
+                Outcome.catch(raising, error)
+
+
+def grouped(errors: list[BaseException]) -> BaseException:
+    return BaseExceptionGroup("tasks", errors)
+
+
+errors = st.sampled_from([NO, ToolError("also no"), BUG]) | cancels.map(Interrupted)
+trees = st.recursive(errors, lambda inner: st.lists(inner, min_size=1, max_size=3).map(grouped), max_leaves=8)
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
+    return [error]
+
+
+class TestGroups:
+    @given(trees)
+    def test_a_group_is_as_bad_as_the_worst_in_it(self, error: BaseException) -> None:
+        joined = Outcome.of(leaves(error)[0])
+        for leaf in leaves(error)[1:]:
+            joined = joined.join(Outcome.of(leaf))
+        told = Outcome.of(error)
+        assert told.severity == joined.severity
+        if not isinstance(joined, Panicked):
+            assert told == joined
 
 
 class TestMatching:

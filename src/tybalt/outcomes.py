@@ -39,9 +39,12 @@ class Outcome(Struct, Generic[T], frozen=True):
         """The outcome that an exception stands for. Raises `KeyboardInterrupt` if that is the one.
 
         `TybaltError`s are declared, `Interrupted` is a cancel, anything else, `RecursionError` and `SystemExit` among
-        them, is a panic. A group of one is the one in it.
+        them, is a panic. A group, such as a task group raises, is what the errors in it are when they are joined: the
+        worst of them, of several declared ones the first. Where one is a panic, the panic is the group, whole.
         """
         error = only_error(error)
+        if isinstance(error, BaseExceptionGroup):
+            return _of_group(cast("BaseExceptionGroup[BaseException]", error))
         if isinstance(error, KeyboardInterrupt):
             raise error
         if isinstance(error, TybaltError):
@@ -128,6 +131,22 @@ class Panicked(Outcome[Any], frozen=True):
 
     def _exception(self) -> BaseException:
         return self.error
+
+
+def _of_group(group: BaseExceptionGroup[BaseException]) -> Outcome[Any]:
+    """What the errors of a group are together. Every one of them is looked at: a `KeyboardInterrupt` is not missed."""
+    told: Outcome[Any] | None = None
+    # Not by recursion: whoever raises it decides how deep it is.
+    pending: list[BaseException] = [group]
+    while pending:
+        error = pending.pop()
+        if isinstance(error, BaseExceptionGroup):
+            pending += reversed(cast("tuple[BaseException, ...]", error.exceptions))
+            continue
+        outcome = Outcome.of(error)
+        told = outcome if told is None else told.join(outcome)
+    assert told is not None, "no group is empty"
+    return Panicked(group) if isinstance(told, Panicked) else told
 
 
 _SEVERITY: dict[type, int] = {Ok: 0, Err: 1, Cancelled: 2, Panicked: 3}

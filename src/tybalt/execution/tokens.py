@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import inf
-from threading import Lock
+from threading import RLock
 from typing import Any, Final, TypeVar
 
 from tybalt.errors import MisuseError
@@ -20,6 +20,10 @@ T = TypeVar("T")
 
 MAX_MASKS: Final = 64
 """How deep `masked` may be nested; more is a program that forgets to leave it."""
+
+_lock: Final = RLock()
+"""One for all tokens: it is held for a few statements, never while anything else is waited for, and a lock of its own
+would be most of what making a token costs."""
 
 _current: ContextVar["CancelToken | None"] = ContextVar("tybalt_cancel_token", default=None)
 
@@ -36,7 +40,6 @@ class CancelToken:
         "_clock",
         "_cost",
         "_deadline",
-        "_lock",
         "_masks",
         "_parent",
         "_polls",
@@ -56,29 +59,30 @@ class CancelToken:
         self._spare = 0
         # One flag for all that could stop a checkpoint, so that passing one is one test.
         self._quiet = budget.deadline == inf and budget.polls == inf
-        self._lock = Lock()
         self._parent: CancelToken | None = None
-        self._children: list[CancelToken] = []
+        self._children: tuple[CancelToken, ...] = ()
         self.on_cancel: Callable[[CancelReason], object] | None = None
 
     @classmethod
     def limited(cls, deadline: float, cost: float = inf, *, clock: Callable[[], float]) -> "CancelToken":
         """`CancelToken(Budget(deadline, cost))` for limits that are known to be right, at a third of the price."""
         token = cls(clock=clock)
-        token._deadline = deadline
-        token._cost = cost
-        token._quiet = deadline == inf
+        if deadline != inf:
+            token._deadline = deadline
+            token._quiet = False
+        if cost != inf:
+            token._cost = cost
         return token
 
     # -- for whoever stops it -----------------------------------------------------------------------------------------
 
     def cancel(self, reason: CancelReason) -> None:
         """Ask the work to stop; of several reasons the one that counts is kept. From any thread."""
-        with self._lock:
+        with _lock:
             first = self._reason is None
             self._note(reason)
             deliver = first and self._masks == 0
-            children = tuple(self._children)
+            children = self._children
         for child in children:
             child.cancel(CancelReason(CancelKind.PARENT_CANCELLED, str(reason), at=reason.at, origin=reason.origin))
         if deliver and self.on_cancel is not None:
@@ -92,20 +96,20 @@ class CancelToken:
         """
         child = CancelToken(self.budget & budget, clock=self._clock)
         child._parent = self
-        with self._lock:
-            self._children.append(child)
+        with _lock:
+            self._children += (child,)
             reason = self._reason
         if reason is not None:
             child.cancel(CancelReason(CancelKind.PARENT_CANCELLED, str(reason), at=reason.at, origin=reason.origin))
         try:
             yield child
         finally:
-            with self._lock:
-                self._children.remove(child)
+            with _lock:
+                self._children = tuple(each for each in self._children if each is not child)
 
     def postpone(self, seconds: float, *, until: float = inf) -> None:
         """Move the deadline by what somebody else took, `until` at most; where there is none, nothing happens."""
-        with self._lock:
+        with _lock:
             self._deadline = max(self._deadline, min(self._deadline + seconds, until))
 
     @property
@@ -138,7 +142,7 @@ class CancelToken:
         """Spend some of the cost quota: whether it sufficed. Where it does not, nothing is spent."""
         if not amount >= 0:
             raise MisuseError(f"a cost is 0 or more, got {amount!r}")
-        with self._lock:
+        with _lock:
             if amount > self._cost or (self._parent is not None and not self._parent.consume_cost(amount)):
                 return False
             self._cost -= amount
@@ -150,7 +154,7 @@ class CancelToken:
 
         What has come in between is told when the outermost block is left, and raised at the next checkpoint.
         """
-        with self._lock:
+        with _lock:
             if self._masks >= MAX_MASKS:
                 raise MisuseError(f"masked {self._masks} deep; at most {MAX_MASKS} blocks may be nested")
             self._masks += 1
@@ -158,7 +162,7 @@ class CancelToken:
         try:
             yield
         finally:
-            with self._lock:
+            with _lock:
                 self._masks -= 1
                 pending = self._reason if self._masks == 0 and before is None else None
             if pending is not None and self.on_cancel is not None:
@@ -173,7 +177,7 @@ class CancelToken:
         self._quiet = False
 
     def _look(self) -> None:
-        with self._lock:
+        with _lock:
             if self._reason is None:
                 spent = self._spent()
                 if spent is None or self._masks:  # Masked, it is told at the first checkpoint that is not.

@@ -9,9 +9,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager
+from functools import partial
 from math import inf
 from threading import get_ident
 from time import monotonic
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tybalt.errors import MisuseError, describe
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from tybalt.server.declaration import Declaration
     from tybalt.server.session import Session
     from tybalt.server.state import State
+    from tybalt.server.waiting import Handover
 
 logger = logging.getLogger("tybalt.server")
 
@@ -72,6 +75,8 @@ class Call:
     _asking: "Asking | None" = None
     _state: "State | None" = None
     _is_ending = False
+    _pauses = 0
+    _paused_at = inf
 
     def __init__(
         self,
@@ -127,7 +132,10 @@ class Call:
                 root.waits = set()
             call._outer, call.message, call.waits = root, self.message, root.waits
             call.runner = asyncio.current_task()
-            yield call
+            try:
+                yield call
+            finally:
+                call._is_ending = True
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -211,20 +219,35 @@ class Call:
 
     def end(self) -> None:
         """Let go of what refers back to this, so that it is freed at once: nothing of it runs any more."""
+        self._wake()  # A thread that the handler has left behind may still wait for something.
         self.token.on_cancel = None
         self._asking = None
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether its clock stands still."""
+        return self._pauses > 0
+
     def pause(self) -> float:
-        """The clock of this request stands still: what comes now is not its handler's doing. Give it to `resume`."""
-        if self.deadline is not None:
+        """The clock of this request stands still: what comes now is not its handler's doing. Give it to `resume`.
+
+        Those that overlap are one: it goes on when all of them are resumed.
+        """
+        self._pauses += 1
+        if self.deadline is not None and self.token.reason is None:  # Else it is that of the cleanup, which goes on.
             self.deadline.cancel()
         return self.time()
 
     def resume(self, since: float) -> None:
         """Let the clock go on; what its caller allows has gone on all the while."""
+        self._pauses -= 1
+        self._paused_at = min(self._paused_at, since)
+        if self._pauses or self.token.reason is not None:
+            return
         until = inf if self.limits.allowed == inf else self.token.budget.deadline
-        self.token.postpone(self.time() - since, until=until)
-        if self.deadline is not None and self.task is not None and not self.task.done():
+        self.token.postpone(self.time() - self._paused_at, until=until)
+        self._paused_at = inf
+        if self.task is not None and not self.task.done():
             self.session.running.expect_end(self)
 
     # -- what runs beside the handler ---------------------------------------------------------------------------------
@@ -243,10 +266,13 @@ class Call:
             refusal = f"{self.where} is over; nothing of it may begin any more"
         elif self.children is not None and len(self.children) >= MAX_CHILDREN:
             refusal = f"{self.where} has {MAX_CHILDREN:,} tasks running beside it; wait for some of them first"
+        elif not isinstance(coroutine, Coroutine):  # pyright: ignore[reportUnnecessaryIsInstance] (untyped callers)
+            refusal = f"spawn() takes a coroutine, such as `work()` of an `async def work`, got {coroutine!r}"
         if refusal is not None:
-            coroutine.close()
+            give_up(coroutine)
             raise MisuseError(refusal)
-        child = self.loop.create_task(coroutine)
+        child = self.loop.create_task(guarded(coroutine))
+        child.add_done_callback(partial(give_up, coroutine))  # Cancelled before it starts, it never reaches that.
         if self.children is None:
             self.children = set()
         self.children.add(child)
@@ -280,24 +306,38 @@ class Call:
         from tybalt.server.waiting import Handover
 
         handover: Handover[T] = Handover(awaitable)
-        self.loop.call_soon_threadsafe(self._begin_wait, handover)
+        try:
+            self.loop.call_soon_threadsafe(self._begin_wait, handover)
+        except RuntimeError:
+            handover.give_up(CancelReason(CancelKind.SHUTDOWN, "the loop that would do it is closed"))
         with lent():
             outcome = handover.outcome()
-        if self.token.reason is not None and not outcome.is_ok:
-            raise Interrupted(self.token.reason)
+        reason = self._reason_heard
+        if reason is not None and not outcome.is_ok:
+            raise Interrupted(reason)
         return outcome.unwrap()
 
-    def _begin_wait(self, handover: Any) -> None:
-        if self.token.reason is not None or self.has_asked:
-            handover.give_up(
-                self.token.reason or CancelReason(CancelKind.PARENT_CANCELLED, "the client is asked first")
-            )
+    def _begin_wait(self, handover: "Handover[Any]") -> None:
+        reason = self._reason_heard
+        task = self.root.task
+        if reason is None and self.has_asked:
+            reason = CancelReason(CancelKind.PARENT_CANCELLED, "the client is asked first")
+        elif reason is None and task is not None and task.done():
+            reason = CancelReason(CancelKind.PARENT_CANCELLED, "its request is over")
+        if reason is not None:
+            handover.give_up(reason)
             return
         task = self.loop.create_task(handover.run())
         if self.waits is None:
             self.waits = set()
         self.waits.add(task)
         task.add_done_callback(self.waits.discard)
+        task.add_done_callback(handover.ended)
+
+    @property
+    def _reason_heard(self) -> CancelReason | None:
+        """Why it is to stop, where that is let through: what cleans up, masked, may wait."""
+        return None if self.token.is_masked else self.token.reason
 
     def _child_ended(self, child: "asyncio.Task[Any]") -> None:
         if self.children is not None:
@@ -305,8 +345,24 @@ class Call:
         failure = None if child.cancelled() else child.exception()
         if failure is None or self.root.failure is not None:
             return
-        if self._is_ending:
+        if self._is_ending and child.cancelling():
             logger.error("%s: a task beside it failed while it was stopped", self.where, exc_info=failure)
         elif not isinstance(failure, Interrupted) or self.token.reason is None:
             self.root.failure = failure
             self.root.cancel(CancelKind.FAIL_FAST, f"a task beside it failed: {describe(failure)}")
+
+
+def give_up(awaitable: Awaitable[Any], _: object = None) -> None:
+    """Stop what nobody will await any more; what is over stays as it is."""
+    if isinstance(awaitable, CoroutineType):
+        awaitable.close()
+    elif isinstance(awaitable, asyncio.Future):
+        awaitable.cancel()
+
+
+async def guarded(awaitable: Awaitable[Any]) -> Any:
+    """What a handler awaits, in a task's own coroutine: an exit asked for in there must not end the loop."""
+    try:
+        return await awaitable
+    except SystemExit as error:
+        raise RuntimeError(f"a handler wanted to end the process: {error!r}") from error

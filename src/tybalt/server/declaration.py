@@ -129,8 +129,8 @@ class Declaration(Generic[P, R]):
 
     def invoke(self, arguments: Any, injected: Mapping[str, Any]) -> Any:
         """Call the function with decoded arguments, and what is injected by parameter."""
-        if self.parameters.positional:
-            return self._call(*astuple(arguments))
+        if self.parameters.leading:
+            return self._call(*astuple(arguments), **injected)
         args, kwargs = self.parameters.arguments(arguments)
         kwargs.update(injected)
         return self._call(*args, **kwargs)

@@ -34,7 +34,8 @@ async def abort(running: Running, patience: float = CLEANUP) -> None:
         return
     for call in calls.values():
         call.cancel(CancelKind.SHUTDOWN, "the server ends")
-        call.stop()  # Though it was cancelled before: it may have gone on, and this is the last time.
+        if not call.token.is_masked:
+            call.stop()  # Though it was cancelled before: it may have gone on, and this is the last time.
     await asyncio.wait(running.tasks(), timeout=patience)
     reason = CancelReason(CancelKind.SHUTDOWN, "the server ends, and it did not")
     for responder, call in calls.items():

@@ -46,7 +46,8 @@ class Parameters:
     `struct` has one field for each visible parameter, in order; `schema` is the input schema; `names` are the
     parameters in Python and `wire_names` in JSON; `injected` says which parameters the framework fills, and with what:
     an instance of a class, or a `Dependency`; `plan` says how, where there is a dependency.
-    `positional` is true when `fn(*astuple(arguments))` is a correct call. `docstring` is the handler's.
+    `leading` is true when `fn(*astuple(arguments), **injected)` is a correct call, `positional` when nothing is
+    injected either. `docstring` is the handler's.
 
     `decode` reads the arguments as JSON: a bound decoder, strict, raising what a msgspec decoder raises.
     """
@@ -59,6 +60,7 @@ class Parameters:
         "decode",
         "docstring",
         "injected",
+        "leading",
         "names",
         "plan",
         "positional",
@@ -87,7 +89,8 @@ class Parameters:
         self.docstring = docstring
         self.names = tuple(argument.python_name for argument in arguments)
         self.wire_names = tuple(argument.name for argument in arguments)
-        self.positional = not injected and positionals == len(arguments)
+        self.leading = positionals == len(arguments)
+        self.positional = self.leading and not injected
         self.decode = msgspec.json.Decoder(struct, dec_hook=decode_strict).decode
         self._arguments = arguments
         self._decode_known: Callable[[bytes], Any] | None = None
@@ -241,7 +244,7 @@ def compile_parameters(
         schema=_root(arguments, properties, schemas, where, strict=strict),
         injected=injected,
         plan=_plan(injected, where, inject),
-        positionals=sum(1 for each in visible if each.kind in (_POSITIONS[:1] if injected else _POSITIONS)),
+        positionals=_leading(parameters, injected),
         docstring=doc,
     )
 
@@ -352,6 +355,16 @@ def _root(
     if strict:
         root["additionalProperties"] = False
     return _written(schemas.rooted(root), where)
+
+
+def _leading(parameters: list[Parameter], injected: Mapping[str, Any]) -> int:
+    """How many parameters a caller may fill by position: those before the first that is injected, or keyword-only."""
+    count = 0
+    for parameter in parameters:
+        if parameter.name in injected or parameter.kind not in _POSITIONS:
+            break
+        count += 1
+    return count
 
 
 def _written(schema: Schema, where: str) -> Schema:

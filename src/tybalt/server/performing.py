@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tybalt.execution.budgets import Budget
 from tybalt.execution.placement import Placement
 from tybalt.reasons import Interrupted
-from tybalt.server.call import Call
+from tybalt.server.call import Call, give_up
 from tybalt.server.context import Context
 from tybalt.server.input_required import InputRequired
 
@@ -97,9 +97,12 @@ async def run_in_thread(
     One that was cancelled before a thread was free is never called.
     """
     took = 0.0
+    unbegun = [function]  # Whoever takes it out decides, the thread or the cancel: both at once cannot.
 
     def work() -> Any:
         nonlocal took
+        if not _taken(unbegun):
+            return None
         call.runs_thread = True
         if call.token.reason is not None:
             raise Interrupted(call.token.reason)
@@ -113,10 +116,13 @@ async def run_in_thread(
     try:
         value = await asyncio.shield(future)
     except asyncio.CancelledError:
-        if not call.runs_thread:
+        if _taken(unbegun):
             future.cancel()
             raise
-        value = await _ended(future)
+        await _over(future)
+        if not _counts(call, future):
+            raise
+        value = future.result()
     finally:
         call.runs_thread = False
         if placement is not None and took:
@@ -124,14 +130,36 @@ async def run_in_thread(
     return await value if hasattr(value, "__await__") else value
 
 
-async def _ended(future: "asyncio.Future[Any]") -> Any:
+def _taken(unbegun: list[Any]) -> bool:
+    try:
+        unbegun.pop()
+    except IndexError:
+        return False
+    return True
+
+
+async def _over(future: "asyncio.Future[Any]") -> None:
     """Wait for a thread that is to stop, however often this is cancelled: what it uses must not be closed before."""
     while not future.done():
         try:
             await asyncio.wait((future,))
         except asyncio.CancelledError:
             continue
-    return future.result()
+
+
+def _counts(call: Call, future: "asyncio.Future[Any]") -> bool:
+    """Whether it is for the thread to say what becomes of a call that was cancelled while it ran.
+
+    Not where somebody else is to hear of the cancel: the handler that has called this one, or the round that is over.
+    """
+    error = future.exception()
+    if error is not None:
+        return not (isinstance(error, Interrupted) and call.has_asked)
+    value = future.result()
+    if hasattr(value, "__await__"):
+        give_up(value)
+        return False
+    return call.root is call and not call.has_asked
 
 
 def _injecting(invoke: Invoke, kinds: Mapping[str, Any]) -> Perform:

@@ -37,7 +37,7 @@ COLD: Final = 512
 
 def compile_receive(session: "Session") -> Receive:  # noqa: C901, PLR0915 (its variables are the state)
     """What a session does with one message, for as long as neither its revision nor the server's tools change."""
-    connection, act = session.connection, session.act
+    connection, act, act_on = session.connection, session.act, session.act_on
     revision = connection.revision or LATEST_MODERN
     modern = connection.revision is None
     call_kinds = (CallToolRequest, ModernCall) if modern else (legacy.CallToolRequest, LegacyCall)
@@ -95,6 +95,9 @@ def compile_receive(session: "Session") -> Receive:  # noqa: C901, PLR0915 (its 
                     else:
                         miss()
                     return call(request, session)
+                if call is not None:
+                    miss()
+                    return act_on(call, request, message)
             miss()
             return act(connection.judge(request), message)
         if decode is decode_any:

@@ -14,7 +14,6 @@ from contextvars import copy_context
 from functools import partial
 from math import inf
 from sys import version_info
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 from tybalt.errors import McpError, row_of, visible_text
@@ -22,7 +21,7 @@ from tybalt.execution.tokens import govern, governing
 from tybalt.outcomes import Cancelled, Err, Ok, Outcome, Panicked
 from tybalt.protocol.responder import Responder
 from tybalt.reasons import CancelKind, CancelReason
-from tybalt.server.call import Call, Write, titled
+from tybalt.server.call import Call, Write, give_up, guarded, titled
 from tybalt.server.limits import limits_of
 from tybalt.server.turns import after
 
@@ -216,7 +215,9 @@ class Running:
             self._expect_cleanup(call, CancelKind.USER)
 
     def expect_end(self, call: Call) -> None:
-        """Watch the deadline of a call, from now on or anew."""
+        """Watch the deadline of a call, from now on or anew; not while its clock stands still."""
+        if call.is_paused:
+            return
         due = call.token.budget.deadline
         if due < inf:
             call.deadline = self._watch(call, due, self._time_up)
@@ -253,6 +254,7 @@ class Running:
     def answer_for(self, call: Call, reason: CancelReason) -> None:
         """Answer a call that still runs, unless it has its answer or its client wants none."""
         if not call.is_open:
+            self._deliver(call, None)  # The rest of a batch does not wait for it either.
             return
         answer = self._connection.respond(call.request, Cancelled(reason))
         call.responder.settle()
@@ -273,9 +275,7 @@ class Running:
         if call.deadline is not None:
             call.deadline.cancel()
         call.end()
-        if self.calls.pop(call.responder, None) is None:
-            outcome_of(call)  # Left behind, and answered then; what became of it after all is not asked.
-            return
+        self.calls.pop(call.responder, None)  # Not there where it was left behind: its turn was taken all the same.
         if turn is None or (turn.done() and not turn.cancelled()):
             self.lane.leave()
         else:
@@ -355,19 +355,3 @@ def outcome_of(call: Call) -> Outcome[Any]:
         reason = call.token.reason
         return Cancelled(reason or CancelReason(CancelKind.PARENT_CANCELLED, "its handler was stopped"))
     return Ok(task.result()) if error is None else Outcome.of(error)
-
-
-def give_up(awaitable: Awaitable[Any], _: object = None) -> None:
-    """Stop what nobody will await any more; what is over stays as it is."""
-    if isinstance(awaitable, CoroutineType):
-        awaitable.close()
-    elif isinstance(awaitable, asyncio.Future):
-        awaitable.cancel()
-
-
-async def guarded(awaitable: Awaitable[Any]) -> Any:
-    """What a handler awaits, in a task's own coroutine: an exit asked for in there must not end the loop."""
-    try:
-        return await awaitable
-    except SystemExit as error:
-        raise RuntimeError(f"a handler wanted to end the process: {error!r}") from error

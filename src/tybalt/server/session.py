@@ -107,6 +107,14 @@ class Session:
         finally:
             self.message = b""  # Who needs it has it; a large one must not be kept until the next.
 
+    def act_on(self, call: "Callable[[Any, Session], bytes | None]", request: Any, message: bytes) -> bytes | None:
+        """`act` for the call of a tool that was found already."""
+        self.message = message
+        try:
+            return call(request, self)
+        finally:
+            self.message = b""
+
     def _dispatch_table(self) -> dict[type, Callable[[Any], bytes | None]]:
         by_method: list[tuple[tuple[type, ...], Callable[[Any], bytes | None]]] = [
             ((CallToolRequest, ModernCall, legacy.CallToolRequest, LegacyCall), self._call_tool),

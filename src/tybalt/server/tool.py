@@ -8,7 +8,7 @@ does not finish at once is `session`'s business.
 from collections.abc import Callable
 from contextvars import copy_context
 from inspect import iscoroutinefunction
-from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar, Unpack
 
 from msgspec import UNSET, Raw, ValidationError
 from msgspec.structs import astuple
@@ -29,6 +29,9 @@ from tybalt.server.session import Session
 from tybalt.server.writer import Writer, compile_writer, join
 from tybalt.types.tools import CallToolRequest
 from tybalt.types.tools import Tool as ToolDefinition
+
+if TYPE_CHECKING:
+    from tybalt.server.performing import Perform
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -171,8 +174,10 @@ def _async_run(tool: Tool[..., Any], writer: Writer) -> Run:
 def _call(tool: Tool[..., Any], writer: Writer, run: Run | None) -> Call:
     """From a request whose arguments are raw: decode them, then run; the session runs what is not plain."""
     decode, write = tool.parameters.decode, writer.write
+    perform: Perform | None = None  # A catalogue is of one server: it is looked up once.
 
     def call(request: CallToolRequest, session: Session) -> bytes | None:
+        nonlocal perform
         try:
             arguments = decode(request.params.arguments)
         except BaseException as error:  # noqa: BLE001 (a validator may raise anything)
@@ -183,7 +188,9 @@ def _call(tool: Tool[..., Any], writer: Writer, run: Run | None) -> Call:
             meta: Any = request.params.meta
             if meta is None or meta.budget is None:
                 return run(request, arguments, session)
-        return session.run(request, tool, arguments, write)
+        if perform is None:
+            perform = session.server.handling(tool).perform
+        return session.running.run(request, tool, write, perform, arguments)
 
     return call
 

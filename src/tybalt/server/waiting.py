@@ -42,6 +42,11 @@ class Handover(Generic[T]):
             close()
         self._finish(Cancelled(reason))
 
+    def ended(self, _: object) -> None:
+        """The task that was to `run` it is done: one that was cancelled before it began has told nobody."""
+        if self._outcome is None:
+            self.give_up(CancelReason(CancelKind.PARENT_CANCELLED, "it was cancelled before it began"))
+
     def outcome(self) -> Outcome[T]:
         """What became of it; waits for that, in the thread."""
         with self._done:
