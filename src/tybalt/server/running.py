@@ -172,7 +172,8 @@ class Running:
         loop = asyncio.get_running_loop()
         if CAN_START_EAGERLY:
             eagerly: dict[str, Any] = {"eager_start": True}
-            self.start = partial(asyncio.Task[Any], loop=loop, **eagerly)
+            kind: Any = asyncio.Task  # Not `Task[Any]`, which is a call more.
+            self.start = partial(kind, loop=loop, **eagerly)
         else:
             self.start = self._start_later
         return self.start(coroutine)

@@ -30,6 +30,7 @@ from tybalt.server.server_options import (
     check_settings,
     checked_function,
     checked_implementation,
+    checked_key,
     checked_layers,
     checked_list,
     checked_timeout,
@@ -146,7 +147,7 @@ class Server:
         self.overrides: dict[Callable[..., Any], Callable[..., Any]] = {}
         """Providers of dependencies, and what stands in for them; see `overridden`."""
         self._run_in: RunIn = run_in
-        self._state_key = state_key
+        self._state_key = None if state_key is None else checked_key(state_key)
         self._store = store
         self._handlings: WeakKeyDictionary[Declaration[..., Any], Handling] = WeakKeyDictionary()
         self.catalogue = Catalogue(

@@ -80,6 +80,19 @@ def checked_timeout(name: str, given: Any) -> float:
         raise RegistrationError(f"{name}: {error}; 0 or None is no limit") from None
 
 
+def checked_key(given: Any) -> Any:
+    """What seals state. Raises `RegistrationError` for what is too short, or plainly not random; never shows it."""
+    from tybalt.protocol.sealed import Seal
+
+    try:
+        Seal(given, purpose="requestState")
+    except TypeError:
+        raise RegistrationError("state_key: expected bytes, a text, or a list of these") from None
+    except MisuseError as error:
+        raise RegistrationError(f"state_key: {error}") from None
+    return given
+
+
 def checked_layers(given: Any) -> tuple[Any, ...]:
     """The layers of a stack. Raises `RegistrationError` for what is none."""
     layers = checked_list(given, "middleware")
