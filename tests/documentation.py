@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import builtins
 import contextlib
 import contextvars
 import inspect
@@ -131,6 +132,7 @@ def program(page: pathlib.Path, folder: pathlib.Path) -> Iterator[types.ModuleTy
     """
     module = types.ModuleType(re.sub(r"\W", "_", f"example_{page.stem}"))
     module.__file__ = str(page)
+    module.__dict__["__builtins__"] = builtins  # `exec` would put it there, but a block that awaits is run otherwise.
     modules_before, path_before, folder_before = sys.modules.copy(), sys.path.copy(), pathlib.Path.cwd()
     sys.modules[module.__name__] = module
     sys.path.insert(0, str(folder))

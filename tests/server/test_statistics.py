@@ -101,7 +101,7 @@ class TestOverridden:
 
     def test_what_nothing_depends_on_is_a_mistake(self) -> None:
         with (
-            pytest.raises(MisuseError, match="nothing on this server depends on .*two"),
+            pytest.raises(MisuseError, match=r"nothing on this server depends on .*two"),
             with_a_dependency().overridden(two, one),
         ):
             pass

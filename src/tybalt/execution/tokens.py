@@ -46,6 +46,7 @@ class CancelToken:
         "_quiet",
         "_reason",
         "_spare",
+        "_told_alike",
         "on_cancel",
     )
 
@@ -60,6 +61,7 @@ class CancelToken:
         # One flag for all that could stop a checkpoint, so that passing one is one test.
         self._quiet = budget.deadline == inf and budget.polls == inf
         self._parent: CancelToken | None = None
+        self._told_alike = False
         self._children: tuple[CancelToken, ...] = ()
         self.on_cancel: Callable[[CancelReason], object] | None = None
 
@@ -84,23 +86,25 @@ class CancelToken:
             deliver = first and self._masks == 0
             children = self._children
         for child in children:
-            child.cancel(CancelReason(CancelKind.PARENT_CANCELLED, str(reason), at=reason.at, origin=reason.origin))
+            child.cancel(child._inherited(reason))
         if deliver and self.on_cancel is not None:
             self.on_cancel(reason)
 
     @contextmanager
-    def child(self, budget: Budget = UNLIMITED) -> "Generator[CancelToken]":
+    def child(self, budget: Budget = UNLIMITED, *, told_alike: bool = False) -> "Generator[CancelToken]":
         """A token for a part of this work, until the end of the block: on what is left here, narrowed by `budget`.
 
-        A cancel of this work reaches it, one of its own does not reach back. What it spends is spent here too.
+        A cancel of this work reaches it as one of its parent, or for the same reason where it is `told_alike`; one of
+        its own does not reach back. What it spends is spent here too.
         """
         child = CancelToken(self.budget & budget, clock=self._clock)
         child._parent = self
+        child._told_alike = told_alike
         with _lock:
             self._children += (child,)
             reason = self._reason
         if reason is not None:
-            child.cancel(CancelReason(CancelKind.PARENT_CANCELLED, str(reason), at=reason.at, origin=reason.origin))
+            child.cancel(child._inherited(reason))
         try:
             yield child
         finally:
@@ -167,6 +171,11 @@ class CancelToken:
                 pending = self._reason if self._masks == 0 and before is None else None
             if pending is not None and self.on_cancel is not None:
                 self.on_cancel(pending)
+
+    def _inherited(self, reason: CancelReason) -> CancelReason:
+        if self._told_alike:
+            return reason
+        return CancelReason(CancelKind.PARENT_CANCELLED, str(reason), at=reason.at, origin=reason.origin)
 
     def _note(self, reason: CancelReason) -> None:
         if self._reason is None:

@@ -1,9 +1,9 @@
 """How one call asks its client, in either era: questions go out, the handler goes on with the answers.
 
-Legacy: every question is a request of the server's on the same connection, and the handler waits. Modern: the handler
-is stopped, the call ends with all that is asked, and the client's retry runs the handler again; what was answered
-before is answered from the record then, at once (2026-07-28 basic/patterns/mrtr). An answer belongs to a key, or to the
-place it is asked at, and to exactly the question that was asked, never to an order.
+Legacy: every question is a request of the server's on the same connection, and the handler waits (`outstanding`).
+Modern: the handler is stopped, the call ends with all that is asked, and the client's retry runs the handler again;
+what was answered before is answered from the record then, at once (2026-07-28 basic/patterns/mrtr). An answer belongs
+to a key, or to the place it is asked at, and to exactly the question that was asked, never to an order.
 
 `questions` has what may be asked, `protocol.replay` the record that travels. Who is stopped, and how, `call` knows.
 """
@@ -14,17 +14,21 @@ import time
 from collections.abc import Callable, Mapping
 from inspect import isawaitable
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
 
-from tybalt.errors import InvalidParams, MisuseError, TimedOut
+from tybalt.errors import InvalidParams, MisuseError
+from tybalt.execution.tokens import current_token
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.protocol.input_required import MAY_ASK, refusal
 from tybalt.protocol.replay import Record, opened, question_digest, read_responses, request_digest, site_key, state_for
 from tybalt.protocol.sealed import NONCE
+from tybalt.server.asker import Asker, current_asker
+from tybalt.server.encoding import Unencodable, plain_and_text
 from tybalt.server.input_required import InputRequired
-from tybalt.server.questions import Question, checked_questions, with_elicitation_id
+from tybalt.server.outstanding import Outstanding
+from tybalt.server.questions import Question, checked_questions, worded_for
 from tybalt.types.elicitation import ElicitResult
 from tybalt.types.input_required import ANSWERS, InputRequest, InputRequiredResult
 from tybalt.types.roots import ListRootsResult
@@ -35,8 +39,8 @@ if TYPE_CHECKING:
 
 LIFETIME: Final = 900.0
 """Seconds a modern client has for its answers where the server sets no limit of its own."""
-_STATE: Final = "\0state"
-"""Where in the record the state of an explicit round is kept; no key of an author's begins like this."""
+_ROUND: Final = "\0round"
+"""Where in the record the state of an explicit round is kept, and its keys; no key of an author's begins like this."""
 
 
 class Asking:
@@ -45,22 +49,21 @@ class Asking:
     def __init__(self, call: "Call") -> None:
         self._call = call
         self._server = call.session.server
-        self._is_legacy = call.request.era == "legacy"
+        self._outstanding = Outstanding(call) if call.request.era == "legacy" else None
         self._record = self._opened()
-        self._asked: dict[str, InputRequest] = {}
+        self._waiting: dict[asyncio.Future[None], Mapping[str, InputRequest]] = {}
+        """What is asked in this round, by what whoever asks waits for."""
+        self._answered: dict[str, Any] = {}
+        """What a legacy client has answered in explicit rounds."""
         self._once: dict[str, msgspec.Raw] = {}
-        self._sites: dict[tuple[str, str], int] = {}
-        self._rounds = 0
-        self.responses: Mapping[str, Any] = self._sent()
-        """The answers there are, by key, as results of the wire."""
-        self.has_asked = bool(self.responses)
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._uses: dict[object, int] = {}
+        """How often a key, a place or a handler was met in this run."""
+        self._is_closed = False
+        self.has_asked = bool(self._record.answers)
         """Whether the client was asked anything, in this round or one before."""
-        self.state: Any = None
-        """What the last explicit round left behind."""
-        kept = self._record.once.get(_STATE)
-        if kept is not None:
-            self.state = msgspec.json.decode(kept)
         self.is_round_over = False
+        """Whether the handler was stopped, because its client is to be asked first."""
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -70,56 +73,77 @@ class Asking:
         """The answers to questions, by key, all in one round.
 
         Where they are not `keyed`, an answer is found again by the `site` that asks. Raises `MissingClientCapability`
-        for what the client cannot be asked, and `MisuseError` where nothing may be asked at all.
+        for what the client cannot be asked, `InvalidParams` for an answer that does not fit its question, and
+        `MisuseError` where nothing may be asked at all.
         """
         wanted = {key: question.request() for key, question in checked_questions(questions).items()}
         self._check(wanted)
-        if self._is_legacy:
-            results = await self._by_request(wanted)
+        if self._outstanding is not None:
+            results = await self._by_request(wanted, self._outstanding)
         else:
-            keys = {key: key if keyed else self._key(site, each) for key, each in wanted.items()}
-            results = await self._by_replay({keys[key]: each for key, each in wanted.items()})
-            results = {key: results[keys[key]] for key in wanted}
+            keys = {key: self._named(key) if keyed else self._placed(site, each) for key, each in wanted.items()}
+            found = await self._by_replay({keys[key]: each for key, each in wanted.items()})
+            results = {key: found[keys[key]] for key in wanted}
         return {key: question.read(results[key]) for key, question in questions.items()}
 
     async def once(self, key: str, function: Callable[[], Any]) -> Any:
         """What the function returned when it was first called for this call, as JSON gives it back."""
-        kept = self._record.once.get(key) or self._once.get(key)
-        if kept is None:
-            made = function()
-            value = await made if isawaitable(made) else made
-            try:
-                kept = msgspec.Raw(msgspec.json.encode(value))
-            except (TypeError, ValueError, RecursionError) as error:
-                raise MisuseError(f"once({key!r}, …): what it returned cannot be kept as JSON: {error}") from error
-            self._once[key] = kept
+        key = self._prefix() + key
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            kept = self._kept(key)
+            if kept is None:
+                made = function()
+                value = await made if isawaitable(made) else made
+                kept = self._once[key] = _as_json(value, f"once({key!r}, …): what it returned")
         return msgspec.json.decode(kept)
 
     async def put(self, required: InputRequired) -> None:
         """End an explicit round. Legacy: returns when the answers are there, for the handler to be called again."""
-        wanted = {key: question.request() for key, question in checked_questions(required.questions).items()}
-        self._check(wanted)
-        state = msgspec.Raw(msgspec.json.encode(required.state))
-        self._once[_STATE] = state
-        if not self._is_legacy:
-            missing = {key: each for key, each in wanted.items() if self._record.answer_to(key, each) is None}
-            self._end_round(missing or wanted)
-            await asyncio.get_running_loop().create_future()
-        self._rounds += 1
-        if self._rounds > self._server.max_rounds:
-            raise MisuseError(
-                f"{self._call.where} has asked its client {self._server.max_rounds} times and goes on asking"
-            )
-        self.responses = await self._by_request(wanted)
-        self.state = msgspec.json.decode(state)
+        questions = {key: question.request() for key, question in checked_questions(required.questions).items()}
+        self._check(questions)
+        prefix = self._prefix()
+        wanted = {prefix + key: each for key, each in questions.items()}
+        keys = list(dict.fromkeys([*self._explicit()[1], *questions]))
+        self._once[prefix + _ROUND] = _as_json([required.state, keys], "InputRequired(…): its state")
+        if self._outstanding is not None:
+            self._answered |= await self._by_request(wanted, self._outstanding)
+            return
+        missing = {key: each for key, each in wanted.items() if self._record.answer_to(key, each) is None}
+        await self._until_stopped(missing or wanted)
+
+    @property
+    def responses(self) -> Mapping[str, Any]:
+        """The answers to what was asked in explicit rounds, by key, as results of the wire."""
+        prefix, (_, keys) = self._prefix(), self._explicit()
+        answers = {key: self._answer(prefix + key) for key in keys}
+        return {key: each for key, each in answers.items() if each is not None}
+
+    @property
+    def state(self) -> Any:
+        """What the last explicit round left behind."""
+        return self._explicit()[0]
 
     def result(self) -> InputRequiredResult:
         """What the call ends with where a round is over."""
         server = self._server
+        asked = {key: each for questions in self._waiting.values() for key, each in questions.items()}
         expires = time.time() + (server.answer_timeout or LIFETIME)
-        record = self._record.asking(self._asked, expires=expires, once=self._once, max_rounds=server.max_rounds)
+        record = self._record.asking(asked, expires=expires, once=self._once, max_rounds=server.max_rounds)
         state = state_for(record, server.seal, nonce=secrets.token_bytes(NONCE))
-        return InputRequiredResult(input_requests=self._asked, request_state=state)
+        return InputRequiredResult(input_requests=asked, request_state=state)
+
+    def begin(self) -> None:
+        """The handler is run, perhaps not for the first time: a layer may try again what has failed."""
+        self._is_closed = False
+        self._uses.clear()
+
+    def close(self) -> None:
+        """The handler is over; whoever it has left behind asks nothing any more."""
+        self._is_closed = True
+        for waiter in self._waiting:
+            waiter.cancel()
+        if self._outstanding is not None:
+            self._outstanding.close()
 
     # -- modern -----------------------------------------------------------------------------------------------------
 
@@ -127,26 +151,42 @@ class Asking:
         results = {key: self._record.answer_to(key, question) for key, question in wanted.items()}
         missing = {key: wanted[key] for key, result in results.items() if result is None}
         if missing:
-            self._end_round(missing)
-            await asyncio.get_running_loop().create_future()  # Until the handler is stopped.
+            await self._until_stopped(missing)
         return results
 
-    def _end_round(self, questions: Mapping[str, InputRequest]) -> None:
-        """Ask when the loop has gone round once: whoever asks at the same time is asked in the same round."""
-        self._asked.update(questions)
-        if not self.is_round_over:
-            self.is_round_over = True
-            self._call.loop.call_soon(self._call.end_round)
+    async def _until_stopped(self, questions: Mapping[str, InputRequest]) -> NoReturn:
+        """Ask when the loop has gone round once: whoever asks at the same time is asked in the same round.
 
-    def _key(self, site: str, question: InputRequest) -> str:
-        digest = question_digest(question)
-        occurrence = self._sites.get((site, digest), 0)
-        self._sites[site, digest] = occurrence + 1
-        return site_key(site, digest, occurrence)
+        Who stops waiting before that has asked nothing.
+        """
+        loop = self._call.loop
+        waiter: asyncio.Future[None] = loop.create_future()
+        if self.is_round_over:
+            loop.call_soon(waiter.cancel)  # Whoever asks while it cleans up is stopped like the rest.
+        else:
+            self._waiting[waiter] = questions
+            loop.call_soon(self._end_round)
+        try:
+            await waiter
+        finally:
+            if not self.is_round_over:
+                self._waiting.pop(waiter, None)
+        raise AssertionError("whoever waits for the end of a round is stopped")
+
+    def _end_round(self) -> None:
+        if self.is_round_over or self._is_closed:
+            return
+        self._waiting = {waiter: asked for waiter, asked in self._waiting.items() if not waiter.done()}
+        if not self._waiting:
+            return
+        self.is_round_over = True
+        self._call.end_round()
+        for waiter in self._waiting:
+            waiter.cancel()
 
     def _opened(self) -> Record:
         request, session = self._call.request, self._call.session
-        if self._is_legacy:
+        if self._outstanding is not None or request.method not in MAY_ASK:
             return Record.begun(principal=session.principal, method=request.method, digest=b"")
         digest = request_digest(request.method, request.params)
         sent = request.params.request_state
@@ -163,41 +203,79 @@ class Asking:
         )
         return record.answered(read_responses(request.params.input_responses))
 
-    def _sent(self) -> Mapping[str, Any]:
-        """The answers there are by now: an explicit round reads them by its own keys."""
-        return {key: _result_of(answer.content) for key, answer in self._record.answers.items()}
-
     # -- legacy -----------------------------------------------------------------------------------------------------
 
-    async def _by_request(self, wanted: Mapping[str, InputRequest]) -> dict[str, Any]:
-        call, session = self._call, self._call.session
-        since = call.pause()
-        session.running.lane.begin_asking()
-        waiting: dict[str, asyncio.Future[msgspec.Raw]] = {}
-        try:
-            for key, question in wanted.items():
-                waiting[key] = session.ask(with_elicitation_id(question, secrets.token_urlsafe(16)))
-            async with asyncio.timeout(self._server.answer_timeout or None):
-                await asyncio.gather(*waiting.values())
-        except TimeoutError:
-            limit = self._server.answer_timeout
-            raise TimedOut(f"{call.where}: the client did not answer within {limit:g} s") from None
-        finally:
-            for future in waiting.values():
-                session.stop_asking(future)
-            session.running.lane.end_asking()
-            call.resume(since)
-        return {key: _decoded(wanted[key], future.result()) for key, future in waiting.items()}
+    async def _by_request(self, wanted: Mapping[str, InputRequest], outstanding: Outstanding) -> dict[str, Any]:
+        revision = self._call.session.connection.revision_of(self._call.request)
+        answers = await outstanding.answers(
+            {key: worded_for(each, revision, secrets.token_urlsafe(16)) for key, each in wanted.items()}
+        )
+        return {key: _decoded(wanted[key], answer) for key, answer in answers.items()}
+
+    # -- what an answer is found again by -----------------------------------------------------------------------------
+
+    def _prefix(self) -> str:
+        """What stands before the keys of a handler that another one has called."""
+        asker = current_asker()
+        return "" if asker is None else self._prefix_of(asker)
+
+    def _prefix_of(self, asker: Asker) -> str:
+        if asker.prefix is None:
+            outer = "" if asker.outer is None else self._prefix_of(asker.outer)
+            declaration = asker.declaration
+            name = "" if declaration is None else f"{declaration.kind}:{declaration.key}"
+            given = _text_of(asker.arguments)
+            asker.prefix = f"{site_key(outer + name, given, self._used((outer, name, given)))}."
+        return asker.prefix
+
+    def _named(self, name: str) -> str:
+        """The key of a question with a name; the second one of that name, in one run, is another question."""
+        key = self._prefix() + name
+        uses = self._used(key)
+        return f"{key}#{uses + 1}" if uses else key
+
+    def _placed(self, site: str, question: InputRequest) -> str:
+        """The key of a question without a name."""
+        site, digest = self._prefix() + site, question_digest(question)
+        return site_key(site, digest, self._used((site, digest)))
+
+    def _used(self, what: object) -> int:
+        uses = self._uses.get(what, 0)
+        self._uses[what] = uses + 1
+        return uses
+
+    # -- what is kept -----------------------------------------------------------------------------------------------
+
+    def _kept(self, key: str) -> msgspec.Raw | None:
+        return self._once.get(key) or self._record.once.get(key)
+
+    def _explicit(self) -> tuple[Any, list[str]]:
+        """The state that the last explicit round of this handler left, and the keys of all of them."""
+        kept = self._kept(self._prefix() + _ROUND)
+        if kept is None:
+            return None, []
+        state, keys = msgspec.json.decode(kept)
+        return state, keys
+
+    def _answer(self, key: str) -> Any:
+        if self._outstanding is not None:
+            return self._answered.get(key)
+        kept = self._record.answers.get(key)
+        return None if kept is None or key in self._record.asked else _result_of(kept.content)
 
     # -- what may be asked --------------------------------------------------------------------------------------------
 
     def _check(self, wanted: Mapping[str, InputRequest]) -> None:
-        call = self._call
-        if call.token.is_masked:
-            raise MisuseError(f"{call.where} asks its client while masked: that may take for ever; ask before or after")
+        call, token = self._call, current_token()
         method = call.request.method
         if method not in MAY_ASK:
             raise MisuseError(f"{method} cannot ask its client anything; only {', '.join(MAY_ASK)} can")
+        if call.runner is None:
+            raise MisuseError(f"{call.where}: a layer of middleware cannot ask the client; handlers and providers can")
+        if self._is_closed or not call.is_open:
+            raise MisuseError(f"{call.where} is over; its client cannot be asked any more")
+        if call.token.is_masked or (token is not None and token.is_masked):
+            raise MisuseError(f"{call.where} asks its client while masked: that may take for ever; ask before or after")
         capabilities = call.session.connection.client_of(call.request)[1]
         refused = refusal(InputRequiredResult(input_requests=dict(wanted)), method, capabilities)
         if refused is not None:
@@ -212,6 +290,21 @@ def site_of(frame: FrameType | None) -> str:
     code = frame.f_code
     name = getattr(code, "co_qualname", code.co_name)
     return f"{frame.f_globals.get('__name__', '')}:{name}:{frame.f_lineno - code.co_firstlineno}"
+
+
+def _as_json(value: Any, what: str) -> msgspec.Raw:
+    try:
+        return msgspec.Raw(plain_and_text(value)[1].encode())
+    except Unencodable as error:
+        raise MisuseError(f"{what} cannot be kept as JSON: {error}") from error
+
+
+def _text_of(arguments: Any) -> str:
+    """Arguments as a text that tells them from others; none where they have no JSON form, for then order must do."""
+    try:
+        return plain_and_text(arguments)[1]
+    except Unencodable:
+        return ""
 
 
 def _decoded(question: InputRequest, raw: msgspec.Raw) -> Any:

@@ -77,6 +77,7 @@ class Call:
     _is_ending = False
     _pauses = 0
     _paused_at = inf
+    _latest: float | None = None
 
     def __init__(
         self,
@@ -234,6 +235,9 @@ class Call:
         Those that overlap are one: it goes on when all of them are resumed.
         """
         self._pauses += 1
+        if self._latest is None:  # Not postponed yet: what its caller allows counts from the beginning.
+            granted, allowed = self.limits.granted, self.limits.allowed
+            self._latest = inf if allowed == inf else self.token.budget.deadline - min(granted, allowed) + allowed
         if self.deadline is not None and self.token.reason is None:  # Else it is that of the cleanup, which goes on.
             self.deadline.cancel()
         return self.time()
@@ -244,13 +248,17 @@ class Call:
         self._paused_at = min(self._paused_at, since)
         if self._pauses or self.token.reason is not None:
             return
-        until = inf if self.limits.allowed == inf else self.token.budget.deadline
-        self.token.postpone(self.time() - self._paused_at, until=until)
+        self.token.postpone(self.time() - self._paused_at, until=inf if self._latest is None else self._latest)
         self._paused_at = inf
         if self.task is not None and not self.task.done():
             self.session.running.expect_end(self)
 
     # -- what runs beside the handler ---------------------------------------------------------------------------------
+
+    def begin_handler(self, runner: "asyncio.Task[Any]") -> None:
+        """The handler runs in this task now, perhaps not for the first time: a layer may try again what has failed."""
+        self.runner = runner
+        self._is_ending = False
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """Run a coroutine beside the handler, until the handler is done at most.
@@ -280,7 +288,7 @@ class Call:
         return child
 
     async def end_children(self) -> None:
-        """Cancel what was spawned and wait until it is gone, even while being cancelled again."""
+        """Cancel what was spawned and wait until it is gone, even while being cancelled again; no more may begin."""
         again: asyncio.CancelledError | None = None
         self._is_ending = True
         while self.children:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from tybalt.execution.budgets import Budget
+from tybalt.execution.tokens import current_token
 from tybalt.types.capabilities import ClientCapabilities
 from tybalt.types.implementation import Implementation
 from tybalt.types.logging import LoggingLevel
@@ -126,7 +127,10 @@ class Context:
 
     def checkpoint(self) -> None:
         """Go on, or raise `Interrupted` where the request was cancelled or its budget is used up. From any thread."""
-        self._call.token.checkpoint()
+        own, current = self._call.token, current_token()
+        own.checkpoint()
+        if current is not None and current is not own:  # A part of the request: a thread that is to stop alone.
+            current.checkpoint()
 
     def consume_cost(self, amount: float) -> bool:
         """Spend some of what the caller allows: whether it sufficed. Where it does not, nothing is spent."""

@@ -13,19 +13,27 @@ CLEANUP: Final = 1.0
 """Seconds that handlers get at least to clean up after they were cancelled."""
 
 
-async def drain(running: Running, grace: float, hurry: asyncio.Event | None = None) -> None:
-    """Let what runs finish for `grace` seconds, then stop it; each request gets its answer.
+_WHY: Final = {
+    CancelKind.SHUTDOWN: "the server ends",
+    CancelKind.RESOURCE_UNAVAILABLE: "its client has gone",
+}
+
+
+async def drain(
+    running: Running, grace: float, hurry: asyncio.Event | None = None, kind: CancelKind = CancelKind.SHUTDOWN
+) -> None:
+    """Let what runs finish for `grace` seconds, then stop it, for `kind`; each request gets its answer.
 
     When `hurry` is set, the grace is over. What is stopped then gets as long again to clean up, or a second.
     """
     hurried = False
     if tasks := running.tasks():
         hurried = not await unless(hurry, asyncio.ensure_future(asyncio.wait(tasks, timeout=grace)))
-    await abort(running, CLEANUP if hurried else max(grace, CLEANUP))
+    await abort(running, CLEANUP if hurried else max(grace, CLEANUP), kind)
 
 
-async def abort(running: Running, patience: float = CLEANUP) -> None:
-    """Cancel what runs and wait for it to be gone, `patience` seconds at most.
+async def abort(running: Running, patience: float = CLEANUP, kind: CancelKind = CancelKind.SHUTDOWN) -> None:
+    """Cancel what runs, for `kind`, and wait for it to be gone, `patience` seconds at most.
 
     A handler that goes on regardless is reported and left behind; its request is answered all the same.
     """
@@ -33,15 +41,17 @@ async def abort(running: Running, patience: float = CLEANUP) -> None:
     if not calls:
         return
     for call in calls.values():
-        call.cancel(CancelKind.SHUTDOWN, "the server ends")
+        call.cancel(kind, _WHY[kind])
         if not call.token.is_masked:
             call.stop()  # Though it was cancelled before: it may have gone on, and this is the last time.
     await asyncio.wait(running.tasks(), timeout=patience)
-    reason = CancelReason(CancelKind.SHUTDOWN, "the server ends, and it did not")
+    reason = CancelReason(kind, f"{_WHY[kind]}, and it did not stop")
     for responder, call in calls.items():
         if running.calls.get(responder) is call and call.task is not None and not call.task.done():
             logger.error("a handler does not stop though it was cancelled; it is left behind: %r", call.task)
             running.leave_behind(call, reason)
+    if running.calls:
+        await asyncio.sleep(0)  # What has ended at this very moment is answered in the next turn of the loop.
 
 
 async def unless(stop: asyncio.Event | None, doing: "asyncio.Future[Any]") -> bool:

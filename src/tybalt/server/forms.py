@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import msgspec
 from msgspec import Struct
 
-from tybalt.errors import InvalidParams, MisuseError, RegistrationError
+from tybalt.errors import InvalidParams, InvalidRequest, MisuseError, RegistrationError
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.server.annotations import shown
 from tybalt.server.json_values import Schema
@@ -46,12 +46,28 @@ class Form(Struct, frozen=True):
 def form_of(kind: Any) -> Form:
     """The form that asks for a value of this type. Raises `MisuseError` for a type that no form can ask for."""
     try:
-        return _kept(kind)
+        return _kept(kind, str(kind))
     except TypeError:  # an annotation that cannot be hashed
         return _compiled(kind)
 
 
-def _compiled(kind: Any) -> Form:
+def without_news(schema: Schema, revision: str) -> Schema:
+    """The schema of a form for a revision before 2025-11-25, in which only a bool had a default.
+
+    Raises `InvalidRequest` for a list of choices, which came later.
+    """
+    fields: dict[str, Schema] = {}
+    for name, field in schema["properties"].items():
+        if field["type"] == "array":
+            raise InvalidRequest(f"{revision} has no field for several choices, as {name!r}: that came with 2025-11-25")
+        news = {"default"} if field["type"] != "boolean" else set[str]()
+        fields[name] = {key: each for key, each in field.items() if key not in news}
+    return {**schema, "properties": fields}
+
+
+def _compiled(kind: Any, _: str = "") -> Form:
+    """The form; the text tells apart what typing takes for equal, such as the same choices in another order."""
+
     def form(value: Any) -> None:
         """The form as a signature: what tools know about arguments is true of forms."""
 
@@ -63,30 +79,47 @@ def _compiled(kind: Any) -> Form:
     root = parameters.schema
     whole = _resolved(root["properties"][_VALUE], root)
     is_model = whole.get("type") == "object" and "properties" in whole
-    fields: Mapping[str, Schema] = whole["properties"] if is_model else {_VALUE: whole}
+    fields: Mapping[str, Schema] = whole["properties"] if is_model else root["properties"]
     schema: Schema = {
         "type": "object",
         "properties": {name: _field(name, each, root, kind) for name, each in fields.items()},
     }
-    required = list(whole.get("required", ())) if is_model else [_VALUE]
-    if required:
-        schema["required"] = required
+    required: list[str] = list(whole.get("required", ())) if is_model else [_VALUE]
+    empty = {name: None for name in required if _takes_null(fields[name], root)}
+    if len(empty) < len(required):
+        schema["required"] = [name for name in required if name not in empty]
 
     def read(content: Mapping[str, Any]) -> Any:
-        raw = msgspec.json.encode({_VALUE: content} if is_model else content)
+        given = {**empty, **content}
+        raw = msgspec.json.encode({_VALUE: given} if is_model else given)
         try:
             try:
                 return parameters.decode(raw).value
             except UNREADABLE:
                 return parameters.decode_lax(raw).value
         except UNREADABLE:
-            problems = parameters.explain(raw, strict=False)
-            raise InvalidParams(f"the client's answer does not fit what it was asked: {problems}") from None
+            problems = _placed(parameters.explain(raw, strict=False), is_model=is_model)
+            raise InvalidParams(f"the client's answer does not fit what it was asked{problems}") from None
 
     return Form(schema, read)
 
 
 _kept = lru_cache(MAX_FORMS)(_compiled)
+
+
+def _placed(problems: str, *, is_model: bool) -> str:
+    """The same, with paths as the client knows them."""
+    place = f"$.arguments.{_VALUE}" if is_model else "$.arguments"
+    return problems.removeprefix("Invalid arguments").replace(place, "$.content")
+
+
+def _takes_null(schema: Schema, root: Schema) -> bool:
+    """Whether a field may be left empty; an answer cannot say null, so that nothing is said of it then."""
+    reference = schema.get("$ref")
+    if reference is not None:
+        schema = {**root.get("$defs", {}).get(reference.rpartition("/")[2], {})}
+    arms = schema.get("anyOf", ())
+    return any(each.get("type") == "null" for each in arms) or None in schema.get("enum", ())
 
 
 def _resolved(schema: Schema, root: Schema) -> Schema:
@@ -121,12 +154,21 @@ def _field(name: str, schema: Schema, root: Schema, kind: Any) -> Schema:
     allowed = _KEPT.get(str(field.get("type")))
     if allowed is None or (field["type"] != "string" and choices is not None):
         raise _impossible(name, kind)
+    if field["type"] == "integer":
+        field = _inclusive(field)
     kept = {key: each for key, each in field.items() if key == "type" or key in allowed}
     if kept.get("format") not in _FORMATS:
         kept.pop("format", None)
     if kept.get("default", "") is None:
         del kept["default"]
     return kept
+
+
+def _inclusive(field: Schema) -> Schema:
+    """The bounds of a whole number as a form can say them."""
+    low, high = field.get("exclusiveMinimum"), field.get("exclusiveMaximum")
+    more = {} if low is None else {"minimum": low + 1}
+    return {**field, **more, **({} if high is None else {"maximum": high - 1})}
 
 
 def _is_choice(schema: Schema) -> bool:

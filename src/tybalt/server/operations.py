@@ -75,9 +75,12 @@ class Operations:
 
     def _declared(self, method: str, params: Any) -> Any:
         """What will handle it, where that is known before the layers have seen it."""
+        catalogue = self._server.catalogue
         if method == "tools/call":
-            return self._server.catalogue.get("tool", params.name)
-        return self._server.catalogue.get("prompt", params.name) if method == "prompts/get" else None
+            return catalogue.get("tool", params.name)
+        if method == "resources/read":
+            return (catalogue.find_resource(params.uri) or (None,))[0]
+        return catalogue.get("prompt", params.name) if method == "prompts/get" else None
 
     def _writer(self, request: Any, session: "Session", declaration: Any) -> "Write":
         answers = session.connection.answers_for(request)

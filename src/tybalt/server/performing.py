@@ -6,14 +6,16 @@ none of these is called and nothing else.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from tybalt.execution.budgets import Budget
 from tybalt.execution.placement import Placement
-from tybalt.reasons import Interrupted
+from tybalt.execution.tokens import CancelToken, governed
+from tybalt.reasons import CancelKind, CancelReason, Interrupted
+from tybalt.server.asker import asking_as
 from tybalt.server.call import Call, give_up
 from tybalt.server.context import Context
 from tybalt.server.input_required import InputRequired
@@ -51,11 +53,7 @@ def compile_perform(declaration: "Declaration[..., Any]", server: "Server", plac
     perform = _injecting(invoke, {name: kind for name, kind in injected.items() if isinstance(kind, type)})
     if plan is not None:
         perform = _depending(invoke, plan, server)
-    return _scoped(perform) if plan is not None or _may_wait(declaration) else perform
-
-
-def _may_wait(declaration: "Declaration[..., Any]") -> bool:
-    return declaration.is_async or declaration.streams or declaration.run_in != "loop"
+    return _scoped(perform)
 
 
 _NOTHING: Mapping[Any, Any] = {}
@@ -94,8 +92,16 @@ async def run_in_thread(
 ) -> Any:
     """What a plain function returns, run in a thread. A cancel reaches it at its next checkpoint, and is waited for.
 
-    One that was cancelled before a thread was free is never called.
+    So does a cancel of whoever awaits it alone, such as a time limit around it: the thread has a token of its own. One
+    that was cancelled before a thread was free is never called.
     """
+    with call.token.child(told_alike=True) as token:
+        return await _run_in_thread(call, token, threads, function, placement)
+
+
+async def _run_in_thread(
+    call: Call, token: CancelToken, threads: "Threads", function: Callable[[], Any], placement: Placement | None
+) -> Any:
     took = 0.0
     unbegun = [function]  # Whoever takes it out decides, the thread or the cancel: both at once cannot.
 
@@ -112,13 +118,16 @@ async def run_in_thread(
         finally:
             took = perf_counter() - begun
 
-    future = threads.run(work)
+    with governed(token):
+        future = threads.run(work)
     try:
         value = await asyncio.shield(future)
     except asyncio.CancelledError:
         if _taken(unbegun):
             future.cancel()
             raise
+        if token.reason is None:
+            token.cancel(CancelReason(CancelKind.PARENT_CANCELLED, "whoever waited for it was stopped"))
         await _over(future)
         if not _counts(call, future):
             raise
@@ -150,11 +159,12 @@ async def _over(future: "asyncio.Future[Any]") -> None:
 def _counts(call: Call, future: "asyncio.Future[Any]") -> bool:
     """Whether it is for the thread to say what becomes of a call that was cancelled while it ran.
 
-    Not where somebody else is to hear of the cancel: the handler that has called this one, or the round that is over.
+    Not where somebody else is to hear of the cancel: the handler that has called this one, the round that is over, or
+    whoever has set a limit to this part alone.
     """
     error = future.exception()
     if error is not None:
-        return not (isinstance(error, Interrupted) and call.has_asked)
+        return not (isinstance(error, Interrupted) and (call.has_asked or call.token.reason is None))
     value = future.result()
     if hasattr(value, "__await__"):
         give_up(value)
@@ -186,8 +196,11 @@ def _depending(invoke: Invoke, plan: "Plan", server: "Server") -> Perform:
 
     async def resolving(arguments: Any, call: Call) -> Any:
         async with plan.resolved(given_to(call), server.threads.run, server.overrides) as values:
-            value = invoke(arguments, values, call)
-            return await value if hasattr(value, "__await__") else value
+            try:
+                value = invoke(arguments, values, call)
+                return await value if hasattr(value, "__await__") else value
+            finally:
+                await call.end_children()  # They may use what is closed next.
 
     if not plan.is_immediate:
         return resolving
@@ -203,33 +216,61 @@ def _depending(invoke: Invoke, plan: "Plan", server: "Server") -> Perform:
 def _scoped(perform: Perform) -> Perform:
     """With an end to everything it has begun, and with the rounds in which it asks its client."""
 
-    async def scope(arguments: Any, call: Call, value: Awaitable[Any]) -> Any:
-        task = call.runner = asyncio.current_task()
-        assert task is not None
-        try:
-            result = await value
-            while isinstance(result, InputRequired):
-                await call.asking.put(result)
-                result = perform(arguments, call)
-                result = await result if hasattr(result, "__await__") else result
-        except asyncio.CancelledError:
-            if call.root is not call or not call.has_asked or call.token.reason is not None:
-                raise
-            task.uncancel()
-            return call.asking.result()
-        else:
-            return result
-        finally:
-            if call.children:
-                await call.end_children()
+    async def called(arguments: Any, call: Call) -> Any:
+        with asking_as(call.declaration, arguments):
+            return await _in_scope(perform, arguments, call, perform(arguments, call))
 
     def scoped(arguments: Any, call: Call) -> Any:
+        if call.root is not call:
+            return called(arguments, call)
         if getattr(call.request.params, "request_state", None) is not None:
             _ = call.asking  # A state that is not for this request is refused before anything of it happens.
         value = perform(arguments, call)
-        if not hasattr(value, "__await__"):
+        if hasattr(value, "__await__"):
+            call.inner = value
+        elif type(value) is not InputRequired:
             return value
-        call.inner = value
-        return scope(arguments, call, value)
+        return _in_scope(perform, arguments, call, value)
 
     return scoped
+
+
+async def _in_scope(perform: Perform, arguments: Any, call: Call, value: Any) -> Any:
+    """What comes of a handler that was called, or the end of a round."""
+    task = asyncio.current_task()
+    assert task is not None
+    call.begin_handler(task)
+    is_own = call.root is call
+    if is_own and call.has_questions:
+        call.asking.begin()
+    try:
+        result = await _after_rounds(perform, arguments, call, value)
+    except asyncio.CancelledError:
+        if not _is_round_over(call):
+            raise
+        result = None
+    finally:
+        if is_own and call.has_questions:
+            call.asking.close()
+        await call.end_children()
+    if not _is_round_over(call):
+        return result
+    task.uncancel()  # Where the handler has swallowed the cancel, too: it has not heard what it asked for.
+    return call.asking.result()
+
+
+async def _after_rounds(perform: Perform, arguments: Any, call: Call, value: Any) -> Any:
+    """The result, once the handler returns no questions any more."""
+    while True:
+        result = await value if hasattr(value, "__await__") else value
+        if not isinstance(result, InputRequired):
+            return result
+        await call.asking.put(result)
+        if call.runner is not None:
+            call.begin_handler(call.runner)
+        value = perform(arguments, call)
+
+
+def _is_round_over(call: Call) -> bool:
+    """Whether this is the request's own handler, and was stopped because its client is to be asked first."""
+    return call.root is call and call.has_asked and call.token.reason is None

@@ -13,8 +13,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct, structs
 
-from tybalt.errors import MisuseError
-from tybalt.server.forms import Form, form_of
+from tybalt.errors import MissingClientCapability, MisuseError
+from tybalt.server.forms import Form, form_of, without_news
 from tybalt.types.content import TextContent
 from tybalt.types.elicitation import (
     ElicitRequest,
@@ -172,10 +172,28 @@ def _message(given: str | SamplingMessage) -> SamplingMessage:
     return SamplingMessage(role="user", content=TextContent(text=given))
 
 
-def with_elicitation_id(request: InputRequest, identifier: str) -> InputRequest:
-    """The question with the id that an elicitation by URL needs in 2025-11-25."""
-    if isinstance(request, ElicitRequest) and request.params.mode == "url":
-        return structs.replace(request, params=structs.replace(request.params, elicitation_id=identifier))
+def worded_for(request: InputRequest, revision: str, identifier: str) -> InputRequest:
+    """The question as a client of this legacy revision can understand it; `identifier` is new and not to be guessed.
+
+    Raises `MissingClientCapability` where the revision has no such question, whatever the client has declared, and
+    `InvalidRequest` for a form that it has no fields for.
+    """
+    if isinstance(request, CreateMessageRequest):
+        if request.params.tools is not None and revision < "2025-11-25":
+            raise MissingClientCapability({"sampling": {"tools": {}}})
+        return request
+    if not isinstance(request, ElicitRequest):
+        return request
+    if revision < "2025-06-18":
+        raise MissingClientCapability({"elicitation": {}})
+    params = request.params
+    if params.mode == "url":
+        if revision < "2025-11-25":
+            raise MissingClientCapability({"elicitation": {"url": {}}})
+        return structs.replace(request, params=structs.replace(params, elicitation_id=identifier))
+    if revision < "2025-11-25" and params.requested_schema is not None:
+        plainer = structs.replace(params, requested_schema=without_news(params.requested_schema, revision))
+        return structs.replace(request, params=plainer)
     return request
 
 
@@ -184,6 +202,6 @@ def checked_questions(questions: Mapping[str, Any]) -> Mapping[str, Question[Any
     if not questions:
         raise MisuseError("there is nothing to ask; pass questions by name: ask(name=Elicit('Your name?', str))")
     for key, question in questions.items():
-        if not (hasattr(question, "request") and hasattr(question, "read")):
+        if isinstance(question, type) or not (hasattr(question, "request") and hasattr(question, "read")):
             raise MisuseError(f"{key} is no question but {question!r}: expected Elicit(…), Sample(…) or Roots()")
     return questions

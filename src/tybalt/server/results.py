@@ -18,7 +18,7 @@ What becomes what:
 
 from collections import abc
 from itertools import islice
-from typing import Annotated, Any, Literal, Never, NoReturn, get_args, get_origin
+from typing import Annotated, Any, Literal, Never, NoReturn, Union, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -29,6 +29,7 @@ from tybalt.server.conformity import conformity
 from tybalt.server.custom_types import Adapted
 from tybalt.server.docstring import parse
 from tybalt.server.encoding import Unencodable, plain_and_text, valid
+from tybalt.server.input_required import InputRequired
 from tybalt.server.json_values import Schema, is_array, is_object
 from tybalt.server.media import Audio, File, Image, Media
 from tybalt.server.metadata import CONSTRAINTS
@@ -210,6 +211,7 @@ def compile_result(
     if output_schema is not UNSET:
         return _overridden(fn_or_annotation, is_function, where, output_schema)
     annotation = read_result(fn_or_annotation, where) if is_function else awaited(fn_or_annotation)
+    annotation = _without_questions(annotation)
     # A bare `list` says nothing of what is in it, which may be content as well as data.
     kind = "any" if annotation is list else _kind(annotation)
     if kind != "json":
@@ -222,6 +224,16 @@ def compile_result(
     if returns and "description" not in schema:
         schema = schema | {"description": returns}
     return ResultShape(where, _SCALARS.get(_bare(adopted), "json"), schema, adopted)
+
+
+def _without_questions(annotation: Any) -> Any:
+    """A return annotation without the `InputRequired` of a handler that asks by returning: that is no result."""
+    if annotation is InputRequired:
+        return None
+    if not is_union(annotation):
+        return annotation
+    arms = [arm for arm in get_args(annotation) if arm is not InputRequired]
+    return Union[tuple(arms)] if arms else None  # noqa: UP007 (built from a tuple)
 
 
 def valid_contents(contents: ResourceContents) -> ResourceContents:

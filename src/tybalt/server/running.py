@@ -97,7 +97,7 @@ class Running:
                 _report_overrun(call, call.declaration.timeout)
             answer = call.write(request.id, value)
         except BaseException as error:  # noqa: BLE001 (a handler may raise anything)
-            answer = self.failed(request, error, call.where)
+            answer = self.told(request, _outcome_for(call, error), call.where)
         return answer if call.responder.settle() else None
 
     def accept(self, request: Any, write: Write, declaration: "Declaration[..., Any] | None") -> Call:
@@ -250,7 +250,7 @@ class Running:
         if call.declaration is not None:
             self._session.server.handling(call.declaration).placement.record_overdue()
         assert call.token.reason is not None
-        self.answer_for(call, call.token.reason)
+        self.answer_for(call, _in_full(call, call.token.reason))
 
     def answer_for(self, call: Call, reason: CancelReason) -> None:
         """Answer a call that still runs, unless it has its answer or its client wants none."""
@@ -268,6 +268,8 @@ class Running:
     def leave_behind(self, call: Call, reason: CancelReason) -> None:
         """Forget a call that does not stop, and answer it."""
         del self.calls[call.responder]
+        if call.deadline is not None:
+            call.deadline.cancel()
         self.answer_for(call, reason)
 
     # -- answering --------------------------------------------------------------------------------------------------
@@ -311,10 +313,7 @@ class Running:
 
     def failed(self, request: Any, error: BaseException, where: str) -> bytes:
         """The answer for a handler that raised. Only an interrupt from the keyboard is passed on."""
-        if isinstance(error, asyncio.CancelledError):
-            reason = CancelReason(CancelKind.PARENT_CANCELLED, "its handler was stopped")
-            return self._connection.respond(request, Cancelled(reason))
-        return self.told(request, Outcome.of(error), where)
+        return self.told(request, _outcome_for(None, error), where)
 
     def told(self, request: Any, outcome: Outcome[Any], where: str) -> bytes:
         """The answer for what did not succeed: declared errors as they are, others masked under a reference id.
@@ -349,10 +348,31 @@ def outcome_of(call: Call) -> Outcome[Any]:
     """What became of a call whose task is done."""
     task = call.task
     assert task is not None
-    error = None if task.cancelled() else task.exception()
     if call.failure is not None:
+        if not task.cancelled():
+            task.exception()  # Looked at, so that asyncio does not report it.
         return Outcome.of(call.failure)
     if task.cancelled():
-        reason = call.token.reason
-        return Cancelled(reason or CancelReason(CancelKind.PARENT_CANCELLED, "its handler was stopped"))
-    return Ok(task.result()) if error is None else Outcome.of(error)
+        return Cancelled(_in_full(call, call.token.reason or _STOPPED))
+    error = task.exception()
+    return Ok(task.result()) if error is None else _outcome_for(call, error)
+
+
+def _outcome_for(call: Call | None, error: BaseException) -> Outcome[Any]:
+    """What a handler's exception stands for."""
+    if isinstance(error, asyncio.CancelledError):
+        return Cancelled(_STOPPED)
+    outcome = Outcome.of(error)
+    if call is not None and isinstance(outcome, Cancelled):
+        return Cancelled(_in_full(call, call.token.reason or outcome.reason))
+    return outcome
+
+
+def _in_full(call: Call, reason: CancelReason) -> CancelReason:
+    """The same, but where the time is up, with the limit in words: a checkpoint that notices it first knows of none."""
+    if reason.kind is CancelKind.DEADLINE and call.time() >= call.token.budget.deadline:
+        return call.limits.exceeded(call.title, call.time())
+    return reason
+
+
+_STOPPED: Final = CancelReason(CancelKind.PARENT_CANCELLED, "its handler was stopped")

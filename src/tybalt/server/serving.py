@@ -95,7 +95,7 @@ async def serve(
     session = Session(server, outbox)
     try:
         ended = await unless(stop, asyncio.ensure_future(_read(session, transport, outbox)))
-        await session.drain(grace, hurry=stop if ended else None)
+        await session.drain(grace, hurry=stop if ended else None, is_gone=ended)
         await asyncio.wait_for(outbox.drained(), max(grace, 0.1))
     except TimeoutError:
         logger.warning("the peer did not read its last answers; they are lost")

@@ -20,6 +20,7 @@ from tybalt.protocol.actions import Batch, CancelRequest, Ignored, Reply
 from tybalt.protocol.codec import LegacyCall, ModernCall
 from tybalt.protocol.connection import ServerConnection
 from tybalt.protocol.subscriptions import ListName
+from tybalt.reasons import CancelKind
 from tybalt.server.call import Write
 from tybalt.server.declaration import Declaration
 from tybalt.server.receiving import compile_receive
@@ -289,12 +290,16 @@ class Session:
         """Stop watching the catalogue."""
         self._catalogue.unwatch(self)
 
-    async def drain(self, grace: float, hurry: asyncio.Event | None = None) -> None:
-        """End subscriptions, let what runs finish for `grace` seconds, then stop it, see `ending.drain`."""
+    async def drain(self, grace: float, hurry: asyncio.Event | None = None, *, is_gone: bool = False) -> None:
+        """End subscriptions, let what runs finish for `grace` seconds, then stop it, see `ending.drain`.
+
+        `is_gone` says that it is the client that has ended, and handlers are told so.
+        """
         from tybalt.server.ending import drain
 
         self.output.write(*self.connection.end_subscriptions())
-        await drain(self.running, grace, hurry)
+        kind = CancelKind.RESOURCE_UNAVAILABLE if is_gone else CancelKind.SHUTDOWN
+        await drain(self.running, grace, hurry, kind)
 
     async def abort(self, patience: float = 1.0) -> None:
         """Stop what runs, and wait `patience` seconds for it to be gone, see `ending.abort`."""

@@ -11,9 +11,10 @@ where the client wants progress, else as a log message; anything else as a log m
 a value; `yield Returned(value)` is its result, and its end. What the peer does not read holds the generator back.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tybalt.server.call import Call
 from tybalt.server.context import Context
@@ -22,6 +23,10 @@ from tybalt.server.yields import Progress, Returned
 if TYPE_CHECKING:
     from tybalt.server.declaration import Declaration
     from tybalt.server.server import Server
+
+
+MAX_AHEAD: Final = 64
+"""How many things a generator in a thread may yield before the loop has told the first of them."""
 
 
 def streamed(
@@ -76,6 +81,7 @@ async def _drained(generator: AsyncGenerator[Any, None], stream: Stream) -> Any:
             if isinstance(item, Returned):
                 return item.value  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
             await stream.tell(item)
+            await asyncio.sleep(0)  # It need not wait itself: here others run, and a cancel is heard.
     finally:
         await generator.aclose()
     return None
@@ -89,12 +95,14 @@ async def _stepped(generator: Generator[Any, None, Any], stream: Stream) -> Any:
             except StopIteration as end:
                 return end.value
             await stream.tell(item)
+            await asyncio.sleep(0)  # As above.
     finally:
         generator.close()
 
 
 def _drained_here(invoke: Callable[..., Any], arguments: Any, injected: Mapping[str, Any], call: Call) -> Any:
     generator, stream = invoke(arguments, injected), Stream(call)
+    ahead = 0
     try:
         while True:
             try:
@@ -102,7 +110,9 @@ def _drained_here(invoke: Callable[..., Any], arguments: Any, injected: Mapping[
             except StopIteration as end:
                 return end.value
             stream.tell(item)
-            if call.session.output.blocked:
+            ahead += 1
+            if (call.session.output.blocked or ahead == MAX_AHEAD) and not call.on_loop:  # As virtual threads are.
                 call.wait(call.session.drained())
+                ahead = 0
     finally:
         generator.close()

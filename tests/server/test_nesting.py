@@ -1,0 +1,419 @@
+"""A handler that calls another: on what is left of its budget, stopped with it, never deeper than allowed."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from math import inf
+from typing import Any
+
+import pytest
+
+from tests.server.awaiting import Held, answer_to, ended, nothing_is_left, text_of
+from tests.server.driving import NEWEST, Driver
+from tybalt import Budget, Context, Depends, Server, ToolError
+from tybalt.execution import Interrupted, checkpoint
+from tybalt.server.nesting import MAX_NESTING
+from tybalt.testing import VirtualThreads, run_virtual
+
+BUDGET = "dev.tybalt/budget"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server("x")
+    yield server
+    server.threads.close()
+
+
+class TestBudgets:
+    def remaining(self, *, outer: Any = None, inner: Any = None, allowed: Any = None) -> list[float]:
+        """What is left inside, by context and by budget, a second after the request began."""
+        found: list[float] = []
+
+        async def program() -> None:
+            server = Server("x", request_timeout=30)
+
+            @server.tool(**({} if inner is None else {"timeout": inner}))
+            async def look(context: Context, budget: Budget) -> None:
+                found.append(context.remaining)
+                found.append(budget.deadline - asyncio.get_running_loop().time())
+
+            @server.tool(**({} if outer is None else {"timeout": outer}))
+            async def work(context: Context) -> None:
+                await asyncio.sleep(1)
+                await context.call_tool("look")
+
+            driver = Driver(server)
+            answer = await answer_to(
+                driver, "work", meta=None if allowed is None else {BUDGET: {"deadlineMs": allowed}}
+            )
+            assert not answer["result"].get("isError"), answer
+            assert nothing_is_left(driver)
+
+        run_virtual(program)
+        return found
+
+    def test_what_is_left_is_the_narrowest(self) -> None:
+        assert self.remaining() == pytest.approx([29, 29])
+        assert self.remaining(outer=10) == pytest.approx([9, 9])
+        assert self.remaining(outer=10, inner=5) == pytest.approx([5, 5])
+        assert self.remaining(outer=10, inner="60s") == pytest.approx([9, 9])
+        assert self.remaining(outer=10, inner=5, allowed=3_000) == pytest.approx([2, 2])
+
+    @pytest.mark.loops
+    async def test_cost_that_is_spent_inside_is_spent_outside(self, server: Server) -> None:
+        @server.tool
+        def spend(amount: float, context: Context) -> bool:
+            return context.consume_cost(amount)
+
+        @server.tool
+        async def work(context: Context) -> list[Any]:
+            results: list[Any] = [await context.call_tool("spend", {"amount": amount}) for amount in (3, 3, 2)]
+            return [*(each.structured_content for each in results), context.budget.cost]
+
+        answer = await answer_to(Driver(server), "work", meta={BUDGET: {"cost": 5}})
+        assert answer["result"]["structuredContent"] == [True, False, True, 0]
+
+    @pytest.mark.loops
+    async def test_several_at_once_share_the_quota(self, server: Server) -> None:
+        @server.tool
+        async def spend(context: Context) -> bool:
+            await asyncio.sleep(0)
+            return context.consume_cost(2)
+
+        @server.tool
+        async def work(context: Context) -> int:
+            results: list[Any] = await asyncio.gather(*(context.call_tool("spend") for _ in range(5)))
+            return sum(each.structured_content for each in results)
+
+        assert text_of(await answer_to(Driver(server), "work", meta={BUDGET: {"cost": 5}})) == "2"
+
+    @pytest.mark.loops
+    async def test_without_limits_there_are_none(self) -> None:
+        server = Server("x", request_timeout=None)
+
+        @server.tool
+        async def look(budget: Budget) -> bool:
+            return budget == Budget(inf, inf, inf)
+
+        @server.tool
+        async def work(context: Context) -> Any:
+            result: Any = await context.call_tool("look")
+            return result.structured_content
+
+        assert text_of(await answer_to(Driver(server), "work")) == "true"
+
+
+class TestDeadlines:
+    @pytest.mark.parametrize("kind", ["waits", "checks"])
+    def test_that_of_the_inner_one_is_a_failure_the_outer_one_can_handle(self, kind: str) -> None:
+        async def program() -> None:
+            server = Server("x", request_timeout=30)
+
+            @server.tool(timeout=1)
+            async def waits() -> None:
+                await asyncio.Event().wait()
+
+            @server.tool(timeout=1)
+            async def checks(context: Context) -> None:
+                while True:
+                    await asyncio.sleep(0.3)
+                    checkpoint()
+
+            @server.tool
+            async def work(context: Context) -> str:
+                result: Any = await context.call_tool(kind)
+                assert result.is_error
+                await asyncio.sleep(0)
+                context.checkpoint()
+                return f"it said: {result.content[0].text}"
+
+            driver = Driver(server)
+            assert text_of(await answer_to(driver, "work")) == f"it said: tool {kind!r} did not finish within its 1 s"
+            assert nothing_is_left(driver)
+
+        run_virtual(program)
+
+    def test_that_of_the_outer_one_stops_both(self) -> None:
+        events: list[str] = []
+
+        async def program() -> None:
+            server = Server("x", request_timeout=30)
+
+            @server.tool(timeout=20)
+            async def inner() -> None:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    events.append("inner")
+
+            @server.tool(timeout=1)
+            async def work(context: Context) -> None:
+                try:
+                    await context.call_tool("inner")
+                finally:
+                    events.append("outer")
+
+            driver = Driver(server)
+            assert text_of(await answer_to(driver, "work")) == "tool 'work' did not finish within its 1 s"
+            assert events == ["inner", "outer"] and nothing_is_left(driver)
+
+        run_virtual(program)
+
+    def test_a_timeout_of_the_outer_ones_own(self) -> None:
+        async def program() -> None:
+            server = Server("x", request_timeout=30)
+
+            @server.tool(timeout=20)
+            async def inner() -> None:
+                await asyncio.Event().wait()
+
+            @server.tool
+            async def work(context: Context) -> str:
+                try:
+                    async with asyncio.timeout(1):
+                        await context.call_tool("inner")
+                except TimeoutError:
+                    return "too slow"
+                return "never"
+
+            driver = Driver(server)
+            assert text_of(await answer_to(driver, "work")) == "too slow" and nothing_is_left(driver)
+
+        run_virtual(program)
+
+    def test_in_a_thread_that_does_not_begin_in_time(self) -> None:
+        called: list[str] = []
+
+        async def program() -> None:
+            server = Server("x", request_timeout=30)
+            server.threads = VirtualThreads(delay=lambda: 5.0)
+
+            @server.tool(timeout=1)
+            def inner() -> None:
+                called.append("inner")
+
+            @server.tool
+            async def work(context: Context) -> str:
+                result: Any = await context.call_tool("inner")
+                return result.content[0].text
+
+            driver = Driver(server)
+            assert text_of(await answer_to(driver, "work")) == "tool 'inner' did not finish within its 1 s"
+            assert called == [] and nothing_is_left(driver)
+
+        run_virtual(program)
+
+    def test_in_a_thread_that_goes_on(self) -> None:
+        """It cannot be stopped, so it is waited for; what it returns then is too late all the same."""
+
+        async def program() -> None:
+            loop: Any = asyncio.get_running_loop()
+            server = Server("x", request_timeout=30)
+            held = Held()
+
+            @server.tool(timeout=1)
+            def inner() -> str:
+                return held()
+
+            @server.tool
+            async def work(context: Context) -> str:
+                result: Any = await context.call_tool("inner")
+                return result.content[0].text
+
+            driver = Driver(server)
+            with loop.expecting_threads():
+                driver.start("work", id=1)
+                await held.began()
+            await asyncio.sleep(1.1)
+            held.go()
+            with loop.expecting_threads():
+                (answer,) = await ended(driver)
+            assert text_of(answer) == "tool 'inner' did not finish within its 1 s" and nothing_is_left(driver)
+            server.threads.close()
+
+        run_virtual(program)
+
+
+@pytest.mark.loops
+class TestCancels:
+    @pytest.mark.parametrize("revision", [NEWEST, "2025-11-25"])
+    async def test_a_cancel_reaches_the_innermost(self, server: Server, revision: str) -> None:
+        events: list[str] = []
+
+        @server.tool
+        async def dig(deeper: int, context: Context) -> None:
+            try:
+                if deeper:
+                    await context.call_tool("dig", {"deeper": deeper - 1})
+                await asyncio.Event().wait()
+            finally:
+                events.append(f"{deeper} {context.cancelled}")
+
+        driver = Driver(server, revision)
+        driver.start("dig", id=1, deeper=3)
+        await driver.later()
+        driver.cancel(1)
+        assert await ended(driver) == []
+        assert events == ["0 True", "1 True", "2 True", "3 True"] and nothing_is_left(driver)
+
+    async def test_a_cancel_during_a_thread_is_not_lost_on_the_outer_one(self, server: Server) -> None:
+        held = Held()
+        events: list[str] = []
+
+        @server.tool
+        def inner() -> str:
+            return held()
+
+        @server.tool
+        async def work(context: Context) -> None:
+            try:
+                await context.call_tool("inner")
+                events.append("never")
+            finally:
+                events.append("stopped")
+
+        driver = Driver(server)
+        driver.start("work", id=1)
+        await held.began()
+        driver.cancel(1)
+        await driver.later()
+        held.go()
+        assert await ended(driver) == []
+        assert events == ["stopped"] and nothing_is_left(driver)
+
+    async def test_a_checkpoint_inside_knows_of_it(self, server: Server) -> None:
+        held = Held()
+        seen: list[str] = []
+
+        @server.tool
+        def inner(context: Context) -> None:
+            held()
+            try:
+                context.checkpoint()
+            except Interrupted as error:
+                seen.append(str(error.reason))
+                raise
+
+        @server.tool
+        async def work(context: Context) -> None:
+            await context.call_tool("inner")
+
+        driver = Driver(server)
+        driver.start("work", id=1)
+        await held.began()
+        driver.cancel(1)
+        held.go()
+        assert await ended(driver) == []
+        assert seen == ["parent cancelled: user: its client has cancelled it"] and nothing_is_left(driver)
+
+    async def test_children_and_dependencies_of_the_inner_one_end_with_it(self, server: Server) -> None:
+        events: list[str] = []
+
+        async def opened() -> AsyncGenerator[str, None]:
+            yield "value"
+            events.append("closed")
+
+        async def child() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                events.append("stopped")
+
+        @server.tool
+        async def inner(context: Context, value: str = Depends(opened)) -> str:
+            context.spawn(child())
+            await asyncio.sleep(0)
+            return value
+
+        @server.tool
+        async def work(context: Context) -> str:
+            result: Any = await context.call_tool("inner")
+            assert events in (["closed", "stopped"], ["stopped", "closed"])
+            return result.content[0].text
+
+        driver = Driver(server)
+        assert text_of(await answer_to(driver, "work")) == "value" and nothing_is_left(driver)
+
+    async def test_a_child_of_the_inner_one_that_fails_is_the_failure_of_the_request(self, server: Server) -> None:
+        async def fail() -> None:
+            raise ToolError("the child says no")
+
+        @server.tool
+        async def inner(context: Context) -> None:
+            context.spawn(fail())
+            await asyncio.Event().wait()
+
+        @server.tool
+        async def work(context: Context) -> str:
+            await context.call_tool("inner")
+            return "never"
+
+        driver = Driver(server)
+        assert text_of(await answer_to(driver, "work")) == "the child says no" and nothing_is_left(driver)
+
+
+@pytest.mark.loops
+class TestDepth:
+    @pytest.mark.parametrize("kind", ["async", "thread"])
+    @pytest.mark.parametrize("depth", [MAX_NESTING, MAX_NESTING + 1])
+    async def test_it_is_limited_in_threads_too(
+        self, server: Server, kind: str, depth: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        if kind == "async":
+
+            @server.tool
+            async def dig(deeper: int, context: Context) -> str:
+                if not deeper:
+                    return "bottom"
+                result: Any = await context.call_tool("dig", {"deeper": deeper - 1})
+                return result.content[0].text
+
+        else:
+
+            @server.tool(name="dig")
+            def dig_in_thread(deeper: int, context: Context) -> str:
+                if not deeper:
+                    return "bottom"
+                result: Any = context.wait(context.call_tool("dig", {"deeper": deeper - 1}))
+                return result.content[0].text
+
+        driver = Driver(server)
+        answer = await answer_to(driver, "dig", deeper=depth)
+        if depth == MAX_NESTING:
+            assert text_of(answer) == "bottom"
+        else:
+            assert answer["result"]["isError"] and "at most 10 calls may nest" in caplog.text
+        assert nothing_is_left(driver)
+
+    async def test_with_fewer_threads_than_levels(self) -> None:
+        server = Server("x", max_threads=2)
+
+        @server.tool
+        def dig(deeper: int, context: Context) -> int:
+            if not deeper:
+                return 0
+            results = [context.wait(context.call_tool("dig", {"deeper": deeper - 1})) for _ in range(2)]
+            return 1 + sum(int(each.content[0].text) for each in results)  # type: ignore[union-attr]
+
+        driver = Driver(server)
+        for n in range(5):
+            driver.start("dig", id=n, deeper=4)
+        assert [text_of(each) for each in await ended(driver)] == ["15"] * 5
+        assert nothing_is_left(driver)
+        server.threads.close()
+
+    async def test_the_inner_one_may_stream(self, server: Server) -> None:
+        @server.tool
+        async def stream() -> AsyncGenerator[int, None]:
+            yield 1
+            yield 2
+
+        @server.tool
+        async def work(context: Context) -> str:
+            result = await context.call_tool("stream")
+            return "error" if result.is_error else "done"
+
+        driver = Driver(server)
+        driver.start("work", id=1, meta={"progressToken": "t"})
+        one, two, answer = await ended(driver)
+        assert (one["params"]["progress"], two["params"]["progress"], text_of(answer)) == (1, 2, "done")
