@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from tybalt import Client, McpError, ToolError
+from tybalt import Client, ElicitRequestParams, McpError, ToolError
 
 SERVER = Path(__file__).with_name("everything.py")
 
@@ -13,7 +13,7 @@ SERVER = Path(__file__).with_name("everything.py")
 async def talk(era: Literal["modern", "legacy"]) -> None:
     """Use each feature once, in one era."""
     print(f"\n== {era} " + "=" * (60 - len(era)))
-    async with Client([sys.executable, str(SERVER)], era=era) as client:
+    async with Client([sys.executable, str(SERVER)], era=era, on_elicit=answer) as client:
         info = client.server_info
         print(f"connected to {info.name if info else 'a server'} in revision {client.revision}")
         print("tools:    ", ", ".join(tool.name for tool in await client.list_tools()))
@@ -28,6 +28,7 @@ async def talk(era: Literal["modern", "legacy"]) -> None:
         print("complete language 'p'     ->", (await client.complete("review", "language", "p")).values)
         result = await client.call_tool("count", {"to": 3}, on_progress=show_progress)
         print("count(to=3)               ->", getattr(result.content[0], "text", ""))
+        print("order(item='tea')         ->", await client.call("order", item="tea"))
         await fail(client)
         await cancel(client)
 
@@ -35,6 +36,14 @@ async def talk(era: Literal["modern", "legacy"]) -> None:
 def show_progress(progress: float, total: float | None, message: str | None) -> None:
     """One progress notification."""
     print(f"   progress {progress:g} of {total:g}: {message}" if total else f"   progress {progress:g}")
+
+
+def answer(question: ElicitRequestParams) -> dict[str, int | bool]:
+    """Fill in what the server wants to know of the user; a real program shows the form."""
+    (name,) = (question.requested_schema or {})["properties"]
+    value = 2 if "How many" in question.message else True
+    print(f"   the server asks: {question.message} -> {value}")
+    return {name: value}
 
 
 async def fail(client: Client) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from tybalt import Context, Image, Server, ToolError
+from tybalt import Accepted, Context, Image, Server, ToolError
 
 server = Server(
     "everything",
@@ -73,6 +73,19 @@ def pixel() -> Image:
         "0000000c4944415408d763f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
     )
     return Image(data=bytes.fromhex(png), mime_type="image/png")
+
+
+@server.tool
+async def order(item: str, context: Context) -> str:
+    """Questions to the user: how many, and whether that is sure. A modern client calls again with each answer."""
+    match await context.elicit(f"How many of {item}?", Annotated[int, Meta(ge=1, le=99, title="Number")]):
+        case Accepted(number):
+            pass
+        case _:
+            return "Nothing was ordered."
+    if await context.elicit(f"Order {number} of {item}?", bool) != Accepted(True):
+        return "Nothing was ordered."
+    return f"Ordered {number} of {item}."
 
 
 @server.resource("config://settings", mime_type="application/json", ttl=60)

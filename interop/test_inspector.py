@@ -98,7 +98,7 @@ def test_who_is_there(ask, era):
 @pytest.mark.parametrize(
     ("method", "member", "names"),
     [
-        ("tools/list", "tools", ["add", "weather", "divide", "crash", "count", "pixel"]),
+        ("tools/list", "tools", ["add", "weather", "divide", "crash", "count", "pixel", "order"]),
         ("resources/list", "resources", ["settings"]),
         ("resources/templates/list", "resourceTemplates", ["profile"]),
         ("prompts/list", "prompts", ["review"]),
@@ -110,7 +110,7 @@ def test_lists(ask, method, member, names):
 
 def test_nothing_in_the_schemas_is_said_to_be_unportable(ask):
     """`--strict` exits with 6 where another client may not understand a tool's schema."""
-    assert len(result_of(ask("tools/list", "--strict"))["tools"]) == 6
+    assert len(result_of(ask("tools/list", "--strict"))["tools"]) == 7
 
 
 def test_calls(ask, era):

@@ -29,6 +29,39 @@ DONE = '< {"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","content":[]
 PROGRESS = '< {"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":%d}}'
 
 
+LEGACY_CALL = '> {"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}'
+LEGACY_DONE = '< {"jsonrpc":"2.0","id":1,"result":{"content":[]}}'
+QUESTION = (
+    '< {"jsonrpc":"2.0","id":7,"method":"elicitation/create","params":{"message":"?",'
+    '"requestedSchema":{"type":"object","properties":{"value":{"type":"integer"}}}}}'
+)
+ANSWER = '> {"jsonrpc":"2.0","id":7,"result":{"action":"decline"}}'
+WITHDRAWN = '< {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}'
+ROUND = (
+    '< {"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","requestState":"s","inputRequests":'
+    '{"q":{"method":"elicitation/create","params":{"message":"?","requestedSchema":{"type":"object","properties":{}}}}}}}'
+)
+
+
+def greeted(revision: str, *lines: str) -> list[str]:
+    """The same after a handshake."""
+    return [INITIALIZE % revision, INITIALIZED % revision, *lines]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        greeted("2025-06-18", LEGACY_CALL, QUESTION, ANSWER, LEGACY_DONE),
+        greeted("2025-11-25", LEGACY_CALL, QUESTION, ANSWER.replace('"result":', '"error":'), LEGACY_DONE),
+        greeted("2025-11-25", LEGACY_CALL, QUESTION, WITHDRAWN, LEGACY_DONE),
+        [CALL, ROUND],
+    ],
+    ids=["answered", "refused", "withdrawn", "modern"],
+)
+def test_the_judge_has_nothing_against_a_question(lines):
+    assert complaints_about_server(recording_of(*lines)) == []
+
+
 def test_the_judge_has_nothing_against_what_is_right():
     assert complaints_about_server(recording_of(CALL, PROGRESS % 1, PROGRESS % 2, DONE)) == []
 
@@ -47,6 +80,18 @@ def test_the_judge_has_nothing_against_what_is_right():
         ([CALL, PROGRESS % 2, PROGRESS % 2, DONE], "progress went from 2 to 2"),
         ([CALL, DONE, PROGRESS % 1], "progress of a request that has been answered"),
         ([CALL, '< {"jsonrpc":"2.0","id":1,"method":"ping"}', DONE], "a request, which this server has no reason for"),
+        ([CALL, QUESTION, ANSWER, DONE], "a request, which this server has no reason for"),
+        (greeted("2025-03-26", LEGACY_CALL, QUESTION, ANSWER, LEGACY_DONE), "has no such question"),
+        (greeted("2025-11-25", QUESTION, ANSWER), "a question that belongs to no request"),
+        (greeted("2025-11-25", LEGACY_CALL, QUESTION, LEGACY_DONE), "never withdrawn"),
+        (greeted("2025-11-25", LEGACY_CALL, QUESTION, ANSWER, QUESTION, ANSWER, LEGACY_DONE), "the id of another: 7"),
+        (greeted("2025-11-25", LEGACY_CALL, QUESTION, ANSWER, WITHDRAWN, LEGACY_DONE), "cancels what is neither"),
+        (
+            greeted("2025-06-18", LEGACY_CALL, QUESTION.replace('"integer"', '"array"'), ANSWER, LEGACY_DONE),
+            "is not valid under any of the schemas",
+        ),
+        ([CALL, ROUND.replace('"message":"?",', "")], "is not valid under any of the schemas"),
+        ([ASK % "tools/list", ROUND], "tools/list may not end with questions"),
         ([CALL, '< {"jsonrpc":"2.0","method":"notifications/roots/list_changed"}', DONE], "has no such notification"),
         ([CALL, '< {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}', DONE], "nobody subscribed to"),
         (

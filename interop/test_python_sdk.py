@@ -22,7 +22,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSI
 from interop.conftest import EVERYTHING, FOLDER, ONE_ERA
 from interop.recordings import Recorded
 
-TOOLS = ["add", "weather", "divide", "crash", "count", "pixel"]
+TOOLS = ["add", "weather", "divide", "crash", "count", "pixel", "order"]
 
 
 class Peer(NamedTuple):

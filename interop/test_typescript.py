@@ -115,7 +115,15 @@ def test_the_revision(conversation):
 
 def test_lists(conversation):
     report = conversation.report["everything"]
-    assert [each["name"] for each in report["tools"]] == ["add", "weather", "divide", "crash", "count", "pixel"]
+    assert [each["name"] for each in report["tools"]] == [
+        "add",
+        "weather",
+        "divide",
+        "crash",
+        "count",
+        "pixel",
+        "order",
+    ]
     add = report["tools"][0]
     assert add["inputSchema"]["properties"]["a"] == {"type": "integer", "description": "The first number."}
     assert ("outputSchema" in add) == conversation.has("2025-06-18")

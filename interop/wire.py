@@ -31,6 +31,10 @@ LOG_LEVEL = "io.modelcontextprotocol/logLevel"
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 
 UNSUPPORTED_VERSION = -32022
+QUESTIONS = ("elicitation/create", "sampling/createMessage", "roots/list")
+"""What a legacy server may ask its client."""
+MAY_ASK = ("tools/call", "prompts/get", "resources/read")
+"""What may end with questions in modern."""
 LEADING_ID = re.compile(r'\{"jsonrpc": "2\.0", "id": (\d+),')
 
 
@@ -39,6 +43,7 @@ def complaints_about_server(recording: Recording) -> list[str]:
     conversation = Conversation()
     told = list(conversation.listen_to(recording))
     told += [f"never answered: {shortened(request)}" for request in conversation.unanswered]
+    told += [f"never withdrawn: {shortened(question)}" for question in conversation.questions.values()]
     # The TypeScript client closes stdin and sends SIGTERM at once: one that ends by either has ended well.
     well = (0, -signal.SIGTERM) if recording.terminated else (0,)
     return told if recording.status in well else [*told, f"the server ended with status {recording.status}"]
@@ -82,6 +87,9 @@ class Conversation:
         self.progress: dict[int | str, float] = {}
         self.acknowledged: set[int | str] = set()
         self.ended: set[int | str] = set()
+        # What a legacy server has asked and is not answered, and every id that it has used for that.
+        self.questions: dict[int | str, Message] = {}
+        self.posed: set[int | str] = set()
         self.schemas: dict[tuple[str, str], Any] = {}
 
     def listen_to(self, recording: Recording) -> Iterator[str]:
@@ -116,6 +124,8 @@ class Conversation:
         elif method == "initialize" and not self.shook_hands:
             wanted = params_of(message).get("protocolVersion")
             self.revision = wanted if wanted in LEGACY else LEGACY[-1]
+        if method is None:
+            self.questions.pop(identifier, None)
         if method is None or not isinstance(identifier, int | str):
             return
         # Before there is a revision, one may only ping.
@@ -141,8 +151,24 @@ class Conversation:
         if "method" not in message:
             return self.receive_answer(message)
         if "id" in message:
-            return iter([f"a request, which this server has no reason for: {message['method']}"])
+            return self.receive_question(message)
         return self.receive_notification(message)
+
+    def receive_question(self, message: Message) -> Iterator[str]:
+        """A request of the server: legacy alone, while something runs for which it could ask."""
+        if message["method"] not in QUESTIONS or not self.shook_hands:
+            yield f"a request, which this server has no reason for: {message['method']}"
+            return
+        if message["method"] not in names(self.revision):
+            yield f"{self.revision} has no such question"
+            return
+        yield from invalid(self.revision, names(self.revision)[message["method"]], message)
+        if message["id"] in self.questions or message["id"] in self.posed:
+            yield f"a question with the id of another: {message['id']!r}"
+        if not any(request["method"] in MAY_ASK for request in self.in_flight):
+            yield "a question that belongs to no request"
+        self.posed.add(message["id"])
+        self.questions[message["id"]] = message
 
     def receive_answer(self, message: Message) -> Iterator[str]:
         if message.get("id") is None:
@@ -171,6 +197,11 @@ class Conversation:
             self.revision = revision = result["protocolVersion"]
             self.shook_hands = True
         name = result_name(revision, method)
+        if result.get("resultType") == "input_required" and revision == LATEST:
+            yield from invalid(revision, "InputRequiredResult", result)
+            if method not in MAY_ASK:
+                yield f"{method} may not end with questions"
+            return
         yield from invalid(revision, name, result)
         if name == "EmptyResult" and result:
             yield "a result that should be empty"
@@ -197,8 +228,9 @@ class Conversation:
             case "notifications/subscriptions/acknowledged":
                 yield from self.receive_acknowledgment(meta_of(message).get(SUBSCRIPTION))
             case "notifications/cancelled":
-                if params.get("requestId") not in self.ended:
-                    yield "cancels what is no subscription that has ended"
+                withdrawn = self.questions.pop(params.get("requestId"), None)
+                if withdrawn is None and params.get("requestId") not in self.ended:
+                    yield "cancels what is neither a question without an answer nor a subscription that has ended"
             case _ if not self.shook_hands:
                 if meta_of(message).get(SUBSCRIPTION) not in self.acknowledged:
                     yield "a change that nobody subscribed to"

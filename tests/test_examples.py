@@ -20,10 +20,13 @@ def test_the_demo_speaks_to_a_real_server_in_both_eras() -> None:
     for said, revision in ((modern, "2026-07-28"), (legacy, "2025-11-25")):
         for expected in (
             f"connected to everything in revision {revision}",
-            "tools:     add, weather, divide, crash, count, pixel",
+            "tools:     add, weather, divide, crash, count, pixel, order",
             "add(a=5, b=3)             -> 8",
             "{'city': 'Verona', 'degrees': 21.5, 'sky': 'clear'}",
             "progress 3 of 3: step 3",
+            "the server asks: How many of tea? -> 2",
+            "the server asks: Order 2 of tea? -> True",
+            "order(item='tea')         -> Ordered 2 of tea.",
             "tool error: Cannot divide by zero; choose another b.",
             "protocol error -32602: Unknown tool: subtract",
             "the server stopped; it still answers: 2",

@@ -134,6 +134,23 @@ class TestMasks:
         with pytest.raises(Interrupted, match="deadline"):
             work.checkpoint()
 
+    def test_a_part_and_the_whole_are_masked_together(self) -> None:
+        work = token()
+        told: list[CancelReason] = []
+        work.on_cancel = told.append
+        with work.child() as part:
+            with part.masked():
+                assert work.is_masked and part.is_masked
+                work.cancel(BORED)
+                part.checkpoint()
+                work.checkpoint()
+                assert told == []
+            assert told == [BORED]
+            with pytest.raises(Interrupted):
+                part.checkpoint()
+            with work.masked():
+                part.checkpoint()
+
     @pytest.mark.parametrize("kind", CancelKind)
     def test_cleaning_up_is_bounded_by_the_kind_of_the_cancel(self, kind: CancelKind) -> None:
         work = token()

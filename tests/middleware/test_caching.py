@@ -123,7 +123,7 @@ class TestWhatIsKept:
     async def test_what_says_that_it_is_complete_or_no_error(self) -> None:
         assert await is_kept(CALL, ResponseCaching(), text("yes", is_error=False, result_type="complete"))
 
-    @pytest.mark.parametrize("member", ONE_TIME)
+    @pytest.mark.parametrize("member", sorted(ONE_TIME))
     async def test_what_carries_input_or_is_a_task_never(self, member: str) -> None:
         assert not await is_kept(CALL.replaced(params={member: {}}))
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from tests.protocol.conversations import (
     ENVELOPE,
@@ -18,11 +19,14 @@ from tests.protocol.conversations import (
     modern,
     ready,
 )
+from tests.types.published import validator
 from tybalt.errors import (
     HeaderMismatch,
     InvalidArguments,
     InvalidParams,
+    InvalidRequest,
     McpError,
+    MethodNotFound,
     MissingClientCapability,
     MisuseError,
     ResourceNotFound,
@@ -30,7 +34,7 @@ from tybalt.errors import (
     UnsupportedRevision,
 )
 from tybalt.outcomes import Cancelled, Err, Ok, Panicked
-from tybalt.protocol.actions import Batch, CancelRequest, Ignored, join_batch
+from tybalt.protocol.actions import Batch, CancelRequest, Ignored, Reply, join_batch
 from tybalt.protocol.codec import MAX_BATCH
 from tybalt.protocol.frames import Oversized
 from tybalt.reasons import CancelKind, CancelReason
@@ -812,6 +816,129 @@ class TestAsking:
             served.respond(served.receive(modern("tools/list")), question)
         with pytest.raises(MisuseError, match="2025-11-25 has no result that asks"):
             served.respond(served.receive(legacy("tools/call", {"name": "x"})), question)
+
+
+class TestAskingInLegacy:
+    """A question is a request of the server's own; ids of client and server have nothing to do with each other."""
+
+    FORM: ClassVar[Any] = TestAsking.QUESTIONS["form"]
+
+    def test_a_question_and_its_answer(self) -> None:
+        served = ready()
+        identifier, sent = served.ask(self.FORM)
+        assert decoded(sent) == {
+            "jsonrpc": "2.0",
+            "id": identifier,
+            "method": "elicitation/create",
+            "params": {"message": "?", "requestedSchema": {"type": "object", "properties": {}}},
+        }
+        reply = served.receive(message(id=identifier, result={"action": "decline"}))
+        assert isinstance(reply, Reply) and reply.id == identifier
+        assert isinstance(reply.outcome, Raw) and msgspec.json.decode(reply.outcome) == {"action": "decline"}
+
+    def test_an_error_is_the_class_that_stands_for_its_code(self) -> None:
+        served = ready()
+        identifier, _ = served.ask(self.FORM)
+        reply = served.receive(message(id=identifier, error={"code": -32601, "message": "no", "data": [1]}))
+        assert isinstance(reply.outcome, MethodNotFound)
+        assert (reply.outcome.code, reply.outcome.message, reply.outcome.data) == (-32601, "no", [1])
+
+    @pytest.mark.parametrize(
+        ("members", "told"),
+        [
+            ({"error": {"code": "x"}}, "the answer is no JSON-RPC response"),
+            ({"error": 5}, "the answer is no JSON-RPC response"),
+            ({"error": None}, "the answer has no result"),
+        ],
+    )
+    def test_an_answer_that_is_none_is_an_error(self, members: dict[str, Any], told: str) -> None:
+        served = ready()
+        identifier, _ = served.ask(self.FORM)
+        reply = served.receive(message(id=identifier, **members))
+        assert isinstance(reply.outcome, InvalidRequest) and told in reply.outcome.message
+
+    def test_a_null_is_a_result_too(self) -> None:
+        served = ready()
+        identifier, _ = served.ask(self.FORM)
+        reply = served.receive(message(id=identifier, result=None))
+        assert isinstance(reply.outcome, Raw) and bytes(reply.outcome) == b"null"
+
+    def test_every_question_has_an_id_of_its_own_and_any_order_will_do(self) -> None:
+        served = ready()
+        identifiers = [served.ask(question)[0] for question in TestAsking.QUESTIONS.values()]
+        assert len(set(identifiers)) == len(identifiers)
+        for identifier in reversed(identifiers):
+            assert served.receive(message(id=identifier, result={})).id == identifier
+
+    def test_an_answer_counts_once(self) -> None:
+        served = ready()
+        identifier, _ = served.ask(self.FORM)
+        assert isinstance(served.receive(message(id=identifier, result={})), Reply)
+        again = served.receive(message(id=identifier, result={}))
+        assert isinstance(again, Ignored) and "to a server that has not asked that" in again.reason
+
+    @pytest.mark.parametrize("identifier", [2, 0, -1, "1", 1.5, True])
+    def test_an_answer_to_nothing_is_ignored(self, identifier: Any) -> None:
+        served = ready()
+        assert served.ask(self.FORM)[0] == 1
+        assert not isinstance(served.receive(message(id=identifier, result={})), Reply)
+        assert isinstance(served.receive(message(id=1, result={})), Reply)
+
+    def test_a_question_can_be_withdrawn_once(self) -> None:
+        served = ready()
+        identifier, _ = served.ask(self.FORM)
+        told = served.stop_asking(identifier, "enough")
+        assert decoded(told) == {
+            "jsonrpc": "2.0",
+            "method": "notifications/cancelled",
+            "params": {"requestId": identifier, "reason": "enough"},
+        }
+        assert served.stop_asking(identifier, "enough") is None
+        assert isinstance(served.receive(message(id=identifier, result={})), Ignored)
+
+    def test_what_is_answered_cannot_be_withdrawn(self) -> None:
+        served = ready()
+        identifier, _ = served.ask(self.FORM)
+        served.receive(message(id=identifier, result={}))
+        assert served.stop_asking(identifier, "enough") is None
+        assert served.stop_asking(99, "enough") is None
+
+    def test_a_request_of_the_client_may_have_the_same_id(self) -> None:
+        served = ready()
+        identifier, _ = served.ask(self.FORM)
+        request = served.receive(legacy("tools/call", {"name": "x"}, id=identifier))
+        responder = served.accept(request)
+        cancel = served.receive(message(method="notifications/cancelled", params={"requestId": identifier}))
+        assert cancel == CancelRequest((responder,), None)
+        assert isinstance(served.receive(message(id=identifier, result={})), Reply)
+
+    def test_in_a_batch(self) -> None:
+        served = ready("2025-03-26")
+        identifier, _ = served.ask(TestAsking.QUESTIONS["roots"])
+        batch = served.receive(b"[%s]" % message(id=identifier, result={"roots": []}))
+        ((_, reply),) = batch.items
+        assert reply.id == identifier and bytes(reply.outcome) == b'{"roots":[]}'
+
+    @pytest.mark.parametrize(
+        ("question", "revision"),
+        [
+            *(("sample", each) for each in LEGACY),
+            *(("roots", each) for each in LEGACY),
+            *(("form", each) for each in LEGACY[2:]),
+            ("url", LEGACY[-1]),
+        ],
+    )
+    def test_what_is_sent_fits_the_published_schema(self, question: str, revision: str) -> None:
+        _, sent = ready(revision).ask(TestAsking.QUESTIONS[question])
+        names = {"sample": "CreateMessageRequest", "roots": "ListRootsRequest"}
+        validator(revision, names.get(question, "ElicitRequest")).validate(decoded(sent))
+
+    @pytest.mark.parametrize("revision", LEGACY[:-1])
+    def test_what_a_revision_has_no_words_for(self, revision: str) -> None:
+        served = ready(revision)
+        with pytest.raises(ValueError, match=f"{revision} has no elicitation by URL"):
+            served.ask(TestAsking.QUESTIONS["url"])
+        assert isinstance(served.receive(message(id=1, result={})), Ignored)
 
 
 def test_logging_needs_its_capability_and_a_level_that_exists() -> None:

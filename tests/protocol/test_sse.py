@@ -79,6 +79,7 @@ def expected(stream: bytes) -> tuple[list[Event | type[Oversized]], str, int | N
 @example(b"data\n" * 18 + b"\n", None)
 @example(b"data: 1", None)
 @example(b"data: 0123456789a", None)
+@example(b"data: 12345678\ndata: 123", None)
 def test_any_split_of_the_same_bytes_gives_the_same_events(stream: bytes, data: st.DataObject | None) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, len(stream))))) if data else []
     chunks = [stream[start:end] for start, end in pairwise([0, *cuts, len(stream)])]
@@ -120,7 +121,9 @@ def test_what_is_written_is_read(messages: list[tuple[bytes, str | None, str | N
 
 @given(
     st.recursive(
-        st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+        st.none() | st.integers() | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
     )
 )
 def test_a_json_message_is_one_line_of_data_as_it_is(value: object) -> None:
@@ -134,6 +137,7 @@ def test_the_forms_on_the_wire() -> None:
     assert event(b"", id="s.0", retry=500) == b"id: s.0\nretry: 500\ndata: \n\n"
     assert event(b"/messages?id=1", name="endpoint") == b"event: endpoint\ndata: /messages?id=1\n\n"
     assert event(b"a\r\nb\rc\n") == b"data: a\ndata: b\ndata: c\ndata: \n\n"
+    assert event(b"a\rb") == b"data: a\ndata: b\n\n"
     assert events([("s.1", b"1"), (None, b"2")], name="message") == (
         b"event: message\nid: s.1\ndata: 1\n\nevent: message\ndata: 2\n\n"
     )
@@ -178,6 +182,12 @@ def test_the_blocks_of_the_standard() -> None:
     assert reader.feed(stream) == [Event(b"first event", id="1"), Event(b"second event"), Event(b" third event")]
     assert reader.feed(b"data\n\ndata\ndata\n\ndata:") == [Event(b""), Event(b"\n")]
     assert reader.feed(b"\n\ndata:test\n\ndata: test\n\n") == [Event(b""), Event(b"test"), Event(b"test")]
+
+
+def test_a_read_that_brings_nothing_changes_nothing() -> None:
+    reader = EventReader()
+    chunks = [b"", MARK[:1], b"", MARK[1:] + b"data: 1\r", b"", b"\ndata: 2", b"", b"\r\n\r\n", b""]
+    assert [reader.feed(chunk) for chunk in chunks] == [[]] * 7 + [[Event(b"1\n2")], []]
 
 
 def test_an_event_without_data_gives_its_id_and_nothing_else() -> None:

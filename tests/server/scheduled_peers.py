@@ -1,49 +1,57 @@
 """The clients of random schedules: each asks, cancels, answers questions or does not, and checks what it hears.
 
-A `Peer` knows what it may hear: answers to what it has asked, once each, none for what it has cancelled, progress that
-increases and ends with the answer. `Direct` feeds a session by hand, `Wired` has a transport between. `scheduled_tools`
-has the handlers and the `World`, `schedules` decides what happens when.
+A `Peer` knows what it may hear: one answer to each request, in time, none to what it has cancelled; progress that
+increases and ends with the answer. `Direct` feeds a session by hand, `Wired` has a transport in between.
+`scheduled_tools` has the handlers, `schedules` decides what happens when.
 """
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import msgspec
 
 from tests.protocol.conversations import ENVELOPE, message
-from tests.server.scheduled_tools import GO_ON, PAUSES, World
+from tests.server.scheduled_tools import GO_ON, MAY_ASK
+from tests.server.scheduled_world import World
 from tybalt.errors import TransportClosed
+from tybalt.reasons import CancelKind
 from tybalt.server.server import Server
 from tybalt.transports.memory import memory_pair
 from tybalt.types.revisions import LEGACY
 
-CAPABILITIES = {"elicitation": {}, "sampling": {}, "roots": {}}
-NAMES = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+CAPABILITIES: dict[str, Any] = {"elicitation": {}, "sampling": {}, "roots": {}}
+MODERN_META = {**ENVELOPE, "io.modelcontextprotocol/clientCapabilities": CAPABILITIES}
 
 
-class Sent:
-    """One request."""
+class Sent(msgspec.Struct, eq=False):
+    """One request, as it was sent `at` some time."""
 
-    def __init__(self, id: int, method: str, params: dict[str, Any], at: float) -> None:
-        self.id = id
-        self.method = method
-        self.params = params
-        self.at = at
-        self.is_in_batch = False
-        self.token: int | None = None
+    id: int
+    method: str
+    params: dict[str, Any]
+    at: float
+    token: int | None = None
+    in_batch: bool = False
 
     @property
     def name(self) -> str:
-        return self.params.get("name") or self.method
+        """Of the tool, or else the method."""
+        return self.params["name"] if self.method == "tools/call" else self.method
 
     @property
     def n(self) -> int:
+        """The number that its handler is known by; 0 where it has none."""
         return int(self.params.get("arguments", {}).get("n", 0))
 
 
 class Peer:
     """A client called `name` that speaks `revision`."""
+
+    is_strict: bool
+    """Whether what is sent is heard at once."""
 
     def __init__(self, world: World, server: Server, name: str, revision: str) -> None:
         self.world = world
@@ -51,26 +59,25 @@ class Peer:
         self.name = name
         self.revision = revision
         self.loop = asyncio.get_running_loop()
+        self.is_legacy = revision in LEGACY
         self.sent: dict[int, list[Sent]] = {}
-        self.open: Counter[int] = Counter()
-        """How many requests of an id are neither answered nor cancelled."""
-        self.cancelled: Counter[int] = Counter()
-        """How many were cancelled before their answer was here; over a wire it may have been on its way."""
-        self.numbers: Counter[int] = Counter()
         self.questions: set[int] = set()
         """What this client was asked, and has neither answered nor heard to be withdrawn."""
-        self.progress: dict[int, float] = {}
         self.is_ending = False
         self.is_over = False
-        self.strict = True
-        """Whether what it sends is heard at once."""
-        self._ids = 0
+        self._open: Counter[int] = Counter()
+        """How many requests of an id are neither answered nor cancelled."""
+        self._cancelled: Counter[int] = Counter()
+        """How many were cancelled before their answer was here; it may have been on its way."""
+        self._numbers: Counter[int] = Counter()
+        self._progress: dict[int, float] = {}
+        self._last_id = 0
+        self._reading = asyncio.Event()
+        self._reading.set()
 
-    @property
-    def is_legacy(self) -> bool:
-        return self.revision in LEGACY
+    # -- what it says -------------------------------------------------------------------------------------------------
 
-    def open_(self) -> None:
+    def begin(self) -> None:
         """Shake hands, where that is done."""
         if self.is_legacy:
             info = {"name": self.name, "version": "1"}
@@ -78,53 +85,62 @@ class Peer:
             self.request("initialize", params)
             self.deliver(message(method="notifications/initialized"))
 
-    # -- what it says -------------------------------------------------------------------------------------------------
-
     def call(self, tool: str, n: int, **options: Any) -> bytes:
-        """Call a tool; what was sent."""
+        """Call a tool, see `request`."""
         return self.request("tools/call", {"name": tool, "arguments": {"n": n}}, **options)
 
     def request(
-        self, method: str, params: dict[str, Any], *, again: int | None = None, meta: Any = None, batched: bool = False
+        self,
+        method: str,
+        params: dict[str, Any],
+        *,
+        again: int | None = None,
+        budget: dict[str, float] | None = None,
+        in_batch: bool = False,
     ) -> bytes:
-        """Ask something, under an id that is used `again` or a new one."""
+        """Ask something, under an id that is used `again` or a new one; in a batch it is not sent yet."""
         if again is None:
-            self._ids += 1
-        sent = Sent(self._ids if again is None else again, method, params, self.loop.time())
-        meta = dict(meta or {})
+            self._last_id += 1
+        sent = Sent(self._last_id if again is None else again, method, params, self.loop.time(), in_batch=in_batch)
+        self.sent.setdefault(sent.id, []).append(sent)
+        self._open[sent.id] += 1
+        self._numbers[sent.n] += 1
+        meta: dict[str, Any] = {} if self.is_legacy else {**MODERN_META}
+        if budget is not None:
+            meta["dev.tybalt/budget"] = budget
         if self.world.chance(0.5):
             meta["progressToken"] = sent.token = self.world.random.randrange(1_000_000)
-            self.progress[sent.token] = -1
-        if not self.is_legacy:
-            meta = {**ENVELOPE, "io.modelcontextprotocol/clientCapabilities": CAPABILITIES, **meta}
-        self.sent.setdefault(sent.id, []).append(sent)
-        self.open[sent.id] += 1
-        self.numbers[sent.n] += 1
-        budget = meta.get("dev.tybalt/budget", "")
-        self.world.note(self.name, "asks", sent.id, method, sent.name, sent.n, budget)
-        encoded = message(id=sent.id, method=method, params={**params, "_meta": meta} if meta else params)
-        sent.is_in_batch = batched
-        if not batched:
+            self._progress[sent.token] = -1
+        self.world.note(self.name, "asks", sent.id, method, sent.name, sent.n, budget or "")
+        encoded = message(id=sent.id, method=method, params={**params, "_meta": meta})
+        if not in_batch:
             self.deliver(encoded)
         return encoded
 
     def cancel(self, id: int) -> None:
-        """Cancel all of an id that were not answered."""
+        """Cancel all of an id that are not answered."""
         self.world.note(self.name, "cancels", id)
-        self.cancelled[id] += self.open.pop(id, 0)
+        self._cancelled[id] += self._open.pop(id, 0)
+        if self.is_strict:
+            for each in self.sent.get(id, ()):
+                self._progress.pop(each.token or -1, None)
         self.deliver(message(method="notifications/cancelled", params={"requestId": id}))
-
-    def later(self, seconds: float, do: Any, *arguments: Any) -> None:
-        """Do something, unless this connection is over by then."""
-        self.loop.call_later(seconds, self._now, do, arguments)
-
-    def _now(self, do: Any, arguments: Any) -> None:
-        if not self.is_over:
-            do(*arguments)
 
     def deliver(self, encoded: bytes) -> None:
         """Send it, however that is done."""
         raise NotImplementedError
+
+    def reads(self, yes: bool) -> None:
+        """Whether it reads what is sent to it."""
+        self.world.note(self.name, "reads" if yes else "does not read")
+        if yes:
+            self._reading.set()
+        else:
+            self._reading.clear()
+
+    def _later(self, do: Callable[..., Any], *arguments: Any) -> None:
+        """Do something in a moment, unless this connection is over by then."""
+        self.loop.call_later(self.world.pause(), lambda: None if self.is_over else do(*arguments))
 
     # -- what it hears ------------------------------------------------------------------------------------------------
 
@@ -144,33 +160,33 @@ class Peer:
     def _answered(self, answer: dict[str, Any]) -> None:
         id, world = answer["id"], self.world
         world.note(self.name, "is answered", id, _outline(answer))
-        if self.open[id] > 0:
-            self.open[id] -= 1
-        elif self.cancelled[id] > 0 and not (self.strict and self.is_alone(id)):
-            self.cancelled[id] -= 1
+        requests = self.sent.get(id, [])
+        on_its_way = not self.is_strict or any(each.in_batch for each in requests)
+        if self._open[id] > 0:
+            self._open[id] -= 1
+        elif on_its_way and self._cancelled[id] > 0:
+            self._cancelled[id] -= 1
         else:
-            world.wrong(self.name, "did not expect an answer to", id)
-        if len(self.sent.get(id, ())) == 1:
-            self._settled(self.sent[id][0], answer)
-        if id in self.sent and self.sent[id][-1].method == "initialize":
-            return
-        if self.strict:
-            self._look_for_what_goes_on(id)
+            world.wrong(self.name, "has no request for the answer", id)
+        if len(requests) == 1:
+            self._check(requests[0], answer)
         result = answer.get("result", {})
-        if result.get("resultType") == "input_required" and not self.is_ending:
-            self._go_round(self.sent[id][-1], result)
+        if result.get("resultType") == "input_required":
+            self._go_round(requests[-1], result)
 
-    def _settled(self, sent: Sent, answer: dict[str, Any]) -> None:
-        if sent.token is not None:
-            self.progress.pop(sent.token, None)
-
-    def _look_for_what_goes_on(self, id: int) -> None:
-        """Nothing of a request may go on when it is answered, but for what `GO_ON`."""
-        sent = self.sent[id][0]
-        if len(self.sent[id]) > 1 or self.numbers[sent.n] > 1 or not self.world.overdue.isdisjoint((sent.name, "")):
+    def _check(self, sent: Sent, answer: dict[str, Any]) -> None:
+        """What is true of an answer whose request is known."""
+        self._progress.pop(sent.token or -1, None)
+        if sent.n and sent.n not in self.world.gave_up and "its handler was stopped" in _outline(answer):
+            self.world.wrong(self.name, "is told that", sent.id, "was stopped, by nobody")
+        if not self.is_strict or sent.in_batch:
             return
-        if sent.method == "tools/call" and sent.name not in GO_ON and self.world.active[sent.n]:
-            self.world.wrong(self.name, "has its answer to", id, "and it goes on")
+        took, limit = self.loop.time() - sent.at, self.server.request_timeout or inf
+        if sent.name not in MAY_ASK and took > limit + CancelKind.TIMEOUT.cleanup_seconds:
+            self.world.wrong(self.name, "is answered", sent.id, "after", took)
+        is_excused = sent.name in GO_ON or not self.world.overdue.isdisjoint((sent.name, ""))
+        if self._numbers[sent.n] == 1 and self.world.active[sent.n] and not is_excused:
+            self.world.wrong(self.name, "has its answer to", sent.id, "and it goes on")
 
     def _go_round(self, sent: Sent, result: dict[str, Any]) -> None:
         """Retry with answers, with some, with what was tampered with, or not at all."""
@@ -178,7 +194,7 @@ class Peer:
         drawn = world.random.randrange(8)
         if drawn == 0:
             return
-        answers = {key: self._answer(each["method"]) for key, each in result["inputRequests"].items()}
+        answers = {key: self._answer_to(each["method"]) for key, each in result["inputRequests"].items()}
         if drawn == 1 and len(answers) > 1:
             answers.popitem()
         state = result["requestState"]
@@ -187,7 +203,7 @@ class Peer:
         params = {**sent.params, "inputResponses": answers, "requestState": state}
         if drawn == 3:
             params["arguments"] = {"n": sent.n + 1_000}
-        self.later(world.random.choice(PAUSES), self._retry, sent.method, params)
+        self._later(self._retry, sent.method, params)
 
     def _retry(self, method: str, params: dict[str, Any]) -> None:
         if not self.is_ending:
@@ -201,20 +217,20 @@ class Peer:
         drawn = world.random.randrange(8)
         if drawn == 0:
             return
-        reply: dict[str, Any] = {"result": self._answer(method)}
+        reply: dict[str, Any] = {"result": self._answer_to(method)}
         if drawn == 1:
             reply = {"error": {"code": -32603, "message": "no"}}
         elif drawn == 2:
             reply = {"result": {"nonsense": True}}
         for _ in range(2 if drawn == 3 else 1):
-            self.later(world.random.choice(PAUSES), self._reply, id, reply)
+            self._later(self._reply, id, reply)
 
     def _reply(self, id: int, reply: dict[str, Any]) -> None:
         self.world.note(self.name, "answers", id, *reply)
         self.questions.discard(id)
         self.deliver(message(id=id, **reply))
 
-    def _answer(self, method: str) -> dict[str, Any]:
+    def _answer_to(self, method: str) -> dict[str, Any]:
         if method == "roots/list":
             return {"roots": [{"uri": "file:///home"}]}
         if method == "sampling/createMessage":
@@ -225,9 +241,9 @@ class Peer:
     def _progressed(self, params: dict[str, Any]) -> None:
         token, progress = params["progressToken"], params["progress"]
         self.world.note(self.name, "sees progress", token, progress)
-        if not self.progress.get(token, progress) < progress:
-            self.world.wrong(self.name, "sees progress", token, progress, "after", self.progress.get(token))
-        self.progress[token] = progress
+        if not self._progress.get(token, inf) < progress:
+            self.world.wrong(self.name, "sees progress", token, "after", self._progress.get(token, "the end"))
+        self._progress[token] = progress
 
     def _told(self, notification: dict[str, Any]) -> None:
         method, params = notification["method"], notification.get("params", {})
@@ -237,29 +253,48 @@ class Peer:
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
-    def is_alone(self, id: int) -> bool:
-        """Whether none of this id was in a batch: there an answer may wait for others when a cancel comes."""
-        return not any(each.is_in_batch for each in self.sent[id])
-
     @property
     def waiting(self) -> list[int]:
         """The ids of what is neither answered nor cancelled."""
-        return [id for id, count in self.open.items() if count > 0]
+        return [id for id, count in self._open.items() for _ in range(count)]
+
+    def settled(self) -> None:
+        """When all had time to end by themselves: whoever still waits waits for this client."""
+        if len(self.waiting) > len(self.questions):
+            self.world.wrong(self.name, "has no answer to", *self.waiting)
 
     async def end(self, how: str) -> None:
-        """Be over, one way or another."""
+        """Be over: `stop` is the server's doing, `drop` the client's. Once more, it hurries."""
+        self.world.note(self.name, "ends:", how)
+        if self.is_ending:
+            self.hurry()
+            return
+        self.is_ending = True
+        begun, grace = self.loop.time(), self.server.grace
+        await self.ended(how)
+        self.is_over = True
+        self.world.note(self.name, "is over")
+        if self.loop.time() - begun > grace + 2 * max(grace, 1.0) + 1.0:
+            self.world.wrong(self.name, "is over too late")
+
+    def hurry(self) -> None:
+        """End the grace."""
+        raise NotImplementedError
+
+    async def ended(self, how: str) -> None:
+        """End it, however that is done."""
         raise NotImplementedError
 
 
 class Direct(Peer):
-    """One that feeds its session by hand, and is its output."""
+    """One that feeds its session by hand, and is its output: what is not read is heard all the same."""
+
+    is_strict = True
 
     def __init__(self, world: World, server: Server, name: str, revision: str) -> None:
         super().__init__(world, server, name, revision)
         self.session = server.session(self)
-        self.hurry = asyncio.Event()
-        self._reads = asyncio.Event()
-        self._reads.set()
+        self._hurry = asyncio.Event()
 
     def deliver(self, encoded: bytes) -> None:
         answer = self.session.receive(encoded)
@@ -267,13 +302,17 @@ class Direct(Peer):
         if answer is not None:
             self.heard(answer)
 
-    def reads(self, yes: bool) -> None:
-        """Whether it reads what is sent; what is sent is heard all the same, for somebody has to."""
-        self.world.note(self.name, "reads" if yes else "does not read")
-        if yes:
-            self._reads.set()
+    def hurry(self) -> None:
+        self._hurry.set()
+
+    async def ended(self, how: str) -> None:
+        if how == "stop":
+            await self.session.drain(self.server.grace, self._hurry)
         else:
-            self._reads.clear()
+            await self.session.abort()
+        self.session.close()
+        if self.waiting:
+            self.world.wrong(self.name, "has no answer to", *self.waiting)
 
     # As an output:
 
@@ -285,61 +324,39 @@ class Direct(Peer):
 
     @property
     def blocked(self) -> bool:
-        return not self._reads.is_set()
+        return not self._reading.is_set()
 
     async def drained(self) -> None:
-        await self._reads.wait()
-
-    async def end(self, how: str) -> None:
-        """`stop` is a grace and an abort, `drop` only the latter."""
-        if self.is_ending:
-            self.hurry.set()
-            return
-        self.is_ending = True
-        self.world.note(self.name, "ends:", how)
-        if how == "stop":
-            await self.session.drain(self.server.grace, self.hurry)
-        else:
-            await self.session.abort()
-        self.session.close()
-        self.is_over = True
-        self.world.note(self.name, "is over")
-        if self.waiting:
-            self.world.wrong(self.name, "has no answer to", *self.waiting)
-        if self.questions:
-            self.world.note(self.name, "leaves unanswered", *sorted(self.questions))
+        await self._reading.wait()
 
 
 class Wired(Peer):
     """One at the other end of a transport."""
 
+    is_strict = False
+
     def __init__(self, world: World, server: Server, name: str, revision: str) -> None:
         super().__init__(world, server, name, revision)
-        self.strict = False
-        self.lost = False
-        """Whether it went away, or did not read, or was refused the room to send, so that answers may be missing."""
         self._stop = asyncio.Event()
-        self._reads = asyncio.Event()
-        self._reads.set()
         theirs, self._end = memory_pair(world.random.choice((1, 3, 64)))
         self._serving = self.loop.create_task(server.serve(theirs, stop=self._stop))
-        self._reading = self.loop.create_task(self._read())
-
-    async def _read(self) -> None:
-        while messages := await self._end.receive():
-            for each in messages:
-                self.heard(each)
-            await self._reads.wait()
-
-    def reads(self, yes: bool) -> None:
-        self.world.note(self.name, "reads" if yes else "does not read")
-        if yes:
-            self._reads.set()
-        else:
-            self._reads.clear()
+        self._listening = self.loop.create_task(self._listen())
 
     def deliver(self, encoded: bytes) -> None:
         self.loop.create_task(self._send(encoded))
+
+    def hurry(self) -> None:
+        self._stop.set()
+
+    async def ended(self, how: str) -> None:
+        if how == "stop":
+            self._stop.set()
+        else:
+            await self._end.aclose()
+        await self._serving
+        self._reading.set()
+        await self._listening
+        await self._end.aclose()
 
     async def _send(self, encoded: bytes) -> None:
         try:
@@ -347,25 +364,11 @@ class Wired(Peer):
         except TransportClosed:
             self.world.note(self.name, "cannot send")
 
-    async def end(self, how: str) -> None:
-        """`stop` is the server's, `drop` the client's."""
-        self.world.note(self.name, "ends:", how)
-        if how == "stop":
-            self._stop.set()
-        else:
-            await self._end.aclose()
-        if self.is_ending:
-            return
-        self.is_ending = True
-        quiet = not self.waiting
-        await asyncio.wait([self._serving])
-        self._serving.result()
-        self._reads.set()
-        await self._end.aclose()
-        await asyncio.wait([self._reading])
-        self._reading.result()
-        self.is_over = True
-        self.world.note(self.name, "is over", "in peace" if quiet else "")
+    async def _listen(self) -> None:
+        while messages := await self._end.receive():
+            for each in messages:
+                self.heard(each)
+            await self._reading.wait()
 
 
 def _outline(answer: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator
 from typing import Annotated, Any
 
-from tests.server.scheduled_world import CLEANUPS, Broken, Ledger, acting, here, outcome, pauses
+from tests.server.scheduled_world import CLEANUPS, Broken, Ledger, World, acting, here, outcome, pauses
 from tybalt import (
     BackendError,
     Context,
@@ -16,6 +16,7 @@ from tybalt import (
     InputRequired,
     Interrupted,
     Progress,
+    Returned,
     Roots,
     Sample,
     checkpoint,
@@ -24,12 +25,11 @@ from tybalt import (
     tool,
 )
 from tybalt.errors import MisuseError
-from tybalt.server.yields import Returned
 
 REPEATABLE = {"idempotent_hint": True}
 """For tools that layers may share or try again."""
 
-# -- dependencies -----------------------------------------------------------------------------------------------------
+# -- what is depended on ------------------------------------------------------------------------------------------------
 
 
 def ledger(context: Context) -> Ledger:
@@ -39,28 +39,29 @@ def ledger(context: Context) -> Ledger:
 Book = Annotated[Ledger, Depends(ledger, run_in="loop")]
 
 
-def quick(book: Book) -> Generator[Ledger]:
+def quick(book: Book) -> Generator[Ledger, None, None]:
+    book.fail()
     book.begin("quick")
     try:
-        book.fail()
         yield book
     finally:
         book.end("quick")
         book.fail()
 
 
-def slow(book: Book, below: Annotated[Ledger, Depends(quick, run_in="loop")]) -> Generator[Ledger]:
+def slow(book: Book, quick: Annotated[Ledger, Depends(quick, run_in="loop")]) -> Generator[Ledger, None, None]:
     book.begin("slow")
     try:
         checkpoint()
         book.fail()
         yield book
     finally:
+        quick.use("quick")
         book.end("slow")
         book.fail()
 
 
-async def pool(book: Book) -> AsyncGenerator[Ledger]:
+async def pool(book: Book) -> AsyncGenerator[Ledger, None]:
     await book.trouble()
     book.begin("pool")
     try:
@@ -73,20 +74,21 @@ async def pool(book: Book) -> AsyncGenerator[Ledger]:
             book.end("pool")
 
 
-async def limited(book: Book, pool: Annotated[Ledger, Depends(pool)]) -> AsyncGenerator[Ledger]:
+async def limited(book: Book, pool: Annotated[Ledger, Depends(pool)]) -> AsyncGenerator[Ledger, None]:
     book.begin("limited")
     try:
         async with asyncio.timeout(1.0):
             yield book
     except TimeoutError:
-        raise Broken("a provider's timeout") from None
+        raise Broken("the timeout of a provider") from None
     finally:
+        pool.use("pool")
         book.end("limited")
 
 
 async def row(book: Book, pool: Annotated[Ledger, Depends(pool)]) -> int:
     await book.trouble()
-    pool.use()
+    pool.use("pool")
     return 1
 
 
@@ -103,17 +105,17 @@ Row = Annotated[int, Depends(row)]
 Plain = Annotated[int, Depends(plain, run_in="loop")]
 
 
-@tool
+@tool(annotations=REPEATABLE)
 async def depends(n: int, slow: Slow, pool: Pool, row: Row, context: Context) -> int:
     with acting(n, "depends") as world:
-        await pauses(world, slow, pool)
+        await pauses(world, pool, "quick", "slow", "pool")
         return outcome(world, n)
 
 
 @tool
 async def depends_on_limits(n: int, limited: Limited) -> int:
     with acting(n, "depends_on_limits") as world:
-        await pauses(world, limited)
+        await pauses(world, limited, "pool", "limited")
         return outcome(world, n)
 
 
@@ -121,38 +123,39 @@ async def depends_on_limits(n: int, limited: Limited) -> int:
 async def depends_at_once(n: int, plain: Plain) -> int:
     with acting(n, "depends_at_once") as world:
         await pauses(world)
-        return outcome(world, n)
+        return outcome(world, n, may_exit=True)
 
 
 @tool
 def depends_in_thread(n: int, quick: Quick, pool: Pool, slow: Slow) -> int:
     with acting(n, "depends_in_thread") as world:
-        pool.use()
+        for name in ("quick", "slow", "pool"):
+            pool.use(name)
         checkpoint()
         return outcome(world, n)
 
 
 @tool
-async def streams_what_it_depends_on(n: int, pool: Pool, quick: Quick) -> AsyncIterator[str | Returned[int]]:
-    with acting(n, "streams_what_it_depends_on") as world:
+async def streams_rows(n: int, pool: Pool, quick: Quick) -> AsyncIterator[str | Returned[int]]:
+    with acting(n, "streams_rows") as world:
         for _ in range(world.random.randrange(4)):
             yield "a row"
-            await pauses(world, pool)
+            await pauses(world, pool, "quick", "pool")
         yield Returned(outcome(world, n))
 
 
-@tool
-async def lends_to_children(n: int, pool: Pool, context: Context) -> int:
-    with acting(n, "lends_to_children") as world:
+@tool(annotations=REPEATABLE)
+async def lends(n: int, pool: Pool, context: Context) -> int:
+    with acting(n, "lends") as world:
         context.spawn(child(n, context, pool))
-        await pauses(world, pool)
+        await pauses(world, pool, "pool")
         return outcome(world, n)
 
 
-# -- where a handler runs ---------------------------------------------------------------------------------------------
+# -- where a handler runs -----------------------------------------------------------------------------------------------
 
 
-@tool
+@tool(annotations=REPEATABLE)
 async def bare(n: int) -> int:
     with acting(n, "bare") as world:
         await pauses(world)
@@ -171,17 +174,19 @@ async def aware(n: int, context: Context) -> int:
     with acting(n, "aware") as world:
         for step in range(world.random.randrange(4)):
             await context.report_progress(step)
-            await asyncio.sleep(world.random.choice(PAUSES))
+            await asyncio.sleep(world.pause())
             context.checkpoint()
             await context.info(step)
-            context.consume_cost(1)
+            if not context.consume_cost(1):
+                return 0
         return outcome(world, n)
 
 
 @tool
 def threaded(n: int, context: Context) -> int:
     with acting(n, "threaded") as world:
-        context.report_progress(1)
+        if world.threads_may_tell:
+            context.report_progress(1)
         context.checkpoint()
         return outcome(world, n)
 
@@ -204,13 +209,7 @@ def on_loop_aware(n: int, context: Context) -> int:
     with acting(n, "on_loop_aware") as world:
         context.report_progress(1)
         context.checkpoint()
-        return outcome(world, n)
-
-
-async def _work(n: int) -> int:
-    with acting(n, "_work") as world:
-        await pauses(world)
-        return outcome(world, n)
+        return outcome(world, n, may_exit=True)
 
 
 @tool(run_in="loop")
@@ -224,16 +223,22 @@ def promises(n: int, context: Context) -> Awaitable[int]:
         return _work(n)
 
 
+async def _work(n: int) -> int:
+    with acting(n, "_work") as world:
+        await pauses(world)
+        return outcome(world, n)
+
+
 @tool
-def streams_in_thread(n: int) -> Generator[Progress | str, None, int]:
+def streams_in_thread(n: int) -> Generator[Progress, None, int]:
     with acting(n, "streams_in_thread") as world:
-        for step in range(world.random.randrange(4)):
+        for step in range(world.random.randrange(4) if world.threads_may_tell else 0):
             yield Progress(step)
         return outcome(world, n)
 
 
 @tool(run_in="loop")
-def streams_by_step(n: int) -> Generator[Progress | str, None, int]:
+def streams_by_step(n: int) -> Generator[Progress, None, int]:
     with acting(n, "streams_by_step") as world:
         for step in range(world.random.randrange(4)):
             yield Progress(step)
@@ -253,7 +258,7 @@ async def streams(n: int) -> AsyncIterator[Progress | str | Returned[int]]:
 # -- what does not stop at once, and what runs beside it ----------------------------------------------------------------
 
 
-@tool
+@tool(annotations=REPEATABLE)
 async def stubborn(n: int) -> int:
     with acting(n, "stubborn") as world:
         try:
@@ -274,7 +279,7 @@ async def cleans_up(n: int, context: Context) -> int:
             with context.masked():
                 context.checkpoint()
                 await asyncio.sleep(world.random.choice(CLEANUPS))
-        return outcome(world, n)
+        return outcome(world, n, may_exit=True)
 
 
 @tool
@@ -286,41 +291,48 @@ async def masks(n: int, context: Context) -> int:
                 await pauses(world)
                 context.checkpoint()
             except (asyncio.CancelledError, Interrupted) as error:
-                world.wrong("masks", n, "is stopped in its mask by", repr(error))
+                if not world.has_timeouts:
+                    world.wrong("masks", n, "is stopped behind its mask by", repr(error))
                 raise
         context.checkpoint()
         await pauses(world)
-        return outcome(world, n)
+        return outcome(world, n, may_exit=True)
 
 
-async def child(n: int, context: Context, *used: Ledger) -> None:
-    with acting(n, "child") as world:
-        try:
-            await pauses(world, *used)
-            if world.chance(0.2):
-                raise Broken("child")
-            if world.chance(0.2):
-                try:
-                    context.spawn(child(n, context, *used))
-                except MisuseError:
-                    world.note("child", n, "comes too late to spawn")
-        finally:
-            if world.chance(0.3):
-                await asyncio.sleep(world.random.choice(PAUSES))
-                for each in used:
-                    each.use()
-
-
-@tool
+@tool(annotations=REPEATABLE)
 async def spawns(n: int, context: Context) -> int:
     with acting(n, "spawns") as world:
         for _ in range(world.random.randrange(1, 4)):
             context.spawn(child(n, context))
         await pauses(world)
+        if world.chance(0.1):
+            raise BackendError("try again")
         return outcome(world, n)
 
 
-# -- the rest of the server -------------------------------------------------------------------------------------------
+async def child(n: int, context: Context, used: Ledger | None = None) -> None:
+    with acting(n, "child") as world:
+        try:
+            await pauses(world, used, "pool")
+            if world.chance(0.2):
+                raise Broken("child")
+            if world.chance(0.2):
+                _spawn_another(world, n, context, used)
+        finally:
+            if world.chance(0.3):
+                await asyncio.sleep(world.pause())
+                if used is not None:
+                    used.use("pool")
+
+
+def _spawn_another(world: World, n: int, context: Context, used: Ledger | None) -> None:
+    try:
+        context.spawn(child(n, context, used))
+    except MisuseError:
+        world.note("child", n, "is too late to spawn")
+
+
+# -- the rest of the server ---------------------------------------------------------------------------------------------
 
 
 @tool
@@ -343,7 +355,7 @@ async def nests(n: int, context: Context) -> int:
 async def nests_in_time(n: int, context: Context) -> int:
     with acting(n, "nests_in_time") as world:
         await context.call_tool(world.random.choice(NESTED), {"n": n})
-        return outcome(world, n)
+        return outcome(world, n, may_exit=True)
 
 
 @resource("shelf://{n}")
@@ -356,15 +368,15 @@ async def shelf(n: int, context: Context) -> str:
 @prompt
 async def greeting(n: str, pool: Pool, context: Context) -> str:
     with acting(int(n), "greeting") as world:
-        await pauses(world, pool)
+        await pauses(world, pool, "pool")
         await context.elicit(f"who is {n}?", key="who")
         return str(outcome(world, int(n)))
 
 
-# -- asking the client ------------------------------------------------------------------------------------------------
+# -- asking the client --------------------------------------------------------------------------------------------------
 
 
-@tool
+@tool(annotations=REPEATABLE)
 async def asks(n: int, context: Context) -> int:
     with acting(n, "asks") as world:
         await pauses(world)
@@ -378,15 +390,16 @@ async def asks(n: int, context: Context) -> int:
 @tool(timeout=1.0)
 async def asks_for_several(n: int, pool: Pool, context: Context) -> int:
     with acting(n, "asks_for_several") as world:
-        await pauses(world, pool)
+        await pauses(world, pool, "pool")
         await context.ask(count=Elicit(f"how many, {n}?", int), said=Sample("well?"), where=Roots())
-        pool.use()
+        pool.use("pool")
         return outcome(world, n)
 
 
 @tool(output_schema=None)
 async def asks_explicitly(n: int, context: Context) -> int | InputRequired:
     with acting(n, "asks_explicitly") as world:
+        context.spawn(child(n, context))
         await pauses(world)
         rounds = context.round_state or 0
         if rounds > 1:
@@ -403,21 +416,16 @@ async def asks_once(n: int, context: Context) -> int:
             await context.elicit(f"how many, {n}?", int)
         finally:
             await pauses(world)
-        return outcome(world, n)
+        return outcome(world, n, may_exit=True)
 
 
 @tool
-async def asks_at_the_same_time(n: int, context: Context) -> int:
-    with acting(n, "asks_at_the_same_time") as world:
+async def asks_together(n: int, context: Context) -> int:
+    with acting(n, "asks_together") as world:
         async with asyncio.TaskGroup() as group:
             group.create_task(_asked(n, context, "left"))
             group.create_task(_asked(n, context, "right"))
         return outcome(world, n)
-
-
-async def _asked(n: int, context: Context, side: str) -> None:
-    await pauses(here.get())
-    await context.elicit(f"what is {side}, {n}?")
 
 
 @tool
@@ -429,6 +437,13 @@ async def asks_beside(n: int, context: Context) -> int:
             await asking
         return outcome(world, n)
 
+
+async def _asked(n: int, context: Context, side: str) -> None:
+    await pauses(here.get())
+    await context.elicit(f"what is {side}, {n}?")
+
+
+# -- all of them ----------------------------------------------------------------------------------------------------------
 
 NESTED = (
     "bare",
@@ -443,18 +458,23 @@ NESTED = (
     "streams",
     "streams_in_thread",
     "streams_by_step",
-    "lends_to_children",
-    "masks",
+    "lends",
     "stubborn",
     "spawns",
     "nests",
     "asks",
     "asks_for_several",
+    "asks_explicitly",
     "no such tool",
 )
+"""What handlers call of one another."""
 
 TOOLS: dict[str, Any] = {each.name: each for each in list(globals().values()) if getattr(each, "kind", None) == "tool"}
+RESOURCES: tuple[Any, ...] = (shelf,)
+PROMPTS: tuple[Any, ...] = (greeting,)
+
 GO_ON = frozenset({"threaded", "threaded_bare", "promises", "streams_in_thread", "depends_in_thread", "begins"})
 """What may go on after the answer: a thread whose time is up, and a task that is the handler's own."""
-OTHERS: tuple[Any, ...] = (shelf,)
-PROMPTS: tuple[Any, ...] = (greeting,)
+MAY_ASK = frozenset({"asks", "asks_for_several", "asks_explicitly", "asks_once", "asks_together", "asks_beside"})
+MAY_ASK |= {"nests", "nests_in_time", "prompts/get"}
+"""What may wait for its client, so that no time limit holds."""

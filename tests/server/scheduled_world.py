@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from random import Random
 from weakref import WeakSet
 
-from tybalt import ToolError
+from tybalt import BackendError, ToolError
 from tybalt.server.call import Call
 from tybalt.testing.virtual_loop import START
 
@@ -40,6 +40,8 @@ class World:
         self.ledgers: list[Ledger] = []
         self.overdue: set[str] = set()
         """The tools that do not stop, so that an answer came before the end; "" where the log does not say which."""
+        self.gave_up: set[int] = set()
+        """The numbers of handlers that raised a `CancelledError` of their own."""
         self.calls: WeakSet[Call] = WeakSet()
         """Those that were not answered at once."""
         self.has_timeouts = False
@@ -83,7 +85,7 @@ def _is_expected(error: BaseException) -> bool:
         return all(map(_is_expected, error.exceptions))
     if isinstance(error, RuntimeError):  # What must not leave a task, or a thread, has left it as this.
         return "wanted to end the process" in str(error) or "cannot be passed on" in str(error)
-    return isinstance(error, Broken)
+    return isinstance(error, Broken | BackendError | SystemExit)
 
 
 class Ledger:
@@ -160,6 +162,7 @@ def outcome(world: World, n: int, *, may_exit: bool = False) -> int:
     if drawn == 2:
         raise ExceptionGroup("both", [Broken(n), Broken(n)])
     if drawn == 3:
+        world.gave_up.add(n)
         raise asyncio.CancelledError
     if drawn < 8 and may_exit:
         raise SystemExit(n)

@@ -1,81 +1,75 @@
 """Random schedules on virtual time: from one seed a server, its clients, and all that may happen to their requests.
 
-`play(seed)` is the trace of one, after a look at what it has left; it raises `AssertionError` with the seed for whatever
-must not be.
+    python -m tests.server.schedules 4711         prints the trace of one, and what is wrong with it
+
+Cancels, deadlines, disconnects, errors, overload and shutdown come at random moments, many of them at the same instant.
+Then nothing may be left: see `Schedule.look`. `scheduled_peers` are the clients, `scheduled_tools` the handlers, and
+`scheduled_world` is where both leave their trace.
 """
 
 import asyncio
 import gc
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any
 
 from tests.server.scheduled_peers import Direct, Peer, Wired
-from tests.server.scheduled_tools import NESTED, OTHERS, PAUSES, PROMPTS, TOOLS, World, here
+from tests.server.scheduled_tools import NESTED, PROMPTS, RESOURCES, TOOLS
+from tests.server.scheduled_world import World, here
+from tybalt import BackendError, ToolError
 from tybalt.execution.deadlines import deadlines_of
-from tybalt.middleware import SingleFlight, Timeout
+from tybalt.middleware import RateLimiting, Retry, SingleFlight, Timeout
 from tybalt.server.server import Server
 from tybalt.testing import Limit, VirtualThreads, run_virtual
 
-REVISIONS = ("2026-07-28", "2026-07-28", "2025-11-25", "2025-11-25", "2025-03-26")
-LIMIT = Limit(steps=20_000, seconds=5_000)
-SPAN = 24
+REVISIONS = ("2026-07-28", "2026-07-28", "2025-11-25", "2025-11-25", "2025-06-18", "2025-03-26")
+NAMES = tuple(TOOLS)
+LIMIT = Limit(steps=20_000, seconds=1_000)
+QUARTERS = 24
 """Quarters of a second in which everything is begun."""
 QUIET = 100.0
-"""Virtual seconds after which whatever can end by itself has ended."""
+"""Virtual seconds after which whatever ends by itself has ended."""
 
 
 def play(seed: int) -> list[str]:
-    """The trace of one schedule. Raises `AssertionError` for what must not be."""
-    seen: list[World] = []
+    """The trace of one schedule. Raises for what must not be, with the trace and the seed in a note."""
+    worlds: list[World] = []
+    logger = logging.getLogger("tybalt.server")
+    handler = _Log(worlds)
+    propagates, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
     try:
-        run_virtual(lambda: _program(seed, seen), limit=LIMIT)
-        problems = seen[0].problems
+        run_virtual(lambda: _program(seed, worlds), limit=LIMIT)
+        if problems := worlds[0].problems:
+            raise AssertionError("\n".join(problems))
     except BaseException as error:
-        error.add_note(_told(seed, seen))
+        lines = worlds[0].lines if worlds else []
+        error.add_note("\n".join([*lines, "", f"That was seed {seed}: python -m tests.server.schedules {seed}"]))
         raise
-    if problems:
-        raise AssertionError("\n".join([*problems, _told(seed, seen)]))
-    return seen[0].lines
-
-
-def _told(seed: int, seen: list[World]) -> str:
-    trace = "\n".join(seen[0].lines) if seen else ""
-    return f"{trace}\n\nThis is the schedule of seed {seed}. Alone: python -m tests.server.schedules {seed}"
-
-
-async def _program(seed: int, seen: list[World]) -> None:
-    loop = asyncio.get_running_loop()
-    world = World(seed, loop)
-    seen.append(world)
-    here.set(world)
-    with _log_to(world):
-        schedule = Schedule(world)
-        await schedule.play()
-        await schedule.look()
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagates
+    return worlds[0].lines
 
 
 class _Log(logging.Handler):
-    def __init__(self, world: World) -> None:
+    def __init__(self, worlds: list[World]) -> None:
         super().__init__()
-        self._world = world
-        self._logger = logging.getLogger("tybalt.server")
+        self._worlds = worlds
 
-    def handle(self, record: logging.LogRecord) -> bool:
-        self._world.logged(record)
-        return True
-
-    def __enter__(self) -> None:
-        self._logger.addHandler(self)
-        self._logger.propagate = False
-
-    def __exit__(self, *_: object) -> None:
-        self._logger.removeHandler(self)
-        self._logger.propagate = True
+    def emit(self, record: logging.LogRecord) -> None:
+        self._worlds[0].logged(record)
 
 
-_log_to = _Log
+async def _program(seed: int, worlds: list[World]) -> None:
+    world = World(seed, asyncio.get_running_loop())
+    worlds.append(world)
+    here.set(world)
+    schedule = Schedule(world)
+    await schedule.play()
+    await schedule.look()
 
 
 class Schedule:
@@ -83,12 +77,12 @@ class Schedule:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        random = world.random
-        layers = [] if random.random() < 0.7 else random.sample([_layer, Timeout(1.5), SingleFlight()], 2)
+        self.random = random = world.random
+        self.flights = SingleFlight()
         self.server = Server(
             "scheduled",
             tools=TOOLS.values(),
-            resources=OTHERS,
+            resources=RESOURCES,
             prompts=PROMPTS,
             grace=random.choice((0.0, 0.5, 2.0)),
             request_timeout=random.choice((0, 2.0, 5.0)),
@@ -96,166 +90,184 @@ class Schedule:
             max_running=random.choice((1, 2, 3, 100)),
             max_running_total=random.choice((1, 2, 4, 100)),
             max_rounds=random.choice((2, 10)),
-            middleware=layers,
+            middleware=self._layers(),
         )
         delays = random.choice(((0.0,), (0.25, 0.5), (0.0, 0.25, 1.0, 3.0)))
         self.server.threads = VirtualThreads(random.choice((1, 2, 4)), delay=lambda: random.choice(delays))
-        self._n = count(1)
-        self.peers = [self._peer(number) for number in range(random.choice((1, 1, 1, 2, 3)))]
+        self._numbers = count(1)
+        self.peers = [self._peer(number) for number in range(random.choice((1, 1, 2, 3)))]
         self._endings: list[asyncio.Task[None]] = []
 
-    def _peer(self, number: int) -> Peer:
-        kind = Wired if self.world.chance(0.25) else Direct
-        return kind(self.world, self.server, f"peer{number}", self.world.random.choice(REVISIONS))
+    def _layers(self) -> list[Any]:
+        if self.world.chance(0.6):
+            return []
+        clock = asyncio.get_running_loop().time
+        retry = Retry(
+            2, base=0.25, jitter=False, retry_on=(BackendError, ToolError), repeats=lambda _: True, clock=clock
+        )
+        every = [_layer, Timeout(1.5), self.flights, retry, RateLimiting(2.0, 5, clock=clock)]
+        layers = self.random.sample(every, self.random.randrange(1, 4))
+        self.world.has_timeouts = every[1] in layers
+        return layers
 
-    # -- what happens -------------------------------------------------------------------------------------------------
+    def _peer(self, number: int) -> Peer:
+        is_wired = self.world.chance(0.25)
+        if is_wired:
+            self.world.threads_may_tell = False
+        revision = self.random.choice(REVISIONS)
+        return (Wired if is_wired else Direct)(self.world, self.server, f"peer{number}", revision)
+
+    # -- what happens ---------------------------------------------------------------------------------------------------
 
     async def play(self) -> None:
+        """From the first to the last."""
         for peer in self.peers:
-            peer.open_()
-        random = self.world.random
-        moments = sorted(random.randrange(SPAN) / 4 for _ in range(random.randrange(4, 16)))
+            peer.begin()
         now = 0.0
-        for moment in moments:
+        for moment in sorted(self.random.randrange(QUARTERS) / 4 for _ in range(self.random.randrange(4, 16))):
             await asyncio.sleep(moment - now)
             now = moment
             self._happen()
             self._look_at_turns()
         for peer in self.peers:
             peer.reads(True)
-        await asyncio.sleep(QUIET if random.random() < 0.5 else random.choice(PAUSES))
+        if self.world.chance(0.5):
+            await asyncio.sleep(QUIET)
+            for peer in self.peers:
+                if not peer.is_ending:
+                    peer.settled()
+        else:
+            await asyncio.sleep(self.world.pause())
         for peer in self.peers:
-            if not peer.is_ending:
+            if not peer.is_ending or self.world.chance(0.2):
                 self._end(peer)
         await asyncio.wait(self._endings)
         for each in self._endings:
             each.result()
 
     def _happen(self) -> None:
-        """One thing, whatever it is."""
-        peer = self.world.random.choice(self.peers)
-        drawn = self.world.random.randrange(100)
+        peer = self.random.choice(self.peers)
+        drawn = self.random.randrange(100)
         if peer.is_ending:
-            if drawn < 30:
-                peer.hurry.set() if isinstance(peer, Direct) else None
-            return
-        if drawn < 50:
+            if drawn < 40:
+                self._end(peer)
+            elif drawn < 70:
+                self._cancel(peer)
+        elif drawn < 48:
             self._request(peer)
-        elif drawn < 58:
+        elif drawn < 56:
             self._burst(peer)
         elif drawn < 80:
             self._cancel(peer)
-        elif drawn < 86:
+        elif drawn < 88:
             peer.reads(self.world.chance(0.5))
-        elif drawn < 90:
+        elif drawn < 91:
             self._change()
-        elif drawn < 96:
+        elif drawn < 95:
             self._end(peer)
+        elif drawn < 97:
+            self._shut_down()
         else:
             peer.request("tools/list", {})
 
     def _request(self, peer: Peer) -> None:
-        random = self.world.random
-        n = next(self._n)
-        options = self._options(peer)
-        drawn = random.randrange(12)
+        n = next(self._numbers)
+        options: dict[str, Any] = {}
+        if self.world.chance(0.2):
+            options["budget"] = {"deadlineMs": self.random.choice((0, 250, 1_000, 3_000))}
+        elif self.world.chance(0.1):
+            options["budget"] = {"cost": self.random.choice((0, 1))}
+        used = [id for id, (first, *_) in peer.sent.items() if first.method != "initialize"]
+        if used and self.world.chance(0.1):
+            options["again"] = self.random.choice(used)
+        drawn = self.random.randrange(12)
         if drawn == 0:
             peer.request("resources/read", {"uri": f"shelf://{n}"}, **options)
         elif drawn == 1:
             peer.request("prompts/get", {"name": "greeting", "arguments": {"n": str(n)}}, **options)
         else:
-            peer.call(random.choice(list(TOOLS)), n, **options)
-
-    def _options(self, peer: Peer) -> dict[str, Any]:
-        random = self.world.random
-        options: dict[str, Any] = {}
-        if random.random() < 0.2:
-            budget = {"deadlineMs": random.choice((0, 250, 1_000, 3_000))}
-            if random.random() < 0.3:
-                budget = {"cost": random.choice((0, 1))}
-            options["meta"] = {"dev.tybalt/budget": budget}
-        if random.random() < 0.1 and peer.sent:
-            options["again"] = random.choice(
-                [id for id in peer.sent if peer.sent[id][0].method != "initialize"] or [1_000]
-            )
-        return options
+            peer.call(self.random.choice(NAMES), n, **options)
 
     def _burst(self, peer: Peer) -> None:
-        random = self.world.random
-        tool = random.choice(list(TOOLS))
-        same = next(self._n) if random.random() < 0.3 else None
-        many = random.randrange(3, 7)
-        if peer.revision == "2025-03-26" and random.random() < 0.5:
-            calls = [peer.call(tool, same or next(self._n), batched=True) for _ in range(many)]
+        """More than there may be room for, and now and then the same."""
+        tool = self.random.choice(NAMES)
+        same = next(self._numbers) if self.world.chance(0.4) else None
+        in_batch = peer.revision == "2025-03-26" and self.world.chance(0.5)
+        calls = [
+            peer.call(tool, same or next(self._numbers), in_batch=in_batch) for _ in range(self.random.randrange(3, 7))
+        ]
+        if in_batch:
             peer.deliver(b"[" + b",".join(calls) + b"]")
-            return
-        for _ in range(many):
-            peer.call(tool, same or next(self._n))
 
     def _cancel(self, peer: Peer) -> None:
         known = peer.waiting or list(peer.sent)
-        peer.cancel(self.world.random.choice(known) if known and not self.world.chance(0.1) else 999)
+        if not peer.is_over:
+            peer.cancel(self.random.choice(known) if known and not self.world.chance(0.1) else 999)
 
     def _change(self) -> None:
-        """A list changes."""
-        handle = self.server.handle("tool", self.world.random.choice(NESTED[:4]))
         self.world.note("the list of tools changes")
+        handle = self.server.handle("tool", self.random.choice(NESTED[:-1]))
         handle.disable()
         handle.enable()
 
     def _end(self, peer: Peer) -> None:
-        self._endings.append(asyncio.create_task(peer.end(self.world.random.choice(("stop", "drop")))))
+        self._endings.append(asyncio.create_task(peer.end(self.random.choice(("stop", "drop")))))
 
-    # -- what must be -------------------------------------------------------------------------------------------------
+    def _shut_down(self) -> None:
+        for peer in self.peers:
+            self._endings.append(asyncio.create_task(peer.end("stop")))
+
+    # -- what must be ---------------------------------------------------------------------------------------------------
 
     def _look_at_turns(self) -> None:
+        """At any moment the turns that are taken are those of somebody."""
         turns = self.server.turns
         lanes = [peer.session.running.lane for peer in self.peers if isinstance(peer, Direct)]
         for lane in lanes:
-            if lane.full != lane.is_full:
-                self.world.wrong("a lane says it is full:", lane.full, lane.running, turns.running)
-            if min(lane.running, lane.waiting, lane.asking) < 0:
-                self.world.wrong("a lane has", lane.running, lane.waiting, lane.asking)
+            if lane.full != lane.is_full or min(lane.running, lane.waiting, lane.asking) < 0:
+                self.world.wrong("a lane is wrong:", lane.full, lane.running, lane.waiting, lane.asking, turns.running)
         if len(lanes) == len(self.peers) and turns.running != sum(lane.running for lane in lanes):
             self.world.wrong("turns are lost:", turns.running, [lane.running for lane in lanes])
 
     async def look(self) -> None:
-        """What a schedule leaves behind: nothing. Tasks that were left behind come to their own ends first."""
-        world = self.world
+        """Nothing is left behind, once what did not stop has come to its end by itself."""
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(others)
-        while (threads := self.server.threads.statistics()).running:  # What nobody waits for any more.
+        while self.server.threads.statistics().running:  # Nobody waits for it any more.
             await asyncio.sleep(0.25)
-        await asyncio.sleep(0.25)  # What is done tells so in the next turn of the loop.
-        turns = self.server.turns
-        left: dict[str, Any] = {
+        await asyncio.sleep(0.25)  # What is done says so in the next turn of the loop.
+        gc.collect(0)
+        for what, left in self._left().items():
+            if left:
+                self.world.wrong("left behind:", what, left)
+
+    def _left(self) -> dict[str, object]:
+        world, turns = self.world, self.server.turns
+        left: dict[str, object] = {
             "turns": turns.running,
-            "turns waited for": turns.waiting,
-            "threads": threads.running + threads.queued,
+            "who waits for a turn": turns.waiting,
+            "functions for threads": self.server.threads.statistics().queued,
             "deadlines": len(deadlines_of(asyncio.get_running_loop())),
-            "sessions that watch": len([each for each in self.server.catalogue.watching() if each is not self.server]),
+            "flights": self.flights.statistics().in_flight,
+            "sessions that watch": [each for each in self.server.catalogue.watching() if each is not self.server],
             "handlers": sum(world.active.values()),
             "dependencies": [each.open for each in world.ledgers if each.open],
+            "calls that are not freed": len(world.calls),
         }
         for peer in self.peers:
             if isinstance(peer, Direct):
                 session, lane = peer.session, peer.session.running.lane
                 left |= {
-                    f"{peer.name} calls": len(session.running.calls),
-                    f"{peer.name} lane": lane.running + lane.waiting + lane.asking,
-                    f"{peer.name} full": lane.full,
-                    f"{peer.name} in flight": session.connection.in_flight,
-                    f"{peer.name} asked": len(session._asked) + len(session.connection._asked),
+                    f"calls of {peer.name}": len(session.running.calls),
+                    f"turns of {peer.name}": lane.running + lane.waiting + lane.asking,
+                    f"a full lane of {peer.name}": lane.full,
+                    f"requests in flight of {peer.name}": session.connection.in_flight,
+                    f"questions to {peer.name}": [*session._asked, *session.connection._asked],
                 }
-        for what, how_many in left.items():
-            if how_many:
-                world.wrong("left behind:", what, how_many)
-        gc.collect(0)
-        if world.calls:
-            world.wrong("left behind:", len(world.calls), "calls that are not freed")
+        return left
 
 
-def _layer(next: Callable[[Any], Awaitable[Any]]) -> Any:
+def _layer(next: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
     async def handler(request: Any) -> Any:
         return await next(request)
 
@@ -263,7 +275,5 @@ def _layer(next: Callable[[Any], Awaitable[Any]]) -> Any:
 
 
 if __name__ == "__main__":
-    import sys
-
     for argument in sys.argv[1:]:
-        print("\n".join(play(int(argument))))  # noqa: T201
+        sys.stdout.write("\n".join([*play(int(argument)), ""]))

@@ -455,6 +455,20 @@ class TestWhereFrom:
         assert [len(asked) for asked in talk.rounds] == [3, 3]
 
     @both
+    async def test_a_tool_whose_arguments_have_no_json(self, revision: str) -> None:
+        """Order must do then, to tell one call from another."""
+        opaque = Annotated[Any, pydantic.AfterValidator(lambda value: (value, object()))]
+
+        async def inner(item: opaque, context: Context) -> str:  # type: ignore[valid-type]
+            return f"{item[0]} {(await context.ask(number=Elicit('How many?', int)))['number'].value}"  # type: ignore[index]
+
+        async def outer(context: Context) -> list[str]:
+            calls = [await context.call_tool("inner", {"item": each}) for each in ("tea", "milk")]
+            return [getattr(each.content[0], "text", "") for each in calls]
+
+        assert await Talk(server_of(inner, outer), revision).value("outer", [1, 2]) == ["tea 1", "milk 2"]
+
+    @both
     async def test_a_provider(self, revision: str) -> None:
         count = Counter()
 
@@ -602,11 +616,12 @@ class TestWhereFrom:
 
         talk = Talk(server_of(order), revision)
         talk.call("order")
-        said = await talk.next()
-        assert said[-1]["result"]["content"][0]["text"] == "done" or said[0].get("method") == "elicitation/create"
+        said = [each.get("method", "answer") for each in await talk.next()]
+        asked = ["elicitation/create", "notifications/cancelled"] if revision in LEGACY else []
+        assert sorted(said) == sorted([*asked, "answer"])
         await asyncio.wait(tasks)
         assert tasks[0].cancelled()
-        assert talk.session.running.lane.running == 0
+        assert talk.session.running.lane.running == 0 and await talk.rest() == []
 
     @both
     async def test_a_layer_may_not_ask(self, revision: str) -> None:

@@ -11,7 +11,7 @@ from tests.protocol.conversations import message
 from tests.server.awaiting import LIMIT, Held, answer_to, ended, nothing_is_left, text_of
 from tests.server.driving import NEWEST, Driver
 from tybalt import Context, MisuseError, Server, ToolError
-from tybalt.execution import CancelKind, Interrupted, checkpoint
+from tybalt.execution import CancelKind, Interrupted, checkpoint, masked
 from tybalt.server.call import MAX_CHILDREN
 from tybalt.server.waiting import Handover
 from tybalt.testing import run_virtual
@@ -529,17 +529,19 @@ class TestMasks:
         assert events == ["finished"] and nothing_is_left(driver)
 
     @pytest.mark.loops
-    async def test_in_a_thread(self, server: Server) -> None:
+    @pytest.mark.parametrize("of_the_context", [True, False])
+    async def test_in_a_thread(self, server: Server, of_the_context: bool) -> None:
         events: list[str] = []
         held = Held()
 
         @server.tool
         def work(context: Context) -> None:
-            with context.masked():
+            with context.masked() if of_the_context else masked():
                 held()
                 context.checkpoint()
-                events.append("finished")
-            context.checkpoint()
+                checkpoint()
+                events.append(context.wait(asyncio.sleep(0, "finished")))
+            (checkpoint if of_the_context else context.checkpoint)()
             events.append("never")
 
         driver = Driver(server)
@@ -682,6 +684,48 @@ class TestItsClock:
         meta = {"dev.tybalt/budget": {"deadlineMs": 60_000}}
         assert text_of(self.program(35.0, after=24.0, meta=meta)) == "1"
         assert "within" in text_of(self.program(35.0, after=26.0, meta=meta))
+
+    def test_in_a_thread_and_in_one_that_it_calls(self) -> None:
+        async def program() -> None:
+            server = Server("x", request_timeout=30)
+            loop: Any = asyncio.get_running_loop()
+
+            @server.tool
+            def inner(context: Context) -> str:
+                context.wait(context.elicit("?"))
+                checkpoint()
+                context.checkpoint()
+                return f"{context.remaining:g}"
+
+            @server.tool
+            async def work(context: Context) -> str:
+                result: Any = await context.call_tool("inner")
+                return result.content[0].text
+
+            driver = asked_driver(server)
+            asked = asyncio.Event()
+            write = driver.output.write
+
+            def tell(*messages: bytes) -> None:
+                write(*messages)
+                asked.set()
+
+            driver.output.write = tell  # type: ignore[method-assign]
+            for name in ("inner", "work"):
+                asked.clear()
+                with loop.expecting_threads():
+                    driver.start(name, id="call")
+                    await asked.wait()
+                (question,) = driver.said()
+                await asyncio.sleep(100)
+                with loop.expecting_threads():
+                    accepted = {"action": "accept", "content": {"value": "yes"}}
+                    driver.receive(message(id=question["id"], result=accepted))
+                    (answer,) = await ended(driver)
+                assert text_of(answer) == "30"
+            server.threads.close()
+
+        run_virtual(program)
 
     def test_a_cancel_meanwhile_is_the_end_of_it(self, caplog: pytest.LogCaptureFixture) -> None:
         async def program() -> None:

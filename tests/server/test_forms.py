@@ -315,5 +315,8 @@ class TestCompiledOnce:
         assert fields_of(list[Literal["a", "b"]])["value"]["items"]["enum"] == ["a", "b"]
 
     def test_an_annotation_that_cannot_be_hashed(self) -> None:
-        kind = Annotated[str, Meta(examples=["x"], title="Word")]
-        assert fields_of(kind)["value"]["title"] == "Word"
+        kind = Annotated[Literal["a", "b"], Meta(title="Letter"), {"not": "for us"}]
+        with pytest.raises(TypeError):
+            hash(kind)
+        assert fields_of(kind) == {"value": {"type": "string", "title": "Letter", "enum": ["a", "b"]}}
+        assert form_of(kind).read({"value": "a"}) == "a"

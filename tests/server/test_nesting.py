@@ -9,6 +9,7 @@ import pytest
 
 from tests.server.awaiting import Held, answer_to, ended, nothing_is_left, text_of
 from tests.server.driving import NEWEST, Driver
+from tests.server.talk import Talk
 from tybalt import Budget, Context, Depends, Server, ToolError
 from tybalt.execution import Interrupted, checkpoint
 from tybalt.server.nesting import MAX_NESTING
@@ -104,7 +105,7 @@ class TestBudgets:
 
 
 class TestDeadlines:
-    @pytest.mark.parametrize("kind", ["waits", "checks"])
+    @pytest.mark.parametrize("kind", ["waits", "checks", "blocks"])
     def test_that_of_the_inner_one_is_a_failure_the_outer_one_can_handle(self, kind: str) -> None:
         async def program() -> None:
             server = Server("x", request_timeout=30)
@@ -118,6 +119,12 @@ class TestDeadlines:
                 while True:
                     await asyncio.sleep(0.3)
                     checkpoint()
+
+            @server.tool(timeout=1)
+            async def blocks() -> None:
+                loop: Any = asyncio.get_running_loop()
+                loop._now += 2
+                checkpoint()
 
             @server.tool
             async def work(context: Context) -> str:
@@ -306,6 +313,31 @@ class TestCancels:
         assert await ended(driver) == []
         assert seen == ["parent cancelled: user: its client has cancelled it"] and nothing_is_left(driver)
 
+    async def test_a_mask_inside_holds_off_a_cancel_of_the_request(self, server: Server) -> None:
+        events: list[str] = []
+        gate = asyncio.Event()
+
+        @server.tool
+        async def inner(context: Context) -> None:
+            with context.masked():
+                await gate.wait()
+                events.append("finished")
+            await asyncio.sleep(0)
+            events.append("never")
+
+        @server.tool
+        async def work(context: Context) -> None:
+            await context.call_tool("inner")
+
+        driver = Driver(server)
+        driver.start("work", id=1)
+        await driver.later()
+        driver.cancel(1)
+        await driver.later()
+        gate.set()
+        assert await ended(driver) == []
+        assert events == ["finished"] and nothing_is_left(driver)
+
     async def test_children_and_dependencies_of_the_inner_one_end_with_it(self, server: Server) -> None:
         events: list[str] = []
 
@@ -417,3 +449,119 @@ class TestDepth:
         driver.start("work", id=1, meta={"progressToken": "t"})
         one, two, answer = await ended(driver)
         assert (one["params"]["progress"], two["params"]["progress"], text_of(answer)) == (1, 2, "done")
+
+
+class TestTimeLimit:
+    """A called handler's own time: it is held off by a mask, swallowed by nobody else, and ends where the call does."""
+
+    def said(self, inner: Any, *, timeout: str = "10s", then: float = 0.0) -> tuple[list[str], float]:
+        """What `outer` makes of the call, and the virtual seconds it took."""
+        told: list[str] = []
+        took: list[float] = []
+
+        async def program() -> None:
+            loop = asyncio.get_running_loop()
+            server = Server("x", request_timeout=300)
+            server.threads = VirtualThreads()
+            server.tool("inner", timeout=timeout)(inner)
+
+            @server.tool
+            async def outer(context: Context) -> str:
+                begun = loop.time()
+                result = await context.call_tool("inner")
+                took.append(loop.time() - begun)
+                await asyncio.sleep(then)
+                return result.content[0].text if result.content else ""  # pyright: ignore[reportAttributeAccessIssue]
+
+            driver = Driver(server)
+            told.append(text_of(await answer_to(driver, "outer")))
+            assert nothing_is_left(driver)
+
+        run_virtual(program)
+        return told, took[0] if took else inf
+
+    LATE = "tool 'inner' did not finish within its 10 s"
+
+    def test_a_mask_holds_it_off(self) -> None:
+        async def inner(context: Context) -> str:
+            with context.masked():
+                await asyncio.sleep(60)
+            await asyncio.sleep(60)
+            return "never"
+
+        assert self.said(inner) == ([self.LATE], 60)
+
+    def test_a_result_right_behind_a_mask_is_too_late_and_the_caller_goes_on(self) -> None:
+        async def inner(context: Context) -> str:
+            with context.masked():
+                await asyncio.sleep(60)
+            return "late"
+
+        assert self.said(inner, then=5) == ([self.LATE], 60)
+
+    def test_who_swallows_it_is_late_all_the_same(self) -> None:
+        async def inner() -> str:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                await asyncio.sleep(1)
+            return "late"
+
+        assert self.said(inner, then=5) == ([self.LATE], 11)
+
+    def test_a_checkpoint_may_notice_first(self) -> None:
+        async def inner(context: Context) -> str:
+            loop = asyncio.get_running_loop()
+            ready = loop.create_future()
+            loop.call_at(loop.time() + 10, ready.set_result, None)  # Before the timer of the limit, or with it.
+            with context.masked():
+                await ready
+            context.checkpoint()
+            return "never"
+
+        assert self.said(inner, then=5) == ([self.LATE], 10)
+
+    def test_one_in_time_leaves_nothing_behind(self) -> None:
+        async def inner() -> str:
+            await asyncio.sleep(9)
+            return "in time"
+
+        assert self.said(inner, then=60) == (["in time"], 9)
+
+    def test_an_error_of_its_own_is_its_own(self) -> None:
+        async def inner() -> str:
+            await asyncio.sleep(9)
+            raise ToolError("no")
+
+        assert self.said(inner) == (["no"], 9)
+
+    def test_it_stands_still_while_the_client_is_asked(self) -> None:
+        async def program() -> None:
+            server = Server("x", request_timeout=100)
+            begun = asyncio.get_running_loop().time()
+
+            @server.tool(timeout="10s")
+            async def inner(context: Context) -> str:
+                await asyncio.sleep(4)
+                answer = await context.elicit("Sure?", bool)
+                await asyncio.sleep(4)
+                assert answer.accepted
+                assert context.remaining == pytest.approx(2)
+                await asyncio.sleep(4)
+                return "never"
+
+            @server.tool
+            async def outer(context: Context) -> str:
+                result = await context.call_tool("inner")
+                return result.content[0].text  # pyright: ignore[reportAttributeAccessIssue]
+
+            talk = Talk(server, "2025-11-25")
+            talk.call("outer")
+            (question,) = await talk.next()
+            await asyncio.sleep(50)
+            talk.reply(question, {"action": "accept", "content": {"value": True}})
+            (answer,) = await talk.next()
+            assert text_of(answer) == "tool 'inner' did not finish within its 10 s"
+            assert asyncio.get_running_loop().time() - begun == pytest.approx(4 + 50 + 6)
+
+        run_virtual(program)

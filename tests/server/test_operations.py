@@ -322,6 +322,21 @@ class TestWhatALayerMayDo:
         assert answer["result"]["isError"]
         assert "within its 0.001 s" in answer["result"]["content"][0]["text"]
 
+    async def test_the_time_of_a_resource_holds_and_names_it(self) -> None:
+        server = library(unchanged)
+
+        @server.resource("late://{n}", timeout="1ms")
+        async def late(n: int) -> str:
+            await asyncio.Event().wait()
+            return ""
+
+        driver = Driver(server)
+        assert driver.ask("resources/read", {"uri": "late://1"}) is None
+        await asyncio.wait(driver.session.running.tasks())
+        (answer,) = await driver.later()
+        assert answer["error"]["code"] == 408
+        assert answer["error"]["message"] == "resource template 'late' did not finish within its 0.001 s"
+
     async def test_changes_are_told_to_layers_that_want_to_know(self) -> None:
         told: list[str] = []
 

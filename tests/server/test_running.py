@@ -244,18 +244,25 @@ class TestThreads:
         caught: list[Interrupted] = []
 
         async def program(stage: Threading) -> None:
+            waits = asyncio.Event()
+
+            async def for_ever() -> None:
+                waits.set()
+                await asyncio.Event().wait()
+
             @stage.server.tool
             def work(context: Context) -> None:
-                stage.held()
                 try:
-                    context.wait(asyncio.sleep(50))
+                    context.wait(for_ever())
                 except Interrupted as error:
                     caught.append(error)
                     raise
 
             driver = Driver(stage.server)
-            await stage.start(driver, "work", id=1)
-            stage.held.go()
+            with stage.loop.expecting_threads():
+                driver.start("work", id=1)
+                await waits.wait()
+            await asyncio.sleep(1)
             (answer,) = await stage.end(driver)
             assert "did not finish within its 1 s" in text_of(answer) and nothing_is_left(driver)
 

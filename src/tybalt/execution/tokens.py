@@ -112,9 +112,15 @@ class CancelToken:
                 self._children = tuple(each for each in self._children if each is not child)
 
     def postpone(self, seconds: float, *, until: float = inf) -> None:
-        """Move the deadline by what somebody else took, `until` at most; where there is none, nothing happens."""
+        """Move the deadline by what somebody else took, `until` at most; where there is none, nothing happens.
+
+        Those of its parts move with it.
+        """
         with _lock:
             self._deadline = max(self._deadline, min(self._deadline + seconds, until))
+            children = self._children
+        for child in children:
+            child.postpone(seconds, until=until)
 
     @property
     def reason(self) -> CancelReason | None:
@@ -123,8 +129,8 @@ class CancelToken:
 
     @property
     def is_masked(self) -> bool:
-        """Whether no cancel is let through just now."""
-        return self._masks > 0
+        """Whether no cancel is let through just now, here or where this is a part of something."""
+        return self._masks > 0 or (self._parent is not None and self._parent.is_masked)
 
     @property
     def budget(self) -> Budget:
@@ -156,8 +162,18 @@ class CancelToken:
     def masked(self) -> Generator[None]:
         """Let no cancel through until the end of the block; nested blocks are one. Leave it soon.
 
-        What has come in between is told when the outermost block is left, and raised at the next checkpoint.
+        What has come in between is told when the outermost block is left, and raised at the next checkpoint. What this
+        is a part of is masked with it, for whoever stops that stops this.
         """
+        if self._parent is None:
+            with self._masked():
+                yield
+        else:
+            with self._parent.masked(), self._masked():
+                yield
+
+    @contextmanager
+    def _masked(self) -> Generator[None]:
         with _lock:
             if self._masks >= MAX_MASKS:
                 raise MisuseError(f"masked {self._masks} deep; at most {MAX_MASKS} blocks may be nested")
@@ -189,10 +205,10 @@ class CancelToken:
         with _lock:
             if self._reason is None:
                 spent = self._spent()
-                if spent is None or self._masks:  # Masked, it is told at the first checkpoint that is not.
+                if spent is None or self.is_masked:  # Masked, it is told at the first checkpoint that is not.
                     return
                 self._note(spent)
-            elif self._masks and self._spare > 0:
+            elif self.is_masked and self._spare > 0:
                 self._spare -= 1
                 return
             reason = self._reason

@@ -61,7 +61,7 @@ def decode_value(value: bytes) -> str:
 
 def says(value: bytes, text: str) -> bool:
     """Whether a header value stands for `text`; False for one that stands for nothing. Never raises."""
-    if value == text.encode("utf-8", "replace") and _is_plain(text) and not value.startswith(_PREFIX):
+    if value == text.encode("utf-8", "surrogatepass") and _is_plain(text) and not value.startswith(_PREFIX):
         return True
     try:
         return decode_value(value) == text

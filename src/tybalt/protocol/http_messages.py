@@ -18,8 +18,8 @@ from tybalt.errors import MisuseError, cut
 Fields = dict[bytes, bytes]
 """The header fields of one request by their names in lower case, a repeated one joined by commas."""
 
-_NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
-_VALUE: Final = re.compile(rb"(?:[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?)?")
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE: Final = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?)?")
 _SINGLE: Final = frozenset(
     (
         b"authorization",
@@ -81,15 +81,14 @@ def header(name: str, value: str) -> tuple[bytes, bytes]:
 
     The name is put in lower case (RFC 9110 sections 5.1 and 5.5).
     """
-    field = name.lower().encode("utf-8", "replace"), value.encode("utf-8", "replace")
-    if _NAME.fullmatch(field[0]) is None or _VALUE.fullmatch(field[1]) is None:
+    if _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
         raise MisuseError(f"a header field is made of visible ASCII, got {cut(name)!r}: {cut(value)!r}")
-    return field
+    return name.lower().encode("ascii"), value.encode("ascii")
 
 
 def shown(value: bytes) -> str:
     """What a peer sent, quoted and cut for an error text."""
-    return ascii(cut(value.decode("latin-1")))
+    return repr(cut(value.decode("latin-1")))
 
 
 def _merged(headers: Sequence[tuple[bytes, bytes]]) -> tuple[Fields, tuple[bytes, ...]]:

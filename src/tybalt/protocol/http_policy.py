@@ -25,8 +25,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     - `offers_stream`: whether legacy clients may open a stream with GET; default: yes.
     - `ends_sessions`: whether legacy clients may end their session with DELETE; default: yes.
     - `max_body`: bytes a body may have; default: 1 MiB.
-    - `needs_both_types`: whether `Accept` must list JSON and event streams, as clients MUST (in every revision, "Sending
-      Messages" 2); default: yes. Without it one of them is enough, and no `Accept` means both.
+    - `needs_both_types`: whether `Accept` must be there and list both JSON and event streams, as clients MUST in every
+      revision ("Sending Messages" 2); default: yes. Else one of them is enough, and no `Accept` means both.
 
     Raises `MisuseError` for no revision, for one that does not exist, and for a `max_body` below 1.
     """

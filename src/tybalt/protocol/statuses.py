@@ -71,7 +71,7 @@ _MODERN: Final = {
 _PARSE_ERROR: Final = -32700
 
 _ERROR: Final = re.compile(
-    rb'\{"jsonrpc":"2\.0"(?:,"id":(?:null|(-?[0-9]+|"(?:[^"\\]|\\.)*")))?,"error":\{"code":(-?[0-9]{1,19})\b'
+    rb'\{"jsonrpc":"2\.0"(?:,"id":(?:null|(-?[0-9]+|"[^"\\]*+(?:\\.[^"\\]*+)*+")))?,"error":\{"code":(-?[0-9]{1,19})\b'
 )
 """The beginning of an error as `Answers` writes it; its id, unless that is null, and its code."""
 

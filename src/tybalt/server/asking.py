@@ -283,13 +283,10 @@ class Asking:
         self.has_asked = True
 
 
-def site_of(frame: FrameType | None) -> str:
+def site_of(frame: FrameType) -> str:
     """Where a question is asked, the same on every host: module, function, and line within it."""
-    if frame is None:
-        return ""
     code = frame.f_code
-    name = getattr(code, "co_qualname", code.co_name)
-    return f"{frame.f_globals.get('__name__', '')}:{name}:{frame.f_lineno - code.co_firstlineno}"
+    return f"{frame.f_globals.get('__name__', '')}:{code.co_qualname}:{frame.f_lineno - code.co_firstlineno}"
 
 
 def _as_json(value: Any, what: str) -> msgspec.Raw:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tybalt.server.asking import Asking
     from tybalt.server.batch import BatchAnswers
     from tybalt.server.declaration import Declaration
+    from tybalt.server.nesting import TimeLimit
     from tybalt.server.session import Session
     from tybalt.server.state import State
     from tybalt.server.waiting import Handover
@@ -75,6 +76,7 @@ class Call:
     _asking: "Asking | None" = None
     _state: "State | None" = None
     _is_ending = False
+    _time_limits: "tuple[TimeLimit, ...]" = ()
     _pauses = 0
     _paused_at = inf
     _latest: float | None = None
@@ -240,6 +242,8 @@ class Call:
             self._latest = inf if allowed == inf else self.token.budget.deadline - min(granted, allowed) + allowed
         if self.deadline is not None and self.token.reason is None:  # Else it is that of the cleanup, which goes on.
             self.deadline.cancel()
+        for each in self._time_limits:
+            each.pause()
         return self.time()
 
     def resume(self, since: float) -> None:
@@ -250,8 +254,20 @@ class Call:
             return
         self.token.postpone(self.time() - self._paused_at, until=inf if self._latest is None else self._latest)
         self._paused_at = inf
+        for each in self._time_limits:
+            each.resume()
         if self.task is not None and not self.task.done():
             self.session.running.expect_end(self)
+
+    def limit(self, limit: "TimeLimit") -> None:
+        """Watch the time of a part of this request, and stop its clock with that of the whole."""
+        self._time_limits += (limit,)
+        if not self._pauses:
+            limit.resume()
+
+    def unlimit(self, limit: "TimeLimit") -> None:
+        """That part is over."""
+        self._time_limits = tuple(each for each in self._time_limits if each is not limit)
 
     # -- what runs beside the handler ---------------------------------------------------------------------------------
 

@@ -9,16 +9,17 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from tybalt.errors import InvalidParams, MisuseError, TimedOut, cut, row_of
+from tybalt.execution.deadlines import deadlines_of
 from tybalt.execution.tokens import governed
 from tybalt.protocol.answers import encode
 from tybalt.protocol.codec import UNREADABLE
-from tybalt.reasons import CancelKind, Interrupted
-from tybalt.server.call import titled
+from tybalt.reasons import CancelKind, CancelReason, Interrupted
 from tybalt.types.content import TextContent
 from tybalt.types.resources import ReadResourceResult
 from tybalt.types.tools import CallToolResult
 
 if TYPE_CHECKING:
+    from tybalt.execution.deadlines import Deadline
     from tybalt.server.call import Call
     from tybalt.server.declaration import Declaration
     from tybalt.server.server import Server
@@ -53,20 +54,84 @@ async def _nested(call: "Call", declaration: "Declaration[..., Any]", arguments:
         raise MisuseError(f"{declaration.where}: nested {depth} deep; at most {MAX_NESTING} calls may nest")
     before = _nesting.set(depth)
     perform = call.session.server.handling(declaration).perform
-    scope = asyncio.timeout(declaration.timeout)
     try:
         with call.nested(declaration) as nested, governed(nested.token):
-            async with scope:
+            async with TimeLimit(call, nested):
                 value = perform(arguments, nested)
                 return await value if hasattr(value, "__await__") else value
-    except (TimeoutError, Interrupted) as error:
-        # A checkpoint may notice before the timer that the time of the inner handler, and of it alone, is up.
-        is_inner = isinstance(error, Interrupted) and error.reason.kind is CancelKind.DEADLINE
-        if declaration.timeout is None or not (scope.expired() or (is_inner and call.token.reason is None)):
-            raise
-        raise TimedOut(f"{titled(declaration.where)} did not finish within its {declaration.timeout:g} s") from None
     finally:
         _nesting.reset(before)
+
+
+class TimeLimit:
+    """The time that a called handler has for itself, where that is less than what is left to its caller.
+
+    When it is over, the handler alone is stopped, and not while it is masked; the caller gets a `TimedOut`. It stands
+    still while the client is asked. Not `asyncio.timeout`, which knows of neither.
+    """
+
+    def __init__(self, outer: "Call", call: "Call") -> None:
+        self._outer = outer
+        self._call = call
+        self._is_shorter = call.token.budget.deadline < outer.token.budget.deadline
+        self._task: asyncio.Task[Any] | None = None
+        self._watch: Deadline | None = None
+        self._is_over = False
+
+    async def __aenter__(self) -> None:
+        if not self._is_shorter:
+            return
+        self._task = asyncio.current_task()
+        self._call.token.on_cancel = self._stop
+        self._call.root.limit(self)
+
+    async def __aexit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if not self._is_shorter:
+            return
+        self.pause()
+        self._call.token.on_cancel = None
+        self._call.root.unlimit(self)
+        if self._is_over and self._task is not None:
+            if not isinstance(error, asyncio.CancelledError):
+                await self._swallow()
+            self._task.uncancel()
+        if self._outer.token.reason is None and (self._is_over or _is_late(error)):
+            raise TimedOut(self._call.limits.exceeded(self._call.title, self._call.time()).message) from None
+
+    def pause(self) -> None:
+        """Let the time stand still."""
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def resume(self) -> None:
+        """Let it go on, until what is its end by now."""
+        self._watch = deadlines_of(self._call.loop).add(self._call.token.budget.deadline, self._time_up)
+
+    def _time_up(self) -> None:
+        self._call.token.cancel(self._call.limits.exceeded(self._call.title, self._call.time()))
+
+    def _stop(self, reason: CancelReason) -> None:
+        """The token tells, as soon as nothing is masked; a cancel of the caller stops the same task by itself."""
+        if reason.kind is not CancelKind.TIMEOUT or self._task is None:
+            return
+        if not self._call.on_loop:
+            self._call.loop.call_soon_threadsafe(self._stop, reason)
+        elif self._call.token.on_cancel is not None:
+            self._is_over = True
+            self._task.cancel()
+
+    async def _swallow(self) -> None:
+        """Take the cancel that has come after the last wait of the handler: it is none of its caller's."""
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if self._outer.token.reason is not None:
+                raise
+
+
+def _is_late(error: BaseException | None) -> bool:
+    """Whether a checkpoint has noticed, before the timer, that the time is over."""
+    return isinstance(error, Interrupted) and error.reason.kind in (CancelKind.DEADLINE, CancelKind.TIMEOUT)
 
 
 def tool_call(server: "Server", name: str, arguments: Mapping[str, Any]) -> tuple[Any, Any]:

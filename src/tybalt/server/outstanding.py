@@ -14,7 +14,6 @@ import msgspec
 
 from tybalt.errors import InvalidParams, MisuseError, TimedOut
 from tybalt.execution.deadlines import deadlines_of
-from tybalt.execution.tokens import current_token
 from tybalt.reasons import CancelKind, CancelReason
 from tybalt.types.input_required import InputRequest
 
@@ -76,13 +75,10 @@ class Outstanding:
 
     async def _all(self, waiting: Mapping[str, "asyncio.Future[msgspec.Raw]"]) -> None:
         limit = self._call.session.server.answer_timeout
-        scope = asyncio.timeout(limit or None)
         try:
-            async with scope:
+            async with asyncio.timeout(limit or None):
                 await asyncio.gather(*waiting.values())
         except TimeoutError:
-            if not scope.expired():
-                raise
             raise TimedOut(f"{self._call.where}: the client did not answer within {limit:g} s") from None
 
     # -- the turn and the clock of the call: given back by the first who asks, taken again by the last ----------------
@@ -105,11 +101,6 @@ class Outstanding:
         call.session.running.lane.end_asking()
         if self._watch is not None:
             self._watch.cancel()
-        took = call.time() - self._since
-        token = current_token() or call.token
-        while token is not call.token:  # That of a handler which this one has called has a deadline of its own.
-            token.postpone(took, until=self._allowed_until)
-            token = token._parent or call.token  # pyright: ignore[reportPrivateUsage]
         call.resume(self._since)
 
     def _count(self) -> None:

@@ -250,13 +250,13 @@ async def _in_scope(perform: Perform, arguments: Any, call: Call, value: Any) ->
             raise
         result = None
     finally:
+        if is_own and call.has_asked:
+            task.uncancel()  # Our own, heard or not: a time limit around this counts those that are left.
         if is_own and call.has_questions:
             call.asking.close()
         await call.end_children()
-    if not _is_round_over(call):
-        return result
-    task.uncancel()  # Where the handler has swallowed the cancel, too: it has not heard what it asked for.
-    return call.asking.result()
+    # Where the handler has swallowed the cancel, too: it has not heard what it asked for.
+    return call.asking.result() if _is_round_over(call) else result
 
 
 async def _after_rounds(perform: Perform, arguments: Any, call: Call, value: Any) -> Any:

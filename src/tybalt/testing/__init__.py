@@ -1,4 +1,4 @@
-"""The public test kit: `Pair`, golden conversations, `check_transport`, virtual time; for your tests, and ours."""
+"""The public test kit: `Pair`, golden conversations, `replay`, transports, virtual time; for your tests, and ours."""
 
 from typing import TYPE_CHECKING
 
@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from tybalt.testing.conversation import check_conversation as check_conversation
     from tybalt.testing.conversation import converse as converse
     from tybalt.testing.pair import Pair as Pair
+    from tybalt.testing.replaying import Counted as Counted
+    from tybalt.testing.replaying import Replayed as Replayed
+    from tybalt.testing.replaying import replay as replay
     from tybalt.testing.transports import check_transport as check_transport
     from tybalt.testing.virtual_loop import Deadlock as Deadlock
     from tybalt.testing.virtual_loop import Limit as Limit
@@ -23,6 +26,7 @@ __all__, __getattr__, __dir__ = lazy_names(
     {
         "tybalt.testing.conversation": "check_conversation converse",
         "tybalt.testing.pair": "Pair",
+        "tybalt.testing.replaying": "Counted Replayed replay",
         "tybalt.testing.transports": "check_transport",
         "tybalt.testing.virtual_loop": "Deadlock Limit Runaway VirtualLoop VirtualLoopError",
         "tybalt.testing.virtual_run": "LeftBehind run_virtual",
