@@ -131,7 +131,7 @@ def pipe(everything: Recorded, revision: str) -> Iterator[Pipe]:
 
 
 def test_all_there_is(pipe, revision):
-    assert len(pipe.ask("tools/list")["tools"]) == 6
+    assert len(pipe.ask("tools/list")["tools"]) == 7
     assert len(pipe.ask("resources/list")["resources"]) == 1
     assert len(pipe.ask("resources/templates/list")["resourceTemplates"]) == 1
     assert len(pipe.ask("prompts/list")["prompts"]) == 1

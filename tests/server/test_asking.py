@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal, TypedDict
 import msgspec
 import pydantic
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from msgspec import Struct
 
 from tests.server.talk import ASKING, LEGACY, NEWEST, REVISIONS, Talk, accept, server_of
@@ -39,6 +41,7 @@ from tybalt import (
 )
 from tybalt.errors import MissingClientCapability
 from tybalt.middleware import ResponseCaching, SingleFlight, Timing
+from tybalt.testing import replay
 from tybalt.transports import memory_pair
 from tybalt.types.tools import ToolAnnotations
 
@@ -1089,3 +1092,52 @@ async def test_a_failure_beside_a_question_is_the_failure(revision: str) -> None
     talk = Talk(server_of(order), revision)
     result = await talk.result("tools/call", {"name": "order"}, lambda _: 3)
     assert result["isError"] and result["content"][0]["text"] == "sold out"
+
+
+# -- whatever is asked, in whatever order -----------------------------------------------------------------------------
+
+NAMES = st.sampled_from("abc")
+STEPS = st.recursive(
+    st.one_of(
+        st.tuples(st.just("elicit"), NAMES),
+        st.tuples(st.just("keyed"), NAMES),
+        st.tuples(st.just("once"), NAMES),
+        st.tuples(st.just("ask"), st.lists(NAMES, min_size=1, max_size=3, unique=True)),
+        st.tuples(st.just("gather"), st.lists(NAMES, min_size=1, max_size=3)),
+    ),
+    lambda inner: st.tuples(st.just("call"), st.lists(inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+async def perform(steps: list[Any], context: Context) -> list[Any]:
+    """What a script comes to: every answer, in order."""
+    found: list[Any] = []
+    for kind, what in steps:
+        if kind == "elicit":
+            found.append((await context.elicit(f"{what}?", int)).value)  # type: ignore[union-attr]
+        elif kind == "keyed":
+            found.append((await context.elicit(f"{what}, by a key?", int, key=what)).value)  # type: ignore[union-attr]
+        elif kind == "once":
+            found.append(await context.once(what, lambda so_far=len(found): so_far))  # type: ignore[misc]
+        elif kind == "ask":
+            asked = await context.ask(**{name: Elicit(f"{name}, with others?", int) for name in what})
+            found.append([asked[name].value for name in what])
+        elif kind == "gather":
+            outcomes = await asyncio.gather(*(context.elicit(f"{name}, at once?", int) for name in what))
+            found.append([each.value for each in outcomes])  # type: ignore[union-attr]
+        else:
+            called = await context.call_tool("perform", {"steps": what})
+            found.append(getattr(called.content[0], "text", None) if called.content else None)
+    return found
+
+
+@settings(max_examples=60)
+@given(st.lists(STEPS, max_size=5))
+@example([("keyed", "a"), ("ask", ["a"]), ("keyed", "a"), ("once", "a"), ("call", [("once", "a"), ("keyed", "a")])])
+async def test_both_eras_come_to_the_same(steps: list[Any]) -> None:
+    server = server_of(perform, max_rounds=50)
+    replayed = await replay(
+        server, "perform", {"steps": steps}, answers=lambda q: {"value": len(q.message)}, max_rounds=50
+    )
+    assert isinstance(replayed.value, list) and replayed.runs <= 1 + len(replayed.asked)

@@ -436,6 +436,23 @@ class TestTime:
             talk.reply(question, accept(value=1))
         assert [text_of(each) for each in await talk.next()] == ["[1,1]"]
 
+    async def test_a_limit_that_it_declares_stands_still_as_well(self) -> None:
+        clock = Clock()
+
+        async def outer(context: Context) -> str:
+            called = await context.call_tool("inner")
+            return getattr(called.content[0], "text", "")
+
+        inner = tool(name="inner", timeout=5)(talk_long.function)
+        talk = spoken(server_of(inner, outer, request_timeout=30))
+        talk.call("outer")
+        for _ in range(2):
+            (question,) = await talk.next()
+            await clock.advance(100)
+            talk.reply(question, accept(value=1))
+        assert [text_of(each) for each in await talk.next()] == ["[1,1]"]
+        assert idle(talk)
+
     async def test_what_is_asked_at_the_same_time_stops_it_once(self) -> None:
         clock = Clock()
 

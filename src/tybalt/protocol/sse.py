@@ -139,7 +139,7 @@ class EventReader:
         """The connection has ended: an event without its blank line is discarded, as the standard says.
 
         The reader is ready for the next connection, on which the stream may be resumed: `last_event_id` and `retry`
-        stay, and an event without an id does not change that, other than in the standard.
+        stay, and unlike in the standard an event without an id does not change that.
         """
         self._begin()
 
