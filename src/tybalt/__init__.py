@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tybalt.errors import InvalidParams as InvalidParams
     from tybalt.errors import McpError as McpError
     from tybalt.errors import MethodNotFound as MethodNotFound
+    from tybalt.errors import MissingClientCapability as MissingClientCapability
     from tybalt.errors import MisuseError as MisuseError
     from tybalt.errors import NotFound as NotFound
     from tybalt.errors import Overloaded as Overloaded
@@ -94,7 +95,7 @@ __all__, __getattr__, __dir__ = lazy_names(
         "tybalt.types.input_required": "InputRequiredResult",
         "tybalt.types.capabilities": "ClientCapabilities",
         "tybalt.errors": (
-            "BackendError ConnectionLost Forbidden InternalError InvalidParams McpError MethodNotFound MisuseError "
+            "BackendError ConnectionLost Forbidden InternalError InvalidParams McpError MethodNotFound MissingClientCapability MisuseError "
             "NotFound Overloaded RateLimited RegistrationError RequestTimeout ResourceNotFound TimedOut ToolError "
             "TransportClosed TransportError TybaltError Unauthorized UnexpectedResult UnsupportedRevision "
             "ValidationError"

@@ -936,7 +936,8 @@ class TestAskingInLegacy:
     @pytest.mark.parametrize("revision", LEGACY[:-1])
     def test_what_a_revision_has_no_words_for(self, revision: str) -> None:
         served = ready(revision)
-        with pytest.raises(ValueError, match=f"{revision} has no elicitation by URL"):
+        wording = "elicitation by URL" if revision >= "2025-06-18" else "Elicit"
+        with pytest.raises(ValueError, match=f"{revision} has no {wording}"):
             served.ask(TestAsking.QUESTIONS["url"])
         assert isinstance(served.receive(message(id=1, result={})), Ignored)
 

@@ -465,10 +465,7 @@ class ServerConnection:
         """
         self._questions += 1
         identifier = self._questions
-        params = getattr(question, "params", None)
-        message: dict[str, Any] = {"jsonrpc": "2.0", "id": identifier, "method": method_of(question.__class__)}
-        if params is not None:
-            message["params"] = adapt(params, self._legacy.revision)
+        message: dict[str, Any] = {"jsonrpc": "2.0", "id": identifier, **adapt(question, self._legacy.revision)}
         self._asked.add(identifier)
         return identifier, encode(message)
 
