@@ -95,7 +95,8 @@ __all__, __getattr__, __dir__ = lazy_names(
         "tybalt.types.input_required": "InputRequiredResult",
         "tybalt.types.capabilities": "ClientCapabilities",
         "tybalt.errors": (
-            "BackendError ConnectionLost Forbidden InternalError InvalidParams McpError MethodNotFound MissingClientCapability MisuseError "
+            "BackendError ConnectionLost Forbidden InternalError InvalidParams McpError MethodNotFound "
+            "MissingClientCapability MisuseError "
             "NotFound Overloaded RateLimited RegistrationError RequestTimeout ResourceNotFound TimedOut ToolError "
             "TransportClosed TransportError TybaltError Unauthorized UnexpectedResult UnsupportedRevision "
             "ValidationError"

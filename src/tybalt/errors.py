@@ -60,6 +60,8 @@ class McpError(TybaltError):
     default_code: ClassVar[int] = -32603
 
     def __init__(self, message: str, *, code: int | None = None, data: Any = None) -> None:
+        if type(message) is not str:  # `raise NotFound(7)` must not go out as a number, nor be told by the client.
+            message = _as_text(message, type(self).__name__)
         super().__init__(message)
         self.message = message
         self.code = self.default_code if code is None else code
@@ -244,7 +246,8 @@ class MissingClientCapability(McpError):
 
     def __init__(self, required: dict[str, Any]) -> None:
         names = ", ".join(sorted(required))
-        super().__init__(f"Missing required client capability: {names}", data={"requiredCapabilities": required})
+        text = f"Missing required client capability: {names}. A client that can be asked declares it"
+        super().__init__(text, data={"requiredCapabilities": required})
 
 
 class UnsupportedRevision(McpError):
@@ -254,6 +257,12 @@ class UnsupportedRevision(McpError):
 
     def __init__(self, requested: str, supported: list[str]) -> None:
         super().__init__("Unsupported protocol version", data={"supported": supported, "requested": cut(requested)})
+
+
+def _as_text(message: Any, name: str) -> str:
+    if isinstance(message, str | BaseException):
+        return str(message)
+    raise MisuseError(f"{name}(message): expected a text for whoever asked, got {message!r}")
 
 
 _KIND_OF: dict[int, type[McpError]] = {

@@ -11,11 +11,12 @@ layers because the protocol core accepts one as an answer; nothing in here runs 
 """
 
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from msgspec import Struct
 
-from tybalt.errors import TybaltError, only_error
+from tybalt.errors import MisuseError, TybaltError, only_error
 from tybalt.reasons import CancelReason, Interrupted
 
 P = ParamSpec("P")
@@ -28,11 +29,20 @@ class Outcome(Struct, Generic[T], frozen=True):
 
     @staticmethod
     def catch(function: Callable[P, U], /, *args: P.args, **kwargs: P.kwargs) -> "Outcome[U]":
-        """Call a function and tell what became of it. Only `KeyboardInterrupt` is passed on."""
+        """Call a plain function and tell what became of it. Only `KeyboardInterrupt` is passed on.
+
+        Raises `MisuseError` for one that has to be awaited: `join_outcomes` tells what becomes of such.
+        """
         try:
-            return Ok(function(*args, **kwargs))
+            value = function(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 (that is what an outcome is for)
             return Outcome.of(error)
+        if isinstance(value, CoroutineType):
+            value.close()
+            raise MisuseError(
+                "catch(…) calls plain functions; for an async one: `(outcome,) = await join_outcomes(f(x))`"
+            )
+        return Ok(value)
 
     @staticmethod
     def of(error: BaseException) -> "Outcome[Any]":

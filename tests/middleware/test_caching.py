@@ -82,11 +82,19 @@ class TestWhatIsKept:
     async def test_lists_resources_and_prompts(self, method: str) -> None:
         assert await is_kept(Request(method=method))
 
-    @pytest.mark.parametrize("method", ["completion/complete", "logging/setLevel", "tools/calls"])
-    async def test_nothing_else_unless_it_is_asked_for(self, method: str) -> None:
+    async def test_nothing_else_unless_it_is_asked_for(self) -> None:
+        method = "completion/complete"
         assert not await is_kept(Request(method=method))
         assert await is_kept(Request(method=method), ResponseCaching(methods=[method]))
         assert not await is_kept(LIST, ResponseCaching(methods=[method]))
+
+    @pytest.mark.parametrize(
+        ("method", "hint"), [("tools/calls", "did you mean 'tools/call'?"), ("ping", "there are tools/call,")]
+    )
+    def test_a_method_that_no_layer_sees_is_a_mistake(self, method: str, hint: str) -> None:
+        with pytest.raises(MisuseError, match="there is no method") as caught:
+            ResponseCaching(methods=[method])
+        assert hint in str(caught.value)
 
     @pytest.mark.parametrize("hints", [READS, IDEMPOTENT])
     async def test_tools_that_say_it_does_no_harm(self, hints: ToolAnnotations) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from tests.protocol.conversations import ENVELOPE, message
-from tests.server.scheduled_tools import GO_ON, MAY_ASK
+from tests.server.scheduled_tools import AT_ONCE, GO_ON
 from tests.server.scheduled_world import World
 from tybalt.errors import TransportClosed
 from tybalt.reasons import CancelKind
@@ -34,6 +34,8 @@ class Sent(msgspec.Struct, eq=False):
     params: dict[str, Any]
     at: float
     token: int | None = None
+    asked: float = 0.0
+    """How long its client had questions to answer, before this."""
     in_batch: bool = False
 
     @property
@@ -61,8 +63,9 @@ class Peer:
         self.loop = asyncio.get_running_loop()
         self.is_legacy = revision in LEGACY
         self.sent: dict[int, list[Sent]] = {}
-        self.questions: set[int] = set()
-        """What this client was asked, and has neither answered nor heard to be withdrawn."""
+        self.questions: dict[int, float] = {}
+        """What this client was asked, and has neither answered nor heard to be withdrawn, and since when."""
+        self._asked_for = 0.0
         self.is_ending = False
         self.is_over = False
         self._open: Counter[int] = Counter()
@@ -101,7 +104,8 @@ class Peer:
         """Ask something, under an id that is used `again` or a new one; in a batch it is not sent yet."""
         if again is None:
             self._last_id += 1
-        sent = Sent(self._last_id if again is None else again, method, params, self.loop.time(), in_batch=in_batch)
+        sent = Sent(self._last_id if again is None else again, method, params, self.loop.time())
+        sent.asked, sent.in_batch = self._asked_until_now(), in_batch
         self.sent.setdefault(sent.id, []).append(sent)
         self._open[sent.id] += 1
         self._numbers[sent.n] += 1
@@ -158,16 +162,16 @@ class Peer:
                 self._told(each)
 
     def _answered(self, answer: dict[str, Any]) -> None:
-        id, world = answer["id"], self.world
-        world.note(self.name, "is answered", id, _outline(answer))
-        requests = self.sent.get(id, [])
+        key, world = answer["id"], self.world
+        world.note(self.name, "is answered", key, _outline(answer))
+        requests = self.sent.get(key, [])
         on_its_way = not self.is_strict or any(each.in_batch for each in requests)
-        if self._open[id] > 0:
-            self._open[id] -= 1
-        elif on_its_way and self._cancelled[id] > 0:
-            self._cancelled[id] -= 1
+        if self._open[key] > 0:
+            self._open[key] -= 1
+        elif on_its_way and self._cancelled[key] > 0:
+            self._cancelled[key] -= 1
         else:
-            world.wrong(self.name, "has no request for the answer", id)
+            world.wrong(self.name, "has no request for the answer", key)
         if len(requests) == 1:
             self._check(requests[0], answer)
         result = answer.get("result", {})
@@ -181,8 +185,9 @@ class Peer:
             self.world.wrong(self.name, "is told that", sent.id, "was stopped, by nobody")
         if not self.is_strict or sent.in_batch:
             return
-        took, limit = self.loop.time() - sent.at, self.server.request_timeout or inf
-        if sent.name not in MAY_ASK and took > limit + CancelKind.TIMEOUT.cleanup_seconds:
+        took = self.loop.time() - sent.at - (self._asked_until_now() - sent.asked)
+        cleanup = 0.0 if sent.name in AT_ONCE else CancelKind.TIMEOUT.cleanup_seconds
+        if took > self.server.request_timeout + cleanup:
             self.world.wrong(self.name, "is answered", sent.id, "after", took)
         is_excused = sent.name in GO_ON or not self.world.overdue.isdisjoint((sent.name, ""))
         if self._numbers[sent.n] == 1 and self.world.active[sent.n] and not is_excused:
@@ -211,9 +216,9 @@ class Peer:
 
     def _asked(self, question: dict[str, Any]) -> None:
         """Answer a request of the server's, or do not, or wrongly, or twice."""
-        id, method, world = question["id"], question["method"], self.world
-        world.note(self.name, "is asked", id, method)
-        self.questions.add(id)
+        key, method, world = question["id"], question["method"], self.world
+        world.note(self.name, "is asked", key, method)
+        self.questions[key] = self.loop.time()
         drawn = world.random.randrange(8)
         if drawn == 0:
             return
@@ -223,11 +228,11 @@ class Peer:
         elif drawn == 2:
             reply = {"result": {"nonsense": True}}
         for _ in range(2 if drawn == 3 else 1):
-            self._later(self._reply, id, reply)
+            self._later(self._reply, key, reply)
 
     def _reply(self, id: int, reply: dict[str, Any]) -> None:
         self.world.note(self.name, "answers", id, *reply)
-        self.questions.discard(id)
+        self._no_question(id)
         self.deliver(message(id=id, **reply))
 
     def _answer_to(self, method: str) -> dict[str, Any]:
@@ -249,14 +254,27 @@ class Peer:
         method, params = notification["method"], notification.get("params", {})
         self.world.note(self.name, "is told", method, params.get("requestId", params.get("data", "")))
         if method == "notifications/cancelled":
-            self.questions.discard(params["requestId"])
+            self._no_question(params["requestId"])
+
+    def _no_question(self, id: int) -> None:
+        """It waits for this no more."""
+        until_now = self._asked_until_now()
+        self.questions.pop(id, None)
+        self._asked_for = until_now - self._asked_just_now()
+
+    def _asked_until_now(self) -> float:
+        """How long there was a question to answer: while there is, the clocks of those who ask stand still."""
+        return self._asked_for + self._asked_just_now()
+
+    def _asked_just_now(self) -> float:
+        return self.loop.time() - min(self.questions.values(), default=self.loop.time())
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
     @property
     def waiting(self) -> list[int]:
         """The ids of what is neither answered nor cancelled."""
-        return [id for id, count in self._open.items() for _ in range(count)]
+        return [key for key, count in self._open.items() for _ in range(count)]
 
     def settled(self) -> None:
         """When all had time to end by themselves: whoever still waits waits for this client."""

@@ -29,7 +29,7 @@ from tybalt.errors import MisuseError
 REPEATABLE = {"idempotent_hint": True}
 """For tools that layers may share or try again."""
 
-# -- what is depended on ------------------------------------------------------------------------------------------------
+# -- what is depended on ----------------------------------------------------------------------------------------------
 
 
 def ledger(context: Context) -> Ledger:
@@ -129,8 +129,7 @@ async def depends_at_once(n: int, plain: Plain) -> int:
 @tool
 def depends_in_thread(n: int, quick: Quick, pool: Pool, slow: Slow) -> int:
     with acting(n, "depends_in_thread") as world:
-        for name in ("quick", "slow", "pool"):
-            pool.use(name)
+        world.in_the_end = lambda: pool.use("quick", "slow", "pool")
         checkpoint()
         return outcome(world, n)
 
@@ -152,7 +151,7 @@ async def lends(n: int, pool: Pool, context: Context) -> int:
         return outcome(world, n)
 
 
-# -- where a handler runs -----------------------------------------------------------------------------------------------
+# -- where a handler runs ---------------------------------------------------------------------------------------------
 
 
 @tool(annotations=REPEATABLE)
@@ -255,7 +254,7 @@ async def streams(n: int) -> AsyncIterator[Progress | str | Returned[int]]:
         yield Returned(outcome(world, n))
 
 
-# -- what does not stop at once, and what runs beside it ----------------------------------------------------------------
+# -- what does not stop at once, and what runs beside it --------------------------------------------------------------
 
 
 @tool(annotations=REPEATABLE)
@@ -279,6 +278,7 @@ async def cleans_up(n: int, context: Context) -> int:
             with context.masked():
                 context.checkpoint()
                 await asyncio.sleep(world.random.choice(CLEANUPS))
+                context.report_progress(2)
         return outcome(world, n, may_exit=True)
 
 
@@ -294,6 +294,9 @@ async def masks(n: int, context: Context) -> int:
                 if not world.has_timeouts:
                     world.wrong("masks", n, "is stopped behind its mask by", repr(error))
                 raise
+        if context.cancelled and not world.has_flights:
+            await asyncio.sleep(0.25)
+            world.wrong("masks", n, "goes on behind its mask")
         context.checkpoint()
         await pauses(world)
         return outcome(world, n, may_exit=True)
@@ -332,7 +335,7 @@ def _spawn_another(world: World, n: int, context: Context, used: Ledger | None) 
         world.note("child", n, "is too late to spawn")
 
 
-# -- the rest of the server ---------------------------------------------------------------------------------------------
+# -- the rest of the server -------------------------------------------------------------------------------------------
 
 
 @tool
@@ -373,7 +376,7 @@ async def greeting(n: str, pool: Pool, context: Context) -> str:
         return str(outcome(world, int(n)))
 
 
-# -- asking the client --------------------------------------------------------------------------------------------------
+# -- asking the client ------------------------------------------------------------------------------------------------
 
 
 @tool(annotations=REPEATABLE)
@@ -410,7 +413,7 @@ async def asks_explicitly(n: int, context: Context) -> int | InputRequired:
 @tool
 async def asks_once(n: int, context: Context) -> int:
     with acting(n, "asks_once") as world:
-        await context.once("drawn", lambda: world.random.random())
+        await context.once("drawn", world.random.random)
         await pauses(world)
         try:
             await context.elicit(f"how many, {n}?", int)
@@ -443,7 +446,7 @@ async def _asked(n: int, context: Context, side: str) -> None:
     await context.elicit(f"what is {side}, {n}?")
 
 
-# -- all of them ----------------------------------------------------------------------------------------------------------
+# -- all of them ------------------------------------------------------------------------------------------------------
 
 NESTED = (
     "bare",
@@ -475,6 +478,5 @@ PROMPTS: tuple[Any, ...] = (greeting,)
 
 GO_ON = frozenset({"threaded", "threaded_bare", "promises", "streams_in_thread", "depends_in_thread", "begins"})
 """What may go on after the answer: a thread whose time is up, and a task that is the handler's own."""
-MAY_ASK = frozenset({"asks", "asks_for_several", "asks_explicitly", "asks_once", "asks_together", "asks_beside"})
-MAY_ASK |= {"nests", "nests_in_time", "prompts/get"}
-"""What may wait for its client, so that no time limit holds."""
+AT_ONCE = frozenset({"bare", "hurried", "aware", "asks", "streams", "on_loop", "on_loop_aware", "streams_by_step"})
+"""What stops as soon as it is cancelled."""

@@ -9,9 +9,11 @@ Then nothing may be left: see `Schedule.look`. `scheduled_peers` are the clients
 
 import asyncio
 import gc
+import hashlib
 import logging
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextvars import Context
 from itertools import count
 from typing import Any
 
@@ -19,10 +21,12 @@ from tests.server.scheduled_peers import Direct, Peer, Wired
 from tests.server.scheduled_tools import NESTED, PROMPTS, RESOURCES, TOOLS
 from tests.server.scheduled_world import World, here
 from tybalt import BackendError, ToolError
+from tybalt.errors import MisuseError
 from tybalt.execution.deadlines import deadlines_of
 from tybalt.middleware import RateLimiting, Retry, SingleFlight, Timeout
 from tybalt.server.server import Server
 from tybalt.testing import Limit, VirtualThreads, run_virtual
+from tybalt.testing.virtual_threads import _outside_of_the_loop
 
 REVISIONS = ("2026-07-28", "2026-07-28", "2025-11-25", "2025-11-25", "2025-06-18", "2025-03-26")
 NAMES = tuple(TOOLS)
@@ -52,6 +56,11 @@ def play(seed: int) -> list[str]:
         logger.removeHandler(handler)
         logger.propagate = propagates
     return worlds[0].lines
+
+
+def digest(seeds: Iterable[int]) -> str:
+    """What the traces of several schedules have in common with the same ones in another process."""
+    return hashlib.sha256("\n".join(line for seed in seeds for line in play(seed)).encode()).hexdigest()
 
 
 class _Log(logging.Handler):
@@ -93,7 +102,8 @@ class Schedule:
             middleware=self._layers(),
         )
         delays = random.choice(((0.0,), (0.25, 0.5), (0.0, 0.25, 1.0, 3.0)))
-        self.server.threads = VirtualThreads(random.choice((1, 2, 4)), delay=lambda: random.choice(delays))
+        self.server.threads = BusyThreads(random.choice((1, 2, 4)), delay=lambda: random.choice(delays))
+        self.server.threads.world = world
         self._numbers = count(1)
         self.peers = [self._peer(number) for number in range(random.choice((1, 1, 2, 3)))]
         self._endings: list[asyncio.Task[None]] = []
@@ -105,10 +115,26 @@ class Schedule:
         retry = Retry(
             2, base=0.25, jitter=False, retry_on=(BackendError, ToolError), repeats=lambda _: True, clock=clock
         )
-        every = [_layer, Timeout(1.5), self.flights, retry, RateLimiting(2.0, 5, clock=clock)]
+        every = [self._layer, Timeout(1.5), self.flights, retry, RateLimiting(2.0, 5, clock=clock)]
         layers = self.random.sample(every, self.random.randrange(1, 4))
-        self.world.has_timeouts = every[1] in layers
+        self.world.has_timeouts, self.world.has_flights = every[1] in layers, every[2] in layers
         return layers
+
+    def _layer(self, next: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+        async def handler(request: Any) -> Any:
+            try:
+                return await next(request)
+            finally:
+                self._spawn_late(request.context)
+
+        return handler
+
+    def _spawn_late(self, context: Any) -> None:
+        try:
+            context.spawn(asyncio.sleep(0))
+        except MisuseError:
+            return
+        self.world.wrong("a layer has spawned when the handler was over")
 
     def _peer(self, number: int) -> Peer:
         is_wired = self.world.chance(0.25)
@@ -117,7 +143,7 @@ class Schedule:
         revision = self.random.choice(REVISIONS)
         return (Wired if is_wired else Direct)(self.world, self.server, f"peer{number}", revision)
 
-    # -- what happens ---------------------------------------------------------------------------------------------------
+    # -- what happens -------------------------------------------------------------------------------------------------
 
     async def play(self) -> None:
         """From the first to the last."""
@@ -177,7 +203,7 @@ class Schedule:
             options["budget"] = {"deadlineMs": self.random.choice((0, 250, 1_000, 3_000))}
         elif self.world.chance(0.1):
             options["budget"] = {"cost": self.random.choice((0, 1))}
-        used = [id for id, (first, *_) in peer.sent.items() if first.method != "initialize"]
+        used = [key for key, (first, *_) in peer.sent.items() if first.method != "initialize"]
         if used and self.world.chance(0.1):
             options["again"] = self.random.choice(used)
         drawn = self.random.randrange(12)
@@ -217,7 +243,7 @@ class Schedule:
         for peer in self.peers:
             self._endings.append(asyncio.create_task(peer.end("stop")))
 
-    # -- what must be ---------------------------------------------------------------------------------------------------
+    # -- what must be -------------------------------------------------------------------------------------------------
 
     def _look_at_turns(self) -> None:
         """At any moment the turns that are taken are those of somebody."""
@@ -233,21 +259,21 @@ class Schedule:
         """Nothing is left behind, once what did not stop has come to its end by itself."""
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(others)
-        while self.server.threads.statistics().running:  # Nobody waits for it any more.
-            await asyncio.sleep(0.25)
-        await asyncio.sleep(0.25)  # What is done says so in the next turn of the loop.
+        await asyncio.sleep(0)  # What is done says so in the next turn of the loop.
+        if left := len(deadlines_of(asyncio.get_running_loop())):
+            self.world.wrong("left behind: deadlines", left)
+        await asyncio.sleep(10.0)  # Long enough for functions in threads that nobody waits for any more.
         gc.collect(0)
         for what, left in self._left().items():
             if left:
                 self.world.wrong("left behind:", what, left)
 
     def _left(self) -> dict[str, object]:
-        world, turns = self.world, self.server.turns
+        world, turns, threads = self.world, self.server.turns, self.server.threads.statistics()
         left: dict[str, object] = {
             "turns": turns.running,
             "who waits for a turn": turns.waiting,
-            "functions for threads": self.server.threads.statistics().queued,
-            "deadlines": len(deadlines_of(asyncio.get_running_loop())),
+            "functions in threads": threads.running + threads.queued,
             "flights": self.flights.statistics().in_flight,
             "sessions that watch": [each for each in self.server.catalogue.watching() if each is not self.server],
             "handlers": sum(world.active.values()),
@@ -267,11 +293,32 @@ class Schedule:
         return left
 
 
-def _layer(next: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
-    async def handler(request: Any) -> Any:
-        return await next(request)
+class BusyThreads(VirtualThreads):
+    """Half of all functions run when their time begins, so that there are threads which a cancel cannot stop.
 
-    return handler
+    What such a one does last, see `World.last_of_thread`, it does at the end of it.
+    """
+
+    world: World
+
+    def _start(self, future: "asyncio.Future[Any]", function: Callable[[], Any], context: Context) -> None:
+        world = self.world
+        ran = _outside_of_the_loop(function, context) if world.chance(0.5) else None
+        last = world.last_of_thread()
+
+        def end() -> Any:
+            if ran is None:
+                try:
+                    return context.run(function)
+                finally:
+                    world.last_of_thread()()
+            last()
+            result, error = ran
+            if error is not None:
+                raise error
+            return result
+
+        super()._start(future, end, Context())
 
 
 if __name__ == "__main__":

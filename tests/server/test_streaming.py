@@ -74,13 +74,18 @@ class TestWhatIsTold:
 
     @each_kind
     async def test_text_is_progress_where_that_is_wanted(self, server: Server, kind: str) -> None:
-        told = await self.told(server, kind, NEWEST, "one", "two", Progress(7, 10), "eight", **TOKEN)
+        told = await self.told(server, kind, NEWEST, "one", "two", Progress(7), "eight", **TOKEN)
         assert [(each["progress"], each.get("message")) for each in told] == [
             (1, "one"),
             (2, "two"),
             (7, None),
             (8, "eight"),
         ]
+
+    @each_kind
+    async def test_text_does_not_count_past_a_total(self, server: Server, kind: str) -> None:
+        told = await self.told(server, kind, NEWEST, Progress(3, 3), "nearly done", **TOKEN, **{LOG_LEVEL: "info"})
+        assert told == [{**TOKEN, "progress": 3, "total": 3}, {"level": "info", "data": "nearly done"}]
 
     @each_kind
     async def test_else_it_is_a_log_message(self, server: Server, kind: str) -> None:

@@ -15,6 +15,7 @@ from tybalt.client.deadlines import Deadlines
 from tybalt.client.link import Link
 from tybalt.client.options import check_callback
 from tybalt.errors import ConnectionLost, MisuseError, RequestTimeout, UnexpectedResult
+from tybalt.execution.durations import Duration, seconds
 from tybalt.protocol.client import Answered, Asked, ClientConnection, Failed, Notified, Questioned, RequestId, Several
 from tybalt.types.logging import LoggingLevel
 from tybalt.types.meta import LOG_LEVEL
@@ -70,11 +71,13 @@ class Requests:
         params: Mapping[str, Any] | None = None,
         *,
         on_progress: OnProgress | None = None,
-        timeout: float | None = None,
+        timeout: Duration | None = None,
     ) -> msgspec.Raw:
         """Send a request and return its result, undecoded. Raises as `Client.request` says."""
         if self.lost is not None:
             raise ConnectionLost(str(self.lost)) from self.lost
+        if timeout is not None:
+            timeout = seconds(timeout)
         connection = self._connection
         if on_progress is not None or self._log_level is not None:
             check_callback("on_progress", on_progress)

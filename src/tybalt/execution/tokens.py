@@ -5,6 +5,7 @@ its context; `cancel` is for anybody, from any thread. A token stops nothing by 
 `on_cancel` what else is to happen, such as cancelling a task. Time is read from the `clock` the token was made with.
 """
 
+import asyncio
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -40,6 +41,8 @@ class CancelToken:
         "_clock",
         "_cost",
         "_deadline",
+        "_is_suspended",
+        "_is_told",
         "_masks",
         "_parent",
         "_polls",
@@ -47,6 +50,7 @@ class CancelToken:
         "_reason",
         "_spare",
         "_told_alike",
+        "flow",
         "on_cancel",
     )
 
@@ -62,6 +66,10 @@ class CancelToken:
         self._quiet = budget.deadline == inf and budget.polls == inf
         self._parent: CancelToken | None = None
         self._told_alike = False
+        self._is_told = False
+        self._is_suspended = False
+        self.flow: asyncio.Task[Any] | None = None
+        """The task that is stopped by `on_cancel`: a checkpoint that raises in it has told it."""
         self._children: tuple[CancelToken, ...] = ()
         self.on_cancel: Callable[[CancelReason], object] | None = None
 
@@ -81,14 +89,25 @@ class CancelToken:
     def cancel(self, reason: CancelReason) -> None:
         """Ask the work to stop; of several reasons the one that counts is kept. From any thread."""
         with _lock:
-            first = self._reason is None
             self._note(reason)
-            deliver = first and self._masks == 0
+            deliver = self._is_to_tell()
             children = self._children
         for child in children:
             child.cancel(child._inherited(reason))
-        if deliver and self.on_cancel is not None:
-            self.on_cancel(reason)
+        if deliver:
+            self._tell()
+
+    def catch_up(self) -> None:
+        """Tell `on_cancel`, which was just set, of a cancel that has come before."""
+        with _lock:
+            deliver = self._is_to_tell()
+        if deliver:
+            self._tell()
+
+    def suspend(self) -> None:
+        """Let the deadline stand still for checkpoints, here and in parts of this: until `postpone` moves it."""
+        with _lock:
+            self._is_suspended = True
 
     @contextmanager
     def child(self, budget: Budget = UNLIMITED, *, told_alike: bool = False) -> "Generator[CancelToken]":
@@ -117,6 +136,7 @@ class CancelToken:
         Those of its parts move with it.
         """
         with _lock:
+            self._is_suspended = False
             self._deadline = max(self._deadline, min(self._deadline + seconds, until))
             children = self._children
         for child in children:
@@ -178,15 +198,28 @@ class CancelToken:
             if self._masks >= MAX_MASKS:
                 raise MisuseError(f"masked {self._masks} deep; at most {MAX_MASKS} blocks may be nested")
             self._masks += 1
-            before = self._reason
         try:
             yield
         finally:
             with _lock:
                 self._masks -= 1
-                pending = self._reason if self._masks == 0 and before is None else None
-            if pending is not None and self.on_cancel is not None:
-                self.on_cancel(pending)
+                deliver = self._is_to_tell()
+                children = self._children
+            if deliver:
+                self._tell()
+            for child in children:
+                child.catch_up()
+
+    def _is_to_tell(self) -> bool:
+        """Whether `on_cancel` is to be called now, for the first time; asked under the lock, and noted."""
+        if self._reason is None or self._is_told or self.on_cancel is None or self.is_masked:
+            return False
+        self._is_told = True
+        return True
+
+    def _tell(self) -> None:
+        if self.on_cancel is not None and self._reason is not None:
+            self.on_cancel(self._reason)
 
     def _inherited(self, reason: CancelReason) -> CancelReason:
         if self._told_alike:
@@ -208,6 +241,8 @@ class CancelToken:
                 if spent is None or self.is_masked:  # Masked, it is told at the first checkpoint that is not.
                     return
                 self._note(spent)
+                if self.flow is not None and self.flow is _running_task():
+                    self._is_told = True  # It hears of it here, and must not be stopped again while it cleans up.
             elif self.is_masked and self._spare > 0:
                 self._spare -= 1
                 return
@@ -215,15 +250,22 @@ class CancelToken:
         assert reason is not None
         raise Interrupted(reason)
 
+    def _stands_still(self) -> bool:
+        return self._is_suspended or (self._parent is not None and self._parent._stands_still())
+
     def _spent(self) -> CancelReason | None:
         """Count one poll; the reason to stop where the budget has come to its end."""
         now = self._clock() if self._deadline != inf else -inf
-        if now >= self._deadline:
+        if now >= self._deadline and not self._stands_still():
             return CancelReason(CancelKind.DEADLINE, "the time is up", at=now)
         if self._polls <= 0:
             return CancelReason(CancelKind.POLL_QUOTA, "no checkpoint may be passed any more", at=now)
         self._polls -= 1
         return None
+
+
+def _running_task() -> "asyncio.Task[Any] | None":
+    return None if asyncio._get_running_loop() is None else asyncio.current_task()
 
 
 @contextmanager

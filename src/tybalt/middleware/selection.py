@@ -7,7 +7,8 @@ requests and answers are like no other, whatever was asked.
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
-from tybalt.errors import MisuseError
+from tybalt.errors import MisuseError, closest
+from tybalt.middleware.middleware import OPERATIONS
 from tybalt.middleware.request import Request
 
 Names = Iterable[str] | Callable[[Request], bool]
@@ -27,7 +28,12 @@ def is_personal(request: Request) -> bool:
 
 def methods_of(methods: Iterable[str]) -> frozenset[str]:
     """The methods as a set. Raises `MisuseError` for one text, whose letters are no methods, and for what is none."""
-    return _texts("methods", methods, "tools/call")
+    found = _texts("methods", methods, "tools/call")
+    for each in sorted(found - OPERATIONS.keys()):
+        close = closest(each, OPERATIONS)
+        hint = f"did you mean {close!r}?" if close else f"there are {', '.join(OPERATIONS)}"
+        raise MisuseError(f"methods: there is no method {each!r} that layers see; {hint}")
+    return found
 
 
 def meant_by(option: str, names: Names) -> Callable[[Request], bool]:

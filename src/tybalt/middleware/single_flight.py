@@ -207,7 +207,10 @@ def _token() -> CancelToken | None:
 
 async def _lead(key: Key, request: Request, next: Handler, token: CancelToken | None) -> Any:
     _within.set((*_within.get(), key))
-    if token is None:
-        return await next(request)
-    with governed(token):
-        return await next(request)
+    try:
+        if token is None:
+            return await next(request)
+        with governed(token):
+            return await next(request)
+    except SystemExit as error:  # In a task of its own it would end the loop, and with it everybody's requests.
+        raise RuntimeError(f"a handler wanted to end the process: {error!r}") from error

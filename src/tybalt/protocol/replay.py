@@ -40,7 +40,10 @@ _NOT_THE_QUESTION: Final = ("_meta", "task", "elicitationId")
 _AGAIN: Final = "Call again without requestState and inputResponses"
 _FOREIGN: Final = f"This requestState is not one for this request. {_AGAIN}"
 _EXPIRED: Final = f"This requestState has expired. {_AGAIN}"
-_TOO_OFTEN: Final = "This call has asked its client {} times, which is the most it may, and still lacks answers. {}"
+_TOO_OFTEN: Final = (
+    "This call has asked its client {} times, which is the most it may, and still lacks answers: "
+    "one is used for exactly the question it was given to, so that a question must not change from round to round. {}"
+)
 
 
 class Asked(Struct, array_like=True, forbid_unknown_fields=True, frozen=True):

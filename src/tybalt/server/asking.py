@@ -60,8 +60,7 @@ class Asking:
         self._uses: dict[object, int] = {}
         """How often a key, a place or a handler was met in this run."""
         self._is_closed = False
-        self.has_asked = bool(self._record.answers)
-        """Whether the client was asked anything, in this round or one before."""
+        call.was_asked = bool(self._record.answers)
         self.is_round_over = False
         """Whether the handler was stopped, because its client is to be asked first."""
 
@@ -280,7 +279,7 @@ class Asking:
         refused = refusal(InputRequiredResult(input_requests=dict(wanted)), method, capabilities)
         if refused is not None:
             raise refused
-        self.has_asked = True
+        call.was_asked = True
 
 
 def site_of(frame: FrameType) -> str:

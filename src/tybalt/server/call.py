@@ -7,7 +7,7 @@ when, is `running`'s business.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from math import inf
@@ -17,7 +17,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tybalt.errors import MisuseError, describe
-from tybalt.execution.tokens import CancelToken
+from tybalt.execution.tokens import CancelToken, current_token
 from tybalt.protocol.responder import Responder
 from tybalt.reasons import CancelKind, CancelReason, Interrupted
 from tybalt.server.limits import Limits
@@ -69,12 +69,18 @@ class Call:
     runs_thread = False
     """Whether a thread is at work for it, which nothing can stop from outside."""
     children: "set[asyncio.Task[Any]] | None" = None
-    waits: "set[asyncio.Task[Any]] | None" = None
-    """What threads of this request wait for on the loop."""
+    waits: "dict[asyncio.Task[Any], CancelToken | None] | None" = None
+    """What threads of this request wait for on the loop, and the token of each."""
     _outer: "Call | None" = None
     _where: str | None = None
     _asking: "Asking | None" = None
     _state: "State | None" = None
+    arguments: Mapping[str, Any] | None = None
+    """The arguments as layers of middleware see them."""
+    was_asked = False
+    """Whether its client was asked anything; `asking` says so."""
+    turn_is_back = False
+    """Whether it has given its turn back, because its client is asked."""
     _is_ending = False
     _time_limits: "tuple[TimeLimit, ...]" = ()
     _pauses = 0
@@ -132,7 +138,7 @@ class Call:
             call = Call(self.session, self.responder, own, self.write, declaration, token)
             root = self.root
             if root.waits is None:
-                root.waits = set()
+                root.waits = {}
             call._outer, call.message, call.waits = root, self.message, root.waits
             call.runner = asyncio.current_task()
             try:
@@ -190,9 +196,8 @@ class Call:
 
     @property
     def has_questions(self) -> bool:
-        """Whether its client was asked something, in this round or one before."""
-        asking = self.root._asking
-        return asking is not None and asking.has_asked
+        """Whether its client was asked something, in this round or one before; true for good, also after the end."""
+        return self.root.was_asked
 
     # -- stopping it ------------------------------------------------------------------------------------------------
 
@@ -217,14 +222,22 @@ class Call:
             self.runner.cancel()
 
     def _wake(self) -> None:
-        for wait in self.waits or ():
+        for wait in tuple(self.waits or ()):
             wait.cancel()
+
+    def wake(self, token: CancelToken) -> None:
+        """Let the one thread that has this token wait no more."""
+        for wait, whose in tuple((self.waits or {}).items()):
+            if whose is token:
+                wait.cancel()
 
     def end(self) -> None:
         """Let go of what refers back to this, so that it is freed at once: nothing of it runs any more."""
         self._wake()  # A thread that the handler has left behind may still wait for something.
-        self.token.on_cancel = None
-        self._asking = None
+        self.token.on_cancel = self.token.flow = None
+        if self._asking is not None:
+            self._asking.close()
+            self._asking = None
 
     @property
     def is_paused(self) -> bool:
@@ -244,6 +257,7 @@ class Call:
             self.deadline.cancel()
         for each in self._time_limits:
             each.pause()
+        self.token.suspend()
         return self.time()
 
     def resume(self, since: float) -> None:
@@ -273,7 +287,7 @@ class Call:
 
     def begin_handler(self, runner: "asyncio.Task[Any]") -> None:
         """The handler runs in this task now, perhaps not for the first time: a layer may try again what has failed."""
-        self.runner = runner
+        self.runner = self.token.flow = runner
         self._is_ending = False
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
@@ -331,18 +345,19 @@ class Call:
 
         handover: Handover[T] = Handover(awaitable)
         try:
-            self.loop.call_soon_threadsafe(self._begin_wait, handover)
+            self.loop.call_soon_threadsafe(self._begin_wait, handover, current_token())
         except RuntimeError:
             handover.give_up(CancelReason(CancelKind.SHUTDOWN, "the loop that would do it is closed"))
         with lent():
             outcome = handover.outcome()
-        reason = self._reason_heard
+        token = current_token()
+        reason = self._reason_heard or (None if token is None else token.reason)
         if reason is not None and not outcome.is_ok:
             raise Interrupted(reason)
         return outcome.unwrap()
 
-    def _begin_wait(self, handover: "Handover[Any]") -> None:
-        reason = self._reason_heard
+    def _begin_wait(self, handover: "Handover[Any]", token: CancelToken | None) -> None:
+        reason = self._reason_heard or (None if token is None or token.is_masked else token.reason)
         task = self.root.task
         if reason is None and self.has_asked:
             reason = CancelReason(CancelKind.PARENT_CANCELLED, "the client is asked first")
@@ -353,9 +368,9 @@ class Call:
             return
         task = self.loop.create_task(handover.run())
         if self.waits is None:
-            self.waits = set()
-        self.waits.add(task)
-        task.add_done_callback(self.waits.discard)
+            self.waits = {}
+        self.waits[task] = token
+        task.add_done_callback(partial(_drop, self.waits))
         task.add_done_callback(handover.ended)
 
     @property
@@ -371,9 +386,15 @@ class Call:
             return
         if self._is_ending and child.cancelling():
             logger.error("%s: a task beside it failed while it was stopped", self.where, exc_info=failure)
-        elif not isinstance(failure, Interrupted) or self.token.reason is None:
+        elif isinstance(failure, Interrupted) and self.token.reason is not None:
+            self.token.catch_up()  # A checkpoint beside the handler has noticed; now the handler hears of it too.
+        else:
             self.root.failure = failure
             self.root.cancel(CancelKind.FAIL_FAST, f"a task beside it failed: {describe(failure)}")
+
+
+def _drop(waits: "dict[asyncio.Task[Any], CancelToken | None]", task: "asyncio.Task[Any]") -> None:
+    waits.pop(task, None)
 
 
 def give_up(awaitable: Awaitable[Any], _: object = None) -> None:

@@ -95,6 +95,8 @@ class Catalogue:
         self._pages: dict[tuple[Kind, str], dict[str | None, bytes | None]] = {}
         self._templates: list[Any] | None = None
         self._sequence = 0
+        self.on_gone: Callable[[Any], object] = _nobody
+        """Called with a declaration that is no longer in here."""
         self._watchers: WeakKeyDictionary[Watcher, None] = WeakKeyDictionary()
 
     # -- changing it ------------------------------------------------------------------------------------------------
@@ -114,6 +116,8 @@ class Catalogue:
         self._entries[kind][key] = entry
         self._ever.add(kind)
         self._changed(kind, key)
+        if present is not None:
+            self.on_gone(present.declaration)
         return entry
 
     def remove(self, entry: Entry) -> None:
@@ -122,6 +126,7 @@ class Catalogue:
         if self._entries[kind].get(key) is entry:
             del self._entries[kind][key]
             self._changed(kind, key)
+            self.on_gone(entry.declaration)
 
     def holds(self, entry: Entry) -> bool:
         """Whether an entry is in the catalogue, enabled or not."""
@@ -312,6 +317,10 @@ class Catalogue:
         if era_of(revision) == "modern":
             result |= self.hints
         return encode(result)[1:-1], following
+
+
+def _nobody(_: Any) -> None:
+    """Nobody wants to know."""
 
 
 def kind_and_key(declaration: Declaration[..., Any]) -> tuple[Kind, str]:

@@ -77,11 +77,13 @@ class TimeLimit:
         self._task: asyncio.Task[Any] | None = None
         self._watch: Deadline | None = None
         self._is_over = False
+        self._cancels = 0
 
     async def __aenter__(self) -> None:
         if not self._is_shorter:
             return
         self._task = asyncio.current_task()
+        self._cancels = self._task.cancelling() if self._task is not None else 0
         self._call.token.on_cancel = self._stop
         self._call.root.limit(self)
 
@@ -94,7 +96,10 @@ class TimeLimit:
         if self._is_over and self._task is not None:
             if not isinstance(error, asyncio.CancelledError):
                 await self._swallow()
-            self._task.uncancel()
+            if self._task.uncancel() > self._cancels:  # Somebody else has cancelled too, and is to be heard.
+                if isinstance(error, asyncio.CancelledError):
+                    return
+                raise asyncio.CancelledError
         if self._outer.token.reason is None and (self._is_over or _is_late(error)):
             raise TimedOut(self._call.limits.exceeded(self._call.title, self._call.time()).message) from None
 
@@ -134,12 +139,15 @@ def _is_late(error: BaseException | None) -> bool:
     return isinstance(error, Interrupted) and error.reason.kind in (CancelKind.DEADLINE, CancelKind.TIMEOUT)
 
 
-def tool_call(server: "Server", name: str, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
-    """The tool called `name` and its decoded arguments. Raises `InvalidParams` for none, or where they do not fit."""
+def tool_call(server: "Server", name: str, arguments: Mapping[str, Any], raw: bytes | None = None) -> tuple[Any, Any]:
+    """The tool called `name` and its decoded arguments, which are also `raw` where they are what somebody has sent.
+
+    Raises `InvalidParams` where there is no such tool, or where they do not fit.
+    """
     tool = server.catalogue.get("tool", name)
     if tool is None:
         raise InvalidParams(f"Unknown tool: {cut(name)}")
-    raw = encode(arguments)
+    raw = encode(arguments) if raw is None else raw
     try:
         return tool, tool.parameters.decode(raw)
     except UNREADABLE:

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from tybalt.errors import MisuseError
+from tybalt.server.call import guarded
 
 logger = logging.getLogger("tybalt.server")
 
@@ -68,7 +69,7 @@ class InThread:
         """Begin to clean up; `None` where its setup was not begun, or failed."""
         if inspect.getgeneratorstate(self._generator) in (inspect.GEN_CREATED, inspect.GEN_CLOSED):
             return None
-        return asyncio.create_task(self._ended(failure))
+        return asyncio.create_task(guarded(self._ended(failure)))
 
     async def _ended(self, failure: BaseException | None) -> None:
         try:
@@ -98,7 +99,7 @@ class InTask:
         loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[Any] = loop.create_future()
         self._waiter: asyncio.Future[None] = loop.create_future()
-        self._task = loop.create_task(self._live())
+        self._task = loop.create_task(guarded(self._live()))
 
     async def begin(self) -> Any:
         """What it yields. A cancel stops the setup; where it has succeeded all the same, it is cleaned up."""

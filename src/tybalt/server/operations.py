@@ -4,6 +4,7 @@ Without middleware, what a client sends takes shorter ways (`session`, `tool`) a
 method is one function at the end of a stack of layers, and what it raises passes through them.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ from tybalt.errors import InvalidParams, MisuseError, cut
 from tybalt.middleware.layers import Layer, stacked
 from tybalt.middleware.request import Request
 from tybalt.protocol.codec import UNREADABLE
+from tybalt.reasons import Interrupted
 from tybalt.server.context import Context
 from tybalt.server.nesting import tool_call
+from tybalt.server.running import exceeded_limit
 from tybalt.types.completion import CompleteRequestParams
 from tybalt.types.input_required import InputRequiredResult
 from tybalt.types.meta import decode_meta
@@ -60,11 +63,12 @@ class Operations:
 
     def _begin(self, declaration: Any, call: "Call") -> Awaitable[Any]:
         request = call.request
+        call.arguments = _arguments_of(request.params)
         return self._handler(
             Request(
                 method=request.method,
                 name=_name_of(request.params),
-                arguments=_arguments_of(request.params),
+                arguments=call.arguments,
                 params=_others_of(request.params),
                 meta=decode_meta(call.message),
                 principal=call.session.principal,
@@ -96,7 +100,11 @@ class Operations:
         return await self._methods[request.method](context._call, request)  # pyright: ignore[reportPrivateUsage]
 
     async def _call_tool(self, call: "Call", request: Request) -> Any:
-        tool, arguments = tool_call(self._server, request.name or "", request.arguments)
+        # What no layer has changed is read as it was sent: a number has more digits than a float.
+        given = getattr(call.request.params, "arguments", None)
+        is_raw = request.arguments is call.arguments
+        raw = bytes(given) if isinstance(given, msgspec.Raw) and is_raw else None
+        tool, arguments = tool_call(self._server, request.name or "", request.arguments, raw)
         value = await self._handled(call, tool, arguments)
         return value if isinstance(value, InputRequiredResult) else tool.shape.result(value)
 
@@ -132,8 +140,18 @@ class Operations:
         return listed
 
     async def _handled(self, call: "Call", declaration: Any, arguments: Any) -> Any:
-        value = self._server.handling(declaration).perform(arguments, call)
-        return await value if hasattr(value, "__await__") else value
+        """What a handler returns. Its time being up is a failure like any other here: layers want to know of it."""
+        try:
+            value = self._server.handling(declaration).perform(arguments, call)
+            return await value if hasattr(value, "__await__") else value
+        except (asyncio.CancelledError, Interrupted) as error:
+            limit = exceeded_limit(call)
+            task = asyncio.current_task()
+            if limit is None or task is None:
+                raise
+            if isinstance(error, asyncio.CancelledError):
+                task.uncancel()
+            raise limit from None
 
 
 class _Completion(CompleteRequestParams, frozen=True, kw_only=True):
@@ -150,7 +168,10 @@ def _arguments_of(params: Any) -> Mapping[str, Any]:
     """The arguments as JSON values. Raises `InvalidParams` for what is no object, in or out of a string."""
     given = getattr(params, "arguments", None)
     if isinstance(given, msgspec.Raw):
-        given = msgspec.json.decode(given)
+        try:
+            given = msgspec.json.decode(given)
+        except UNREADABLE as error:
+            raise InvalidParams(f"Invalid params: {error} - at `$.params.arguments`") from None
     if isinstance(given, str):
         try:
             given = msgspec.json.decode(given)

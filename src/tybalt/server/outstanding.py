@@ -88,6 +88,7 @@ class Outstanding:
         if self._askers == 0:
             self._count()
             call.session.running.lane.begin_asking()
+            call.turn_is_back = True
             self._since = call.pause()
             if self._allowed_until < inf:
                 self._watch = deadlines_of(call.loop).add(self._allowed_until, self._time_up)
@@ -98,7 +99,9 @@ class Outstanding:
         if self._askers:
             return
         call = self._call
-        call.session.running.lane.end_asking()
+        if call.turn_is_back:  # Else the call was over before, and has counted it.
+            call.turn_is_back = False
+            call.session.running.lane.end_asking()
         if self._watch is not None:
             self._watch.cancel()
         call.resume(self._since)

@@ -128,6 +128,7 @@ async def _run_in_thread(
             raise
         if token.reason is None:
             token.cancel(CancelReason(CancelKind.PARENT_CANCELLED, "whoever waited for it was stopped"))
+        call.wake(token)
         await _over(future)
         if not _counts(call, future):
             raise
@@ -137,6 +138,33 @@ async def _run_in_thread(
         if placement is not None and took:
             placement.record(took)
     return await value if hasattr(value, "__await__") else value
+
+
+async def run_provider(call: Call, threads: "Threads", function: Callable[[], Any]) -> Any:
+    """What a plain provider returns, or a part of one that yields, run in a thread and waited for whatever happens.
+
+    Unlike a handler it is also begun after a cancel, for it may be what cleans up.
+    """
+    unbegun = [function]
+
+    def work() -> Any:
+        if not _taken(unbegun):
+            return None
+        call.runs_thread = True
+        return function()
+
+    future = threads.run(work)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        if _taken(unbegun):
+            future.cancel()
+        else:
+            await _over(future)
+            future.exception()  # Looked at, so that asyncio does not report it.
+        raise
+    finally:
+        call.runs_thread = False
 
 
 def _taken(unbegun: list[Any]) -> bool:
@@ -195,7 +223,8 @@ def _depending(invoke: Invoke, plan: "Plan", server: "Server") -> Perform:
     """With the dependencies opened before it, and closed after it."""
 
     async def resolving(arguments: Any, call: Call) -> Any:
-        async with plan.resolved(given_to(call), server.threads.run, server.overrides) as values:
+        run = partial(run_provider, call, server.threads)
+        async with plan.resolved(given_to(call), run, server.overrides) as values:
             try:
                 value = invoke(arguments, values, call)
                 return await value if hasattr(value, "__await__") else value

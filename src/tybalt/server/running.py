@@ -16,7 +16,7 @@ from math import inf
 from sys import version_info
 from typing import TYPE_CHECKING, Any, Final
 
-from tybalt.errors import McpError, row_of, visible_text
+from tybalt.errors import McpError, TimedOut, row_of, visible_text
 from tybalt.execution.tokens import govern, governing
 from tybalt.outcomes import Cancelled, Err, Ok, Outcome, Panicked
 from tybalt.protocol.responder import Responder
@@ -93,6 +93,7 @@ class Running:
             value: Any = variables.run(governing, call.token, perform, arguments, call)
             if hasattr(value, "__await__"):
                 return self.begin(call, value, variables)
+            call.end()
             if call.declaration is not None and call.declaration.timeout is not None:
                 _report_overrun(call, call.declaration.timeout)
             answer = call.write(request.id, value)
@@ -126,6 +127,7 @@ class Running:
         call.task = task
         if task.done():
             answer = self._answer(call)
+            call.end()
             return answer if call.responder.settle() else None
         self._keep(call, task, awaitable, turn)
         return None
@@ -196,8 +198,7 @@ class Running:
             task.add_done_callback(partial(give_up, call.inner))
         self.calls[call.responder] = call
         call.token.on_cancel = call.stop
-        if call.token.reason is not None:  # It was to stop before it was known that it waits.
-            call.stop()
+        call.token.catch_up()  # It may have been to stop before it was known that it waits.
         if turn is None:
             self.lane.enter()
         self.expect_end(call)
@@ -280,7 +281,11 @@ class Running:
         call.end()
         self.calls.pop(call.responder, None)  # Not there where it was left behind: its turn was taken all the same.
         if turn is None or (turn.done() and not turn.cancelled()):
-            self.lane.leave()
+            if call.turn_is_back:
+                call.turn_is_back = False
+                self.lane.forget_asking()
+            else:
+                self.lane.leave()
         else:
             self.lane.give_up(turn)
         if call.is_open:
@@ -366,6 +371,17 @@ def _outcome_for(call: Call | None, error: BaseException) -> Outcome[Any]:
     if call is not None and isinstance(outcome, Cancelled):
         return Cancelled(_in_full(call, call.token.reason or outcome.reason))
     return outcome
+
+
+def exceeded_limit(call: Call) -> TimedOut | None:
+    """The failure of a call that is stopped because a limit is exceeded; `None` where that is not why, or not known."""
+    reason = call.token.reason
+    if reason is None or reason.kind not in _LIMITS or not call.is_open:
+        return None
+    return TimedOut(_in_full(call, reason).message)
+
+
+_LIMITS: Final = {CancelKind.TIMEOUT, CancelKind.DEADLINE, CancelKind.POLL_QUOTA, CancelKind.COST_QUOTA}
 
 
 def _in_full(call: Call, reason: CancelReason) -> CancelReason:

@@ -10,7 +10,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from functools import cached_property
 from math import inf
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, cast, overload
-from weakref import WeakKeyDictionary
 
 from tybalt.errors import MisuseError, RegistrationError
 from tybalt.execution.budgets import Budget
@@ -149,7 +148,7 @@ class Server:
         self._run_in: RunIn = run_in
         self._state_key = None if state_key is None else checked_key(state_key)
         self._store = store
-        self._handlings: WeakKeyDictionary[Declaration[..., Any], Handling] = WeakKeyDictionary()
+        self._handlings: dict[Declaration[..., Any], Handling] = {}
         self.catalogue = Catalogue(
             self.implementation,
             page_size=page_size,
@@ -166,6 +165,7 @@ class Server:
         self.operations: Operations | None = self._operations()
         """Every method behind the middleware; `None` without any, which costs nothing then."""
         self.catalogue.watch(self)
+        self.catalogue.on_gone = self._forget
         self.add(*(as_declaration(each, declare_tool) for each in checked_list(tools, "tools")))
         self.add(*(as_declaration(each, refuse_plain_function) for each in checked_list(resources, "resources")))
         self.add(*(as_declaration(each, declare_prompt) for each in checked_list(prompts, "prompts")))
@@ -313,17 +313,27 @@ class Server:
 
     @contextmanager
     def overridden(self, provider: Callable[..., Any], stand_in: Callable[..., Any]) -> Generator[None]:
-        """Use `stand_in` wherever a handler depends on `provider`, until the end of the block: for tests."""
+        """Use `stand_in` wherever a handler depends on `provider`, until the end of the block: for tests.
+
+        What middleware has kept of answers is forgotten at both ends, so that neither gets into the other.
+        """
         self._check_override(provider, stand_in)
         before = self.overrides.get(provider)
         self.overrides[provider] = stand_in
+        self._forget_answers()
         try:
             yield
         finally:
+            self._forget_answers()
             if before is None:
                 del self.overrides[provider]
             else:
                 self.overrides[provider] = before
+
+    def _forget_answers(self) -> None:
+        for layer in self._layers:
+            if (clear := getattr(layer, "clear", None)) is not None:
+                clear()
 
     def _check_override(self, provider: Callable[..., Any], stand_in: Callable[..., Any]) -> None:
         """Say at once what would be silent, or would only show in a call."""
@@ -508,6 +518,9 @@ class Server:
         from tybalt.server.operations import Operations
 
         return Operations(self, self._layers)
+
+    def _forget(self, declaration: Declaration[..., Any]) -> None:
+        self._handlings.pop(declaration, None)
 
     def _renew(self) -> None:
         self._profile = None

@@ -50,7 +50,13 @@ def read_result(fn: Callable[..., Any], where: str) -> Any:
     """What the return annotation promises once a call is awaited, or drained; `MISSING` where it does not say."""
     annotation = read_return(fn, where)
     if kind_of_call(fn, where).streams:
-        return result_annotation(annotation, MISSING)
+        found = result_annotation(annotation, MISSING)
+        if found is MISSING and annotation not in (MISSING, Any):
+            raise RegistrationError(
+                f"{where}: a generator cannot return what is annotated, {annotation!r}. Write "
+                "Generator[Yielded, None, Result], AsyncGenerator[Yielded | Returned[Result], None] or Iterator[...]"
+            )
+        return found
     return awaited(annotation)
 
 

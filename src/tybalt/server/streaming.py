@@ -7,8 +7,9 @@
         return len(files)
 
 What is yielded and how it is told: a `Progress`, or a bare number, as progress; a text as progress with that message
-where the client wants progress, else as a log message; anything else as a log message. An async generator cannot return
-a value; `yield Returned(value)` is its result, and its end. What the peer does not read holds the generator back.
+where the client wants progress and no total was told, else as a log message; anything else as a log message. An async
+generator cannot return a value; `yield Returned(value)` is its result, and its end. What the peer does not read holds
+the generator back.
 """
 
 import asyncio
@@ -60,6 +61,8 @@ class Stream:
     def __init__(self, call: Call) -> None:
         self._context = Context(call)
         self._progress = 0.0
+        self._has_total = False
+        """Whether progress has an end by now, past which a text must not count."""
 
     def tell(self, item: Any) -> Any:
         """Tell one thing that was yielded; await what comes back to wait for the peer to read."""
@@ -67,9 +70,10 @@ class Stream:
         context.checkpoint()
         if isinstance(item, int | float) and not isinstance(item, bool):
             item = Progress(item)
-        elif isinstance(item, str) and context.wants_progress:
+        elif isinstance(item, str) and context.wants_progress and not self._has_total:
             item = Progress(self._progress + 1, None, item)
         if isinstance(item, Progress):
+            self._has_total = self._has_total or item.total is not None
             self._progress = max(self._progress, item.progress)
             return context.report_progress(item.progress, item.total, item.message)
         return context.info(item)

@@ -142,6 +142,10 @@ class Lane:
         self.asking += 1
         self.leave()
 
+    def forget_asking(self) -> None:
+        """One is over that had given its turn back."""
+        self.asking -= 1
+
     def end_asking(self) -> None:
         """Run again at once: waiting for a turn here could wait for a client that waits for us."""
         self.asking -= 1

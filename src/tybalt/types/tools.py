@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from tybalt.types.base import Wire
-from tybalt.types.content import ContentBlock
+from tybalt.types.content import ContentBlock, TextContent
 from tybalt.types.implementation import Icon
 from tybalt.types.jsonrpc import (
     InputResponseRequestParams,
@@ -91,6 +91,11 @@ class CallToolResult(Result, frozen=True, kw_only=True):
     content: list[ContentBlock]
     structured_content: Any = msgspec.UNSET
     is_error: bool | None = None
+
+    @property
+    def text(self) -> str:
+        """What its text blocks say, a line each; empty where there are none."""
+        return "\n".join(block.text for block in self.content if isinstance(block, TextContent))
 
 
 class ToolListChangedNotification(
