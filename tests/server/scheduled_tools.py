@@ -123,7 +123,7 @@ async def depends_on_limits(n: int, limited: Limited) -> int:
 async def depends_at_once(n: int, plain: Plain) -> int:
     with acting(n, "depends_at_once") as world:
         await pauses(world)
-        return outcome(world, n, may_exit=True)
+        return outcome(world, n)
 
 
 @tool
@@ -208,7 +208,7 @@ def on_loop_aware(n: int, context: Context) -> int:
     with acting(n, "on_loop_aware") as world:
         context.report_progress(1)
         context.checkpoint()
-        return outcome(world, n, may_exit=True)
+        return outcome(world, n)
 
 
 @tool(run_in="loop")
@@ -279,7 +279,7 @@ async def cleans_up(n: int, context: Context) -> int:
                 context.checkpoint()
                 await asyncio.sleep(world.random.choice(CLEANUPS))
                 context.report_progress(2)
-        return outcome(world, n, may_exit=True)
+        return outcome(world, n)
 
 
 @tool
@@ -299,7 +299,7 @@ async def masks(n: int, context: Context) -> int:
             world.wrong("masks", n, "goes on behind its mask")
         context.checkpoint()
         await pauses(world)
-        return outcome(world, n, may_exit=True)
+        return outcome(world, n)
 
 
 @tool(annotations=REPEATABLE)
@@ -358,7 +358,7 @@ async def nests(n: int, context: Context) -> int:
 async def nests_in_time(n: int, context: Context) -> int:
     with acting(n, "nests_in_time") as world:
         await context.call_tool(world.random.choice(NESTED), {"n": n})
-        return outcome(world, n, may_exit=True)
+        return outcome(world, n)
 
 
 @resource("shelf://{n}")
@@ -419,7 +419,7 @@ async def asks_once(n: int, context: Context) -> int:
             await context.elicit(f"how many, {n}?", int)
         finally:
             await pauses(world)
-        return outcome(world, n, may_exit=True)
+        return outcome(world, n)
 
 
 @tool
@@ -462,9 +462,12 @@ NESTED = (
     "streams_in_thread",
     "streams_by_step",
     "lends",
+    "masks",
+    "cleans_up",
     "stubborn",
     "spawns",
     "nests",
+    "nests_in_time",
     "asks",
     "asks_for_several",
     "asks_explicitly",

@@ -125,8 +125,9 @@ class Ledger:
 
     def fail(self) -> None:
         """Now and then."""
-        if self.world.chance(0.1):
-            raise Broken("provider")
+        drawn = self.world.random.randrange(40)
+        if drawn < 4:
+            raise Broken("provider") if drawn else SystemExit("provider")
 
     async def trouble(self) -> None:
         """Wait or fail, now and then."""
@@ -160,7 +161,7 @@ async def pauses(world: World, used: Ledger | None = None, *names: str) -> None:
             used.use(*names)
 
 
-def outcome(world: World, n: int, *, may_exit: bool = False) -> int:
+def outcome(world: World, n: int) -> int:
     """What becomes of a handler that gets as far as its end."""
     drawn = world.random.randrange(40)
     if drawn == 0:
@@ -172,6 +173,6 @@ def outcome(world: World, n: int, *, may_exit: bool = False) -> int:
     if drawn == 3:
         world.gave_up.add(n)
         raise asyncio.CancelledError
-    if drawn < 8 and may_exit:
+    if drawn == 4:
         raise SystemExit(n)
     return n

@@ -19,7 +19,7 @@ from tybalt.execution.durations import Duration, seconds
 from tybalt.middleware.invalidation import Concerns, Invalidated
 from tybalt.middleware.layers import Handler
 from tybalt.middleware.request import Request
-from tybalt.middleware.selection import ONE_TIME, Names, is_personal, meant_by, methods_of
+from tybalt.middleware.selection import ONE_TIME, Names, is_granted, is_personal, meant_by, methods_of
 
 TTL: Final = 300.0
 """Seconds."""
@@ -129,7 +129,7 @@ class ResponseCaching(Invalidated):
             if found is not _NOTHING:
                 return found
             result = await self._passed(next, request, running)
-            if not is_personal(request):
+            if not (is_personal(request) or is_granted(request)):
                 self._keep(key, running, result)
             return result
 

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from tybalt.errors import MisuseError, closest
 from tybalt.middleware.middleware import OPERATIONS
 from tybalt.middleware.request import Request
+from tybalt.types.meta import BUDGET
 
 Names = Iterable[str] | Callable[[Request], bool]
 """Names (of tools or prompts, or URIs), or a function that says of a request whether it is meant."""
@@ -24,6 +25,11 @@ def is_personal(request: Request) -> bool:
     The context of a server's request says so (`has_asked`), when it is over. On a client nobody knows.
     """
     return bool(getattr(request.context, "has_asked", False))
+
+
+def is_granted(request: Request) -> bool:
+    """Whether its caller grants it a budget, which may make the answer another one than anybody else would get."""
+    return BUDGET in request.meta
 
 
 def methods_of(methods: Iterable[str]) -> frozenset[str]:

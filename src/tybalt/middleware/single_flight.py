@@ -20,7 +20,7 @@ from tybalt.middleware.invalidation import Concerns, Invalidated
 from tybalt.middleware.layers import Handler
 from tybalt.middleware.middleware import OPERATIONS
 from tybalt.middleware.request import Request
-from tybalt.middleware.selection import ONE_TIME, Names, is_personal, meant_by, methods_of
+from tybalt.middleware.selection import ONE_TIME, Names, is_granted, is_personal, meant_by, methods_of
 from tybalt.reasons import CancelKind, CancelReason, Interrupted
 
 MAX_FLIGHTS: Final = 1_000
@@ -110,7 +110,11 @@ class SingleFlight(Invalidated):
     def _may_share(self, request: Request) -> bool:
         if request.method not in self._methods or not request.repeatable:
             return False
-        if request.meta.get("progressToken") is not None or not ONE_TIME.isdisjoint(request.params):
+        if (
+            request.meta.get("progressToken") is not None
+            or is_granted(request)
+            or not ONE_TIME.isdisjoint(request.params)
+        ):
             return False
         return not self._excluded(request)
 

@@ -60,7 +60,8 @@ class Asking:
         self._uses: dict[object, int] = {}
         """How often a key, a place or a handler was met in this run."""
         self._is_closed = False
-        call.was_asked = bool(self._record.answers)
+        if self._record.answers:
+            call.was_asked = True
         self.is_round_over = False
         """Whether the handler was stopped, because its client is to be asked first."""
 

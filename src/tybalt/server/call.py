@@ -195,6 +195,11 @@ class Call:
         return self._state
 
     @property
+    def has_asking(self) -> bool:
+        """Whether `asking` is there already."""
+        return self.root._asking is not None
+
+    @property
     def has_questions(self) -> bool:
         """Whether its client was asked something, in this round or one before; true for good, also after the end."""
         return self.root.was_asked

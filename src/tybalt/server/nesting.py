@@ -117,7 +117,7 @@ class TimeLimit:
 
     def _stop(self, reason: CancelReason) -> None:
         """The token tells, as soon as nothing is masked; a cancel of the caller stops the same task by itself."""
-        if reason.kind is not CancelKind.TIMEOUT or self._task is None:
+        if reason.kind not in (CancelKind.TIMEOUT, CancelKind.DEADLINE) or self._task is None:
             return
         if not self._call.on_loop:
             self._call.loop.call_soon_threadsafe(self._stop, reason)

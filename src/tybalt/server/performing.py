@@ -270,7 +270,7 @@ async def _in_scope(perform: Perform, arguments: Any, call: Call, value: Any) ->
     assert task is not None
     call.begin_handler(task)
     is_own = call.root is call
-    if is_own and call.has_questions:
+    if is_own and call.has_asking:
         call.asking.begin()
     try:
         result = await _after_rounds(perform, arguments, call, value)
@@ -281,7 +281,7 @@ async def _in_scope(perform: Perform, arguments: Any, call: Call, value: Any) ->
     finally:
         if is_own and call.has_asked:
             task.uncancel()  # Our own, heard or not: a time limit around this counts those that are left.
-        if is_own and call.has_questions:
+        if is_own and call.has_asking:
             call.asking.close()
         await call.end_children()
     # Where the handler has swallowed the cancel, too: it has not heard what it asked for.
@@ -295,6 +295,7 @@ async def _after_rounds(perform: Perform, arguments: Any, call: Call, value: Any
         if not isinstance(result, InputRequired):
             return result
         await call.asking.put(result)
+        call.asking.begin()
         if call.runner is not None:
             call.begin_handler(call.runner)
         value = perform(arguments, call)
