@@ -16,7 +16,7 @@ PYTHONS := 3.11 3.12 3.13
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-all-pythons interop docs check lint types contracts fix bench clean bare dev python
+.PHONY: help setup demo test test-all-pythons interop soak docs check lint types contracts fix bench clean bare dev python
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test-all-pythons: dev ## Run the tests on every other Python we support that is 
 interop: python ## Let foreign clients (the official SDKs, the Inspector) launch and drive our example server
 	@$(PYTHON) tools/bootstrap.py interop
 	$(INTEROP)/python $(PYTEST) interop
+
+soak: dev ## Play 10,000 random schedules of cancels, deadlines, disconnects, errors, overload and shutdown
+	TYBALT_SCHEDULES=10000 $(BIN)/python $(PYTEST) --timeout 600 tests/server/test_schedules.py
 
 docs: dev ## Run every example in README.md and docs/
 	$(BIN)/python $(PYTEST) tests/test_readme.py

@@ -225,7 +225,7 @@ def promises(n: int, context: Context) -> Awaitable[int]:
 async def _work(n: int) -> int:
     with acting(n, "_work") as world:
         await pauses(world)
-        return outcome(world, n)
+        return outcome(world, n, may_exit=False)  # A task that is its author's own ends the loop, as everywhere.
 
 
 @tool

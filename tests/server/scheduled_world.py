@@ -161,7 +161,7 @@ async def pauses(world: World, used: Ledger | None = None, *names: str) -> None:
             used.use(*names)
 
 
-def outcome(world: World, n: int) -> int:
+def outcome(world: World, n: int, *, may_exit: bool = True) -> int:
     """What becomes of a handler that gets as far as its end."""
     drawn = world.random.randrange(40)
     if drawn == 0:
@@ -173,6 +173,6 @@ def outcome(world: World, n: int) -> int:
     if drawn == 3:
         world.gave_up.add(n)
         raise asyncio.CancelledError
-    if drawn == 4:
+    if drawn == 4 and may_exit:
         raise SystemExit(n)
     return n

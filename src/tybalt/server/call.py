@@ -143,6 +143,8 @@ class Call:
             call.runner = asyncio.current_task()
             try:
                 yield call
+            except SystemExit as error:
+                raise exit_refused(error) from error
             finally:
                 call._is_ending = True
 
@@ -415,4 +417,9 @@ async def guarded(awaitable: Awaitable[Any]) -> Any:
     try:
         return await awaitable
     except SystemExit as error:
-        raise RuntimeError(f"a handler wanted to end the process: {error!r}") from error
+        raise exit_refused(error) from error
+
+
+def exit_refused(error: SystemExit) -> RuntimeError:
+    """What an exit becomes that a handler, or a provider, has asked for: a failure of its own."""
+    return RuntimeError(f"a handler wanted to end the process: {error!r}")

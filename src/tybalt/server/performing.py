@@ -16,7 +16,7 @@ from tybalt.execution.placement import Placement
 from tybalt.execution.tokens import CancelToken, governed
 from tybalt.reasons import CancelKind, CancelReason, Interrupted
 from tybalt.server.asker import asking_as
-from tybalt.server.call import Call, give_up
+from tybalt.server.call import Call, exit_refused, give_up
 from tybalt.server.context import Context
 from tybalt.server.input_required import InputRequired
 
@@ -163,6 +163,8 @@ async def run_provider(call: Call, threads: "Threads", function: Callable[[], An
             await _over(future)
             future.exception()  # Looked at, so that asyncio does not report it.
         raise
+    except SystemExit as error:
+        raise exit_refused(error) from error
     finally:
         call.runs_thread = False
 
