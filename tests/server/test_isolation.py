@@ -264,7 +264,8 @@ class TestMemory:
                 assert await talk.value("ask", lambda _: {"action": "accept", "content": {"value": True}}) == "True"
                 assert await talk.value("look") == 0
             await asyncio.sleep(0)
-            assert [each for each in gc.get_objects() if isinstance(each, Call)] == []
+            calls = [each for each in gc.get_objects() if isinstance(each, Call) and each.session is talk.session]
+            assert calls == []
         finally:
             gc.enable()
 

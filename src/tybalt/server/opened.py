@@ -10,14 +10,13 @@ for then, or `None`. `dependency_resolution.py`, above, calls them in order and 
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextvars import copy_context
 from functools import partial
 from types import TracebackType
 from typing import Any
 
 from tybalt.errors import MisuseError
-from tybalt.server.call import guarded
 
 logger = logging.getLogger("tybalt.server")
 
@@ -69,7 +68,7 @@ class InThread:
         """Begin to clean up; `None` where its setup was not begun, or failed."""
         if inspect.getgeneratorstate(self._generator) in (inspect.GEN_CREATED, inspect.GEN_CLOSED):
             return None
-        return asyncio.create_task(guarded(self._ended(failure)))
+        return asyncio.create_task(_going_on(self._ended(failure)))
 
     async def _ended(self, failure: BaseException | None) -> None:
         try:
@@ -99,7 +98,7 @@ class InTask:
         loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[Any] = loop.create_future()
         self._waiter: asyncio.Future[None] = loop.create_future()
-        self._task = loop.create_task(guarded(self._live()))
+        self._task = loop.create_task(_going_on(self._live()))
 
     async def begin(self) -> Any:
         """What it yields. A cancel stops the setup; where it has succeeded all the same, it is cleaned up."""
@@ -248,3 +247,11 @@ def _never(name: str) -> MisuseError:
 
 def _twice(name: str) -> MisuseError:
     return MisuseError(f"provider {name} yielded twice. Yield once; what comes after it is the cleanup")
+
+
+async def _going_on(doing: Coroutine[Any, Any, None]) -> None:
+    """A task's own coroutine: an exit asked for in a provider is that provider's failure, and must not end the loop."""
+    try:
+        await doing
+    except SystemExit as error:
+        raise RuntimeError(f"a provider wanted to end the process: {error!r}") from error
