@@ -182,7 +182,7 @@ async def test_a_client_that_cannot_be_asked(asking, peer):
         assert caught.value.code == (-32021 if peer.is_modern else -32600)
         without = await client.call_tool("without", {})
         assert without.is_error
-        assert text_of(without) .startswith("cannot ask: Missing required client capability: elicitation")
+        assert text_of(without).startswith("cannot ask: Missing required client capability: elicitation")
     assert rounds_of(asking.recording) == []
 
 

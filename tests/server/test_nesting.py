@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from math import inf
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
@@ -563,5 +563,31 @@ class TestTimeLimit:
             (answer,) = await talk.next()
             assert text_of(answer) == "tool 'inner' did not finish within its 10 s"
             assert asyncio.get_running_loop().time() - begun == pytest.approx(4 + 50 + 6)
+
+        run_virtual(program)
+
+    def test_one_that_is_told_where_a_mask_is_left_does_not_stop_the_round(self) -> None:
+        async def program() -> None:
+            server = Server("x", request_timeout=100)
+
+            async def slow() -> AsyncGenerator[int, None]:
+                try:
+                    yield 1
+                finally:
+                    await asyncio.sleep(2)
+
+            @server.tool(timeout="1s")
+            async def inner(context: Context, value: Annotated[int, Depends(slow)]) -> str:
+                answer = await context.elicit("Sure?", bool)
+                return str(answer.accepted)
+
+            @server.tool
+            async def outer(context: Context) -> str:
+                return (await context.call_tool("inner")).text
+
+            talk = Talk(server)
+            talk.call("outer")
+            (answer,) = await talk.next()
+            assert answer["result"]["resultType"] == "input_required"
 
         run_virtual(program)

@@ -8,7 +8,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Annotated, Any
 
 import pytest
@@ -18,7 +18,7 @@ from tests.server.driving import Driver
 from tests.server.schedules import digest, play
 from tybalt import BackendError, Context, Depends, Server
 from tybalt.middleware import Timeout
-from tybalt.testing import run_virtual
+from tybalt.testing import VirtualThreads, run_virtual
 
 SCHEDULES = int(os.environ.get("TYBALT_SCHEDULES", "400"))
 """`make soak` plays 10,000; every run of the tests some."""
@@ -63,16 +63,13 @@ def test_what_ends_with_the_patience_of_an_abort_is_answered_before_the_abort_re
         server = Server("x")
 
         @server.tool
-        async def slow_to_stop() -> str:
-            try:
-                await asyncio.sleep(60)
-            except asyncio.CancelledError:
-                await asyncio.sleep(1.0)
-            return "stopped"
+        async def books(context: Context) -> None:
+            with context.masked():
+                await asyncio.sleep(3.0)
 
         driver = Driver(server)
-        driver.start("slow_to_stop", id=1)
-        await asyncio.sleep(0)
+        driver.start("books", id=1)
+        await asyncio.sleep(2.0)
         await driver.session.abort(patience=1.0)
         return driver.said()
 
@@ -188,3 +185,57 @@ def test_a_time_limit_counts_that_comes_while_a_round_ends() -> None:
 
     (answer,) = run_virtual(main)
     assert text_of(answer) == "tools/call asks was not done within 1 s"
+
+
+def leaves_in_setup() -> Iterator[int]:
+    raise SystemExit("provider")
+    yield 1
+
+
+def leaves_in_cleanup() -> Iterator[int]:
+    yield 1
+    raise SystemExit("provider")
+
+
+async def leaves_its_task() -> AsyncGenerator[int, None]:
+    yield 1
+    raise SystemExit("provider")
+
+
+@pytest.mark.parametrize("provider", [leaves_in_setup, leaves_in_cleanup, leaves_its_task])
+def test_an_exit_that_a_provider_asks_for_ends_no_loop(provider: Any) -> None:
+    async def main() -> list[Any]:
+        server = Server("x")
+        server.threads = VirtualThreads()
+
+        @server.tool
+        async def depends(one: Annotated[int, Depends(provider)]) -> int:
+            return one
+
+        driver = Driver(server)
+        driver.start("depends")
+        return await ended(driver)
+
+    (answer,) = run_virtual(main)
+    assert text_of(answer).startswith("Internal error in tool 'depends'")
+
+
+def test_an_exit_that_a_called_handler_asks_for_ends_no_loop() -> None:
+    async def main() -> list[Any]:
+        server = Server("x")
+
+        @server.tool
+        async def leaves() -> None:
+            raise SystemExit("handler")
+
+        @server.tool
+        async def calls(context: Context) -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(context.call_tool("leaves"))
+
+        driver = Driver(server)
+        driver.start("calls")
+        return await ended(driver)
+
+    (answer,) = run_virtual(main)
+    assert text_of(answer).startswith("Internal error in tool 'calls'")

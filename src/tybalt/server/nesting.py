@@ -77,6 +77,7 @@ class TimeLimit:
         self._task: asyncio.Task[Any] | None = None
         self._watch: Deadline | None = None
         self._is_over = False
+        self._is_pending = False
         self._cancels = 0
 
     async def __aenter__(self) -> None:
@@ -94,7 +95,7 @@ class TimeLimit:
         self._call.token.on_cancel = None
         self._call.root.unlimit(self)
         if self._is_over and self._task is not None:
-            if not isinstance(error, asyncio.CancelledError):
+            if self._is_pending or not isinstance(error, asyncio.CancelledError):
                 await self._swallow()
             if self._task.uncancel() > self._cancels:  # Somebody else has cancelled too, and is to be heard.
                 if isinstance(error, asyncio.CancelledError):
@@ -123,6 +124,8 @@ class TimeLimit:
             self._call.loop.call_soon_threadsafe(self._stop, reason)
         elif self._call.token.on_cancel is not None:
             self._is_over = True
+            # Told where the handler leaves its mask, it is heard at a wait that may never come.
+            self._is_pending = asyncio.current_task(self._call.loop) is self._task
             self._task.cancel()
 
     async def _swallow(self) -> None:

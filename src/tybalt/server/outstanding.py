@@ -79,7 +79,7 @@ class Outstanding:
             async with asyncio.timeout(limit or None):
                 await asyncio.gather(*waiting.values())
         except TimeoutError:
-            raise TimedOut(f"{self._call.where}: the client did not answer within {limit:g} s") from None
+            raise TimedOut(f"{self._call.title}: the client did not answer within {limit:g} s") from None
 
     # -- the turn and the clock of the call: given back by the first who asks, taken again by the last ----------------
 
