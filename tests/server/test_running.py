@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from typing import Any
 
@@ -697,6 +698,10 @@ async def test_a_thousand_requests_leave_nothing(server: Server) -> None:  # noq
             answered += len([each for each in await ended(driver) if "id" in each])
     assert answered > 300 and nothing_is_left(driver)
     del driver
+    server.threads.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("tybalt "):  # It may still be putting away what it has just delivered.
+            await asyncio.to_thread(thread.join, 5)
     gc.collect()
     assert alive() == before
     assert len(asyncio.all_tasks()) == 1
