@@ -405,6 +405,14 @@ def only_error(error: BaseException) -> BaseException:
     return cast("BaseException", error)
 
 
+def exit_refused(error: SystemExit) -> RuntimeError:
+    """What an exit becomes that a handler, or what it depends on, has asked for: a failure of its own.
+
+    In a task of its own it would end the loop, and with it everybody's requests.
+    """
+    return RuntimeError(f"a handler wanted to end the process: {error!r}")
+
+
 def cut(text: str, limit: int = 100) -> str:
     """`text`, or its first `limit` characters and an ellipsis: for what a peer sent and an error text repeats."""
     return text if len(text) <= limit else f"{text[:limit]}…"

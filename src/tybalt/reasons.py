@@ -40,6 +40,11 @@ class CancelKind(Enum):
         return _SEVERITY[self]
 
     @property
+    def is_limit(self) -> bool:
+        """Whether it is one of the four that say that something was used up: time, checkpoints, cost."""
+        return self in _LIMITS
+
+    @property
     def cleanup_checkpoints(self) -> int:
         """How many checkpoints may be passed while cleaning up after a cancel of this kind: the fewer, the severer."""
         return _CLEANUP[self]
@@ -62,6 +67,7 @@ _SEVERITY = {
     CancelKind.RESOURCE_UNAVAILABLE: 4,
     CancelKind.SHUTDOWN: 5,
 }
+_LIMITS = {CancelKind.TIMEOUT, CancelKind.DEADLINE, CancelKind.POLL_QUOTA, CancelKind.COST_QUOTA}
 _CLEANUP = {
     CancelKind.USER: 1_000,
     CancelKind.TIMEOUT: 500,

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
-from tybalt.errors import MisuseError, only_error
+from tybalt.errors import MisuseError, exit_refused, only_error
 from tybalt.execution.budgets import Budget
 from tybalt.execution.tokens import CancelToken, current_token, governed
 from tybalt.middleware.invalidation import Concerns, Invalidated
@@ -216,5 +216,5 @@ async def _lead(key: Key, request: Request, next: Handler, token: CancelToken | 
             return await next(request)
         with governed(token):
             return await next(request)
-    except SystemExit as error:  # In a task of its own it would end the loop, and with it everybody's requests.
-        raise RuntimeError(f"a handler wanted to end the process: {error!r}") from error
+    except SystemExit as error:
+        raise exit_refused(error) from error

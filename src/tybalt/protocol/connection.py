@@ -66,7 +66,7 @@ from tybalt.protocol.prescan import vet
 from tybalt.protocol.profile import Profile
 from tybalt.protocol.responder import Responder
 from tybalt.protocol.subscriptions import MAX_URIS, ListName, Subscriptions, offers
-from tybalt.reasons import CancelKind, CancelReason
+from tybalt.reasons import CancelReason
 from tybalt.types import legacy
 from tybalt.types.adaptation import adapt
 from tybalt.types.cancellation import CancelledNotification
@@ -88,7 +88,6 @@ Action = Any
 """`bytes`, a request Struct, `None`, `CancelRequest`, `Reply`, `Batch` or `Ignored`. Test `type(action) is bytes`."""
 
 _HEEDED: Final = ("notifications/initialized", "notifications/cancelled")
-_LIMITS: Final = {CancelKind.TIMEOUT, CancelKind.DEADLINE, CancelKind.POLL_QUOTA, CancelKind.COST_QUOTA}
 _LARGE: Final = 64 * 1024
 """Bytes up to which a legacy request is read once more without the modern members it has in `_meta`."""
 
@@ -581,7 +580,7 @@ class ServerConnection:
 
 def _stopped(reason: CancelReason) -> McpError:
     """What a request is answered with that the server stopped by itself: by a limit, or because it has to."""
-    if reason.kind in _LIMITS:
+    if reason.kind.is_limit:
         return TimedOut(reason.message or f"the server stopped this request: {reason}")
     return Overloaded(f"the server stopped this request: {reason}")
 

@@ -16,7 +16,7 @@ from time import monotonic
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tybalt.errors import MisuseError, describe
+from tybalt.errors import MisuseError, describe, exit_refused
 from tybalt.execution.tokens import CancelToken, current_token
 from tybalt.protocol.responder import Responder
 from tybalt.reasons import CancelKind, CancelReason, Interrupted
@@ -78,7 +78,7 @@ class Call:
     arguments: Mapping[str, Any] | None = None
     """The arguments as layers of middleware see them."""
     was_asked = False
-    """Whether its client was asked anything; `asking` says so."""
+    """Whether its client was asked anything, in this round or one before; of the `root`, and true for good."""
     turn_is_back = False
     """Whether it has given its turn back, because its client is asked."""
     _is_ending = False
@@ -182,7 +182,7 @@ class Call:
         return self._asking
 
     @property
-    def has_asked(self) -> bool:
+    def is_round_over(self) -> bool:
         """Whether a round ends because the client is to be asked (2026-07-28 basic/patterns/mrtr)."""
         asking = self.root._asking
         return asking is not None and asking.is_round_over
@@ -200,11 +200,6 @@ class Call:
     def has_asking(self) -> bool:
         """Whether `asking` is there already."""
         return self.root._asking is not None
-
-    @property
-    def has_questions(self) -> bool:
-        """Whether its client was asked something, in this round or one before; true for good, also after the end."""
-        return self.root.was_asked
 
     # -- stopping it ------------------------------------------------------------------------------------------------
 
@@ -366,7 +361,7 @@ class Call:
     def _begin_wait(self, handover: "Handover[Any]", token: CancelToken | None) -> None:
         reason = self._reason_heard or (None if token is None or token.is_masked else token.reason)
         task = self.root.task
-        if reason is None and self.has_asked:
+        if reason is None and self.is_round_over:
             reason = CancelReason(CancelKind.PARENT_CANCELLED, "the client is asked first")
         elif reason is None and task is not None and task.done():
             reason = CancelReason(CancelKind.PARENT_CANCELLED, "its request is over")
@@ -418,8 +413,3 @@ async def guarded(awaitable: Awaitable[Any]) -> Any:
         return await awaitable
     except SystemExit as error:
         raise exit_refused(error) from error
-
-
-def exit_refused(error: SystemExit) -> RuntimeError:
-    """What an exit becomes that a handler, or a provider, has asked for: a failure of its own."""
-    return RuntimeError(f"a handler wanted to end the process: {error!r}")

@@ -271,7 +271,7 @@ class Context:
     @property
     def has_asked(self) -> bool:
         """Whether the client was asked something for this request: what comes of it is for nobody else."""
-        return self._call.has_questions
+        return self._call.root.was_asked
 
     @property
     def input_responses(self) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from tybalt.errors import MisuseError
+from tybalt.errors import MisuseError, exit_refused
 
 logger = logging.getLogger("tybalt.server")
 
@@ -254,4 +254,4 @@ async def _going_on(doing: Coroutine[Any, Any, None]) -> None:
     try:
         await doing
     except SystemExit as error:
-        raise RuntimeError(f"a provider wanted to end the process: {error!r}") from error
+        raise exit_refused(error) from error

@@ -38,7 +38,6 @@ class Operations:
 
     def __init__(self, server: "Server", layers: Iterable[Layer]) -> None:
         self._server = server
-        self.layers = tuple(layers)
         self._methods: dict[str, Callable[[Call, Request], Awaitable[Any]]] = {
             "tools/call": self._call_tool,
             "tools/list": self._list("tool", "tools", ListToolsResult),
@@ -49,7 +48,7 @@ class Operations:
             "prompts/list": self._list("prompt", "prompts", ListPromptsResult),
             "completion/complete": self._complete,
         }
-        self._handler = stacked(self._perform, self.layers)
+        self._handler = stacked(self._perform, layers)
 
     def handle(self, request: Any, session: "Session") -> bytes | None:
         """Let a request pass through the layers; the answer if they all finish at once."""

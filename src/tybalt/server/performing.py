@@ -11,12 +11,13 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from tybalt.errors import exit_refused
 from tybalt.execution.budgets import Budget
 from tybalt.execution.placement import Placement
 from tybalt.execution.tokens import CancelToken, governed
 from tybalt.reasons import CancelKind, CancelReason, Interrupted
 from tybalt.server.asker import asking_as
-from tybalt.server.call import Call, exit_refused, give_up
+from tybalt.server.call import Call, give_up
 from tybalt.server.context import Context
 from tybalt.server.input_required import InputRequired
 
@@ -194,12 +195,12 @@ def _counts(call: Call, future: "asyncio.Future[Any]") -> bool:
     """
     error = future.exception()
     if error is not None:
-        return not (isinstance(error, Interrupted) and (call.has_asked or call.token.reason is None))
+        return not (isinstance(error, Interrupted) and (call.is_round_over or call.token.reason is None))
     value = future.result()
     if hasattr(value, "__await__"):
         give_up(value)
         return False
-    return call.root is call and not call.has_asked
+    return call.root is call and not call.is_round_over
 
 
 def _injecting(invoke: Invoke, kinds: Mapping[str, Any]) -> Perform:
@@ -277,17 +278,17 @@ async def _in_scope(perform: Perform, arguments: Any, call: Call, value: Any) ->
     try:
         result = await _after_rounds(perform, arguments, call, value)
     except asyncio.CancelledError:
-        if not _is_round_over(call):
+        if not _is_to_ask(call):
             raise
         result = None
     finally:
-        if is_own and call.has_asked:
+        if is_own and call.is_round_over:
             task.uncancel()  # Our own, heard or not: a time limit around this counts those that are left.
         if is_own and call.has_asking:
             call.asking.close()
         await call.end_children()
     # Where the handler has swallowed the cancel, too: it has not heard what it asked for.
-    return call.asking.result() if _is_round_over(call) else result
+    return call.asking.result() if _is_to_ask(call) else result
 
 
 async def _after_rounds(perform: Perform, arguments: Any, call: Call, value: Any) -> Any:
@@ -303,6 +304,6 @@ async def _after_rounds(perform: Perform, arguments: Any, call: Call, value: Any
         value = perform(arguments, call)
 
 
-def _is_round_over(call: Call) -> bool:
+def _is_to_ask(call: Call) -> bool:
     """Whether this is the request's own handler, and was stopped because its client is to be asked first."""
-    return call.root is call and call.has_asked and call.token.reason is None
+    return call.root is call and call.is_round_over and call.token.reason is None

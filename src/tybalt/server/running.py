@@ -376,12 +376,9 @@ def _outcome_for(call: Call | None, error: BaseException) -> Outcome[Any]:
 def exceeded_limit(call: Call) -> TimedOut | None:
     """The failure of a call that is stopped because a limit is exceeded; `None` where that is not why, or not known."""
     reason = call.token.reason
-    if reason is None or reason.kind not in _LIMITS or not call.is_open:
+    if reason is None or not reason.kind.is_limit or not call.is_open:
         return None
     return TimedOut(_in_full(call, reason).message)
-
-
-_LIMITS: Final = {CancelKind.TIMEOUT, CancelKind.DEADLINE, CancelKind.POLL_QUOTA, CancelKind.COST_QUOTA}
 
 
 def _in_full(call: Call, reason: CancelReason) -> CancelReason:
