@@ -1,6 +1,7 @@
 """Tokens: checkpoints, masks, budgets that end by themselves, other threads. Time is a number the test sets."""
 
 import threading
+from collections.abc import Generator
 from contextvars import copy_context
 
 import pytest
@@ -204,6 +205,36 @@ class TestCurrent:
             with pytest.raises(Interrupted):
                 checkpoint()
         checkpoint()
+
+    def test_what_is_thrown_away_inside_may_be_closed_by_anybody(self) -> None:
+        def unfinished() -> Generator[None]:
+            with governed(token()):
+                yield
+
+        work = unfinished()
+        copy_context().run(next, work)
+        work.close()
+        assert current_token() is None
+
+    def test_thrown_away_where_it_began_it_is_put_back(self) -> None:
+        def unfinished() -> Generator[None]:
+            with governed(token()):
+                yield
+
+        work = unfinished()
+        next(work)
+        work.close()
+        assert current_token() is None
+
+    def test_going_on_in_another_context_is_a_mistake(self) -> None:
+        def unfinished() -> Generator[None]:
+            with governed(token()):
+                yield
+
+        work = unfinished()
+        copy_context().run(next, work)
+        with pytest.raises(ValueError, match="different Context"):
+            next(work)
 
     def test_a_thread_in_a_copy_of_the_context_sees_it(self) -> None:
         work = token()

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from math import inf
 from threading import RLock
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from tybalt.errors import MisuseError
 from tybalt.execution.budgets import UNLIMITED, Budget
 from tybalt.reasons import CancelKind, CancelReason, Interrupted
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 MAX_MASKS: Final = 64
 """How deep `masked` may be nested; more is a program that forgets to leave it."""
@@ -268,14 +269,34 @@ def _running_task() -> "asyncio.Task[Any] | None":
     return None if asyncio._get_running_loop() is None else asyncio.current_task()
 
 
-@contextmanager
-def governed(token: CancelToken) -> Generator[CancelToken]:
+class bound(Generic[V]):  # noqa: N801 (read as `with bound(variable, value):`)
+    """Give a context variable a value inside of the block, and in copies of its context.
+
+    A coroutine that is thrown away inside of the block is closed by whoever collects it, in a context of their own:
+    there, nothing is put back.
+    """
+
+    __slots__ = ("_before", "_value", "_variable")
+
+    def __init__(self, variable: "ContextVar[Any]", value: V) -> None:
+        self._variable = variable
+        self._value = value
+
+    def __enter__(self) -> V:
+        self._before = self._variable.set(self._value)
+        return self._value
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            self._variable.reset(self._before)
+        except ValueError:
+            if kind is not GeneratorExit:
+                raise
+
+
+def governed(token: CancelToken) -> bound[CancelToken]:
     """Make `token` the one that `checkpoint` and `masked` mean inside of the block, and in copies of its context."""
-    before = _current.set(token)
-    try:
-        yield token
-    finally:
-        _current.reset(before)
+    return bound(_current, token)
 
 
 def governing(token: CancelToken, function: Callable[..., T], *arguments: Any) -> T:

@@ -5,10 +5,10 @@ called by another has a prefix for its keys, made of what it is and what it was 
 `asking` makes the prefix when there is something to ask. It loads nothing, for few handlers that are called ask.
 """
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+
+from tybalt.execution.tokens import bound
 
 if TYPE_CHECKING:
     from tybalt.server.declaration import Declaration
@@ -29,14 +29,9 @@ class Asker:
 _current: ContextVar[Asker | None] = ContextVar("tybalt_asker", default=None)
 
 
-@contextmanager
-def asking_as(declaration: "Declaration[..., Any] | None", arguments: Any) -> Generator[None]:
+def asking_as(declaration: "Declaration[..., Any] | None", arguments: Any) -> bound[Asker]:
     """Let whoever asks inside of the block, and in copies of its context, be this handler."""
-    before = _current.set(Asker(declaration, arguments, _current.get()))
-    try:
-        yield
-    finally:
-        _current.reset(before)
+    return bound(_current, Asker(declaration, arguments, _current.get()))
 
 
 def current_asker() -> Asker | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tybalt.errors import InvalidParams, MisuseError, TimedOut, cut, row_of
 from tybalt.execution.deadlines import deadlines_of
-from tybalt.execution.tokens import governed
+from tybalt.execution.tokens import bound, governed
 from tybalt.protocol.answers import encode
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.reasons import CancelKind, CancelReason, Interrupted
@@ -52,15 +52,11 @@ async def _nested(call: "Call", declaration: "Declaration[..., Any]", arguments:
     depth = _nesting.get() + 1
     if depth > MAX_NESTING:
         raise MisuseError(f"{declaration.where}: nested {depth} deep; at most {MAX_NESTING} calls may nest")
-    before = _nesting.set(depth)
     perform = call.session.server.handling(declaration).perform
-    try:
-        with call.nested(declaration) as nested, governed(nested.token):
-            async with TimeLimit(call, nested):
-                value = perform(arguments, nested)
-                return await value if hasattr(value, "__await__") else value
-    finally:
-        _nesting.reset(before)
+    with bound(_nesting, depth), call.nested(declaration) as nested, governed(nested.token):
+        async with TimeLimit(call, nested):
+            value = perform(arguments, nested)
+            return await value if hasattr(value, "__await__") else value
 
 
 class TimeLimit:
