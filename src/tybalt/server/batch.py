@@ -31,5 +31,10 @@ class BatchAnswers:
         self._closed = True
         return self._whole()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing more is expected."""
+        return self._closed and not self._expected
+
     def _whole(self) -> bytes | None:
-        return join_batch(self._answers) if self._closed and not self._expected else None
+        return join_batch(self._answers) if self.is_whole else None

@@ -79,6 +79,8 @@ class Call:
     """The arguments as layers of middleware see them."""
     was_asked = False
     """Whether its client was asked anything, in this round or one before; of the `root`, and true for good."""
+    is_delivered = False
+    """Whether its answer is on its way, or it was said that there will be none."""
     turn_is_back = False
     """Whether it has given its turn back, because its client is asked."""
     _is_ending = False
@@ -99,6 +101,8 @@ class Call:
         loop = asyncio._get_running_loop()
         clock = monotonic if loop is None else loop.time
         self.session = session
+        self.replies = session.replies
+        """Where goes what is said about it, and its answer."""
         self.responder = responder
         self.request = responder.request
         self.message = session.message
@@ -139,7 +143,7 @@ class Call:
             root = self.root
             if root.waits is None:
                 root.waits = {}
-            call._outer, call.message, call.waits = root, self.message, root.waits
+            call._outer, call.message, call.waits, call.replies = root, self.message, root.waits, root.replies
             call.runner = asyncio.current_task()
             try:
                 yield call
@@ -200,6 +204,11 @@ class Call:
     def has_asking(self) -> bool:
         """Whether `asking` is there already."""
         return self.root._asking is not None
+
+    def notify(self, message: bytes) -> None:
+        """Tell the client something that may be lost: dropped while it does not read, so that nothing piles up."""
+        if not self.replies.blocked:
+            self.replies.write(message)
 
     # -- stopping it ------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tybalt.protocol.trace import TraceContext
     from tybalt.server.call import Call
     from tybalt.server.questions import Elicited, Question
-    from tybalt.server.session import Session
+    from tybalt.server.session import Replies
     from tybalt.server.state import State
     from tybalt.types.roots import Root
     from tybalt.types.sampling import CreateMessageResult
@@ -37,13 +37,13 @@ T = TypeVar("T")
 class Sent:
     """A message handed to the output. Awaiting it waits until the output has room again; not awaiting it is fine."""
 
-    __slots__ = ("_session",)
+    __slots__ = ("_replies",)
 
-    def __init__(self, session: "Session") -> None:
-        self._session = session
+    def __init__(self, replies: "Replies") -> None:
+        self._replies = replies
 
     def __await__(self) -> Generator[Any, None, None]:
-        return self._session.drained().__await__()
+        return self._replies.drained().__await__()
 
 
 class Context:
@@ -198,14 +198,14 @@ class Context:
         call = self._call
         if message is not None:
             if call.on_loop:
-                self._session.notify(message)
+                call.notify(message)
             else:
                 call.loop.call_soon_threadsafe(self._notify_if_open, message)
-        return Sent(self._session)
+        return Sent(call.replies)
 
     def _notify_if_open(self, message: bytes) -> None:
         if self._call.is_open:  # It may have been answered on the way from the thread to here.
-            self._session.notify(message)
+            self._call.notify(message)
 
     # -- asking the client --------------------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ class Outstanding:
 
     def _sent(self, question: InputRequest) -> "asyncio.Future[msgspec.Raw]":
         try:
-            future = self._call.session.ask(question)
+            future = self._call.session.ask(question, self._call.replies)
         except ValueError as error:
             raise MisuseError(f"{self._call.where} asks what this client has no words for: {error}") from None
         self._waiting.add(future)

@@ -44,7 +44,6 @@ class Running:
 
     def __init__(self, session: "Session") -> None:
         self._session = session
-        self._output = session.output
         self._connection = session.connection
         self._timeout = session.server.request_timeout
         self.lane = session.server.turns.lane(session.server.max_running)
@@ -202,6 +201,7 @@ class Running:
         if turn is None:
             self.lane.enter()
         self.expect_end(call)
+        call.replies.keep(call)
         call.batch = self.batch
         if call.batch is not None:
             call.batch.expect()
@@ -297,11 +297,15 @@ class Running:
             self._deliver(call, None)
 
     def _deliver(self, call: Call, answer: bytes | None) -> None:
+        if call.is_delivered:
+            return  # It was answered before it was over.
+        call.is_delivered = True
         if call.batch is not None:
             batch, call.batch = call.batch, None
             answer = batch.settle(answer)
-        if answer is not None:
-            self._output.write(answer)
+            if not batch.is_whole:
+                return
+        call.replies.finish(answer)
 
     def _answer(self, call: Call) -> bytes:
         request = call.request

@@ -21,7 +21,7 @@ from tybalt.protocol.codec import LegacyCall, ModernCall
 from tybalt.protocol.connection import ServerConnection
 from tybalt.protocol.subscriptions import ListName
 from tybalt.reasons import CancelKind
-from tybalt.server.call import Write
+from tybalt.server.call import Call, Write
 from tybalt.server.declaration import Declaration
 from tybalt.server.receiving import compile_receive
 from tybalt.server.running import Running
@@ -65,6 +65,59 @@ class Output(Protocol):
         ...
 
 
+class Replies(Protocol):
+    """Where goes what belongs to one request: on HTTP each has its own, elsewhere all go to the same output."""
+
+    def keep(self, call: "Call") -> None:
+        """The request is answered later; `call` is what handles it."""
+        ...
+
+    def write(self, *messages: bytes) -> None:
+        """Take what is said before the answer, in order, without waiting."""
+        ...
+
+    def finish(self, answer: bytes | None) -> None:
+        """Take the answer, after which nothing comes; `None` where there will be none."""
+        ...
+
+    @property
+    def blocked(self) -> bool:
+        """Whether messages are waiting because the peer does not read."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait until none is waiting."""
+        ...
+
+
+class SharedReplies:
+    """The replies of a connection on which all messages go to one output."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def keep(self, call: "Call") -> None:
+        """Nothing: an output outlives its requests."""
+
+    def write(self, *messages: bytes) -> None:
+        """Write it to the output."""
+        self._output.write(*messages)
+
+    def finish(self, answer: bytes | None) -> None:
+        """Write the answer, if there is one."""
+        if answer is not None:
+            self._output.write(answer)
+
+    async def drained(self) -> None:
+        """Wait for the output."""
+        await self._output.drained()
+
+    @property
+    def blocked(self) -> bool:
+        """As the output says."""
+        return self._output.blocked
+
+
 class Session:
     """One connection to `server`: messages to `receive`; what it says by itself, or later, goes to `output`.
 
@@ -76,13 +129,15 @@ class Session:
         self.principal = principal
         self.connection = ServerConnection(server.profile)
         self.output = output
+        self.replies: Replies = SharedReplies(output)
+        """Where goes what belongs to the request that is received."""
         self.message = b""
         """What is being handled, as it came."""
         self.state: ConnectionState | None = None
         """What handlers keep for as long as this connection lasts; made on first use."""
         self._catalogue = server.catalogue
         self._revision: str | None = None
-        self._asked: dict[int, asyncio.Future[msgspec.Raw]] = {}
+        self._asked: dict[int, tuple[asyncio.Future[msgspec.Raw], Replies]] = {}
         self.running = Running(self)
         self.receive = compile_receive(self)
         """Handle one message as a transport delivered it; the answer if there is one at once, else `None`.
@@ -230,31 +285,32 @@ class Session:
 
     # -- asking the client --------------------------------------------------------------------------------------------
 
-    def ask(self, question: Any) -> "asyncio.Future[msgspec.Raw]":
+    def ask(self, question: Any, replies: Replies) -> "asyncio.Future[msgspec.Raw]":
         """Send a question to the legacy client: the future of its result, or of the error it answers with.
 
-        After calling this, call `stop_asking` when nobody waits any more.
+        `replies` are those of the request for which it is asked. After calling this, call `stop_asking` when nobody
+        waits any more.
         """
         identifier, message = self.connection.ask(question)
         future: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
-        self._asked[identifier] = future
-        self.output.write(message)
+        self._asked[identifier] = future, replies
+        replies.write(message)
         return future
 
     def stop_asking(self, future: "asyncio.Future[msgspec.Raw]") -> None:
         """Nobody waits for this answer any more; the client is told, unless it has answered."""
-        identifier = next((key for key, each in self._asked.items() if each is future), None)
+        identifier = next((key for key, (each, _) in self._asked.items() if each is future), None)
         if identifier is not None:
-            del self._asked[identifier]
+            _, replies = self._asked.pop(identifier)
             message = self.connection.stop_asking(identifier, "nobody waits for the answer any more")
             if message is not None:
-                self.output.write(message)
+                replies.write(message)
         if future.done() and not future.cancelled():
             future.exception()  # Looked at: one of several failed, and its error is the one that is told.
         future.cancel()
 
     def _reply(self, reply: Reply) -> None:
-        future = self._asked.pop(reply.id, None)
+        future, _ = self._asked.pop(reply.id, (None, None))
         if future is None or future.done():
             return
         if isinstance(reply.outcome, McpError):
@@ -263,15 +319,6 @@ class Session:
             future.set_result(reply.outcome)
 
     # -- messages out -------------------------------------------------------------------------------------------------
-
-    def notify(self, message: bytes | None) -> None:
-        """Send a notification that may be lost: dropped while the output is blocked, so that nothing piles up."""
-        if message is not None and not self.output.blocked:
-            self.output.write(message)
-
-    async def drained(self) -> None:
-        """Wait until the output has room."""
-        await self.output.drained()
 
     def catalogue_changed(self, name: ListName) -> None:
         """Tell the client that a list has changed, if it may know."""

@@ -115,8 +115,8 @@ def _drained_here(invoke: Callable[..., Any], arguments: Any, injected: Mapping[
                 return end.value
             stream.tell(item)
             ahead += 1
-            if (call.session.output.blocked or ahead == MAX_AHEAD) and not call.on_loop:  # As virtual threads are.
-                call.wait(call.session.drained())
+            if (call.replies.blocked or ahead == MAX_AHEAD) and not call.on_loop:  # As virtual threads are.
+                call.wait(call.replies.drained())
                 ahead = 0
     finally:
         generator.close()
