@@ -327,8 +327,7 @@ class Row(Struct, frozen=True):
     """How one class of error is answered.
 
     `modern` and `legacy` are its JSON-RPC codes, `None` where each error brings its own. `status` is that of an HTTP
-    answer which is this error: any that is no JSON-RPC, and in modern those that are. In legacy a JSON-RPC error to a
-    request goes out with 200, for a 404 would say there that the session is gone (2025-11-25 basic/transports).
+    answer that is no JSON-RPC; with which status a JSON-RPC error travels is the business of `protocol.statuses`.
     """
 
     modern: int | None
