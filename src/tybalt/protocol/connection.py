@@ -175,6 +175,18 @@ class ServerConnection:
         meta = request.params.meta
         return meta.client_info, meta.client_capabilities
 
+    def resume(self, revision: str, client: Client) -> None:
+        """Be ready in a legacy `revision`: the handshake was made before, and somebody else has kept what it settled.
+
+        Raises `MisuseError` after a handshake, and for a revision that the profile does not serve.
+        """
+        if self.phase != "new" or revision not in self._profile.legacy:
+            raise MisuseError(
+                f"cannot resume {revision!r} in a connection that is {self.phase} and serves {self._profile.legacy}"
+            )
+        self.phase, self.revision, self.client = "ready", revision, client
+        self.profile = self._profile
+
     # -- messages in ------------------------------------------------------------------------------------------------
 
     def receive(self, message: bytes | Oversized) -> Action:
@@ -560,9 +572,12 @@ class ServerConnection:
             messages.append(self._legacy.notification("notifications/resources/updated", {"uri": uri}))
         return messages
 
-    def end_subscriptions(self) -> list[bytes]:
-        """End every modern subscription gracefully; send these before closing."""
-        return self._subscriptions.end(self._modern)
+    def end_subscriptions(self, *, is_shared: bool = True) -> list[bytes]:
+        """End every modern subscription gracefully; send these before closing.
+
+        `is_shared` says that other requests travel on the same channel; each has a stream of its own on HTTP.
+        """
+        return self._subscriptions.end(self._modern, is_shared=is_shared)
 
     def _respond_failure(self, request: Any, error: BaseException, answers: Answers, masked: str | None) -> bytes:
         row = row_of(error)

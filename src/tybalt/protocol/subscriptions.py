@@ -69,17 +69,18 @@ class Subscriptions:
             if uri in honoured.get("resourceSubscriptions", ())
         ]
 
-    def end(self, answers: Answers) -> list[bytes]:
+    def end(self, answers: Answers, *, is_shared: bool = True) -> list[bytes]:
         """End every subscription from our side: for each its result, then `notifications/cancelled`.
 
         The result says that the end is graceful (basic/patterns/subscriptions, "Graceful Closure"); the cancelled
         notification is required by basic/patterns/cancellation. The two clauses disagree; both are honoured on
-        shared channels.
+        shared channels. On a stream of its own the result is the last message (basic/transports/streamable-http).
         """
         messages: list[bytes] = []
         for ident, _ in self._open:
             messages.append(answers.result(ident, {"_meta": {SUBSCRIPTION_ID: ident}}))
-            messages.append(answers.notification("notifications/cancelled", {"requestId": ident}))
+            if is_shared:
+                messages.append(answers.notification("notifications/cancelled", {"requestId": ident}))
         self._open.clear()
         return messages
 

@@ -46,7 +46,7 @@ class Running:
         self._session = session
         self._connection = session.connection
         self._timeout = session.server.request_timeout
-        self.lane = session.server.turns.lane(session.server.max_running)
+        self.lane = session.server.turns.lane(session.max_running)
         self.calls: dict[Responder, Call] = {}
         """Every request that is not over yet, those among them that wait for their turn."""
         self.batch: BatchAnswers | None = None

@@ -11,7 +11,7 @@ from functools import cached_property
 from math import inf
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
-from tybalt.errors import MisuseError, RegistrationError
+from tybalt.errors import Era, MisuseError, RegistrationError
 from tybalt.execution.budgets import Budget
 from tybalt.execution.durations import Duration
 from tybalt.protocol.profile import Profile
@@ -38,6 +38,7 @@ from tybalt.server.server_options import (
 from tybalt.server.session import Output, Session
 from tybalt.server.turns import Turns
 from tybalt.types.implementation import Icon
+from tybalt.types.revisions import era_of
 
 if TYPE_CHECKING:
     from tybalt.execution.placement import RunIn
@@ -157,9 +158,10 @@ class Server:
             cache_scope=scope,
         )
         self._strict = strict
-        self._revisions = chosen_revisions(eras)
+        self.revisions = chosen_revisions(eras)
+        """The protocol revisions that are spoken, oldest first."""
         self._hints = (int(ttl * 1000), scope)
-        self._profile: Profile | None = None
+        self._profiles: dict[Era | None, Profile] = {}
         self._lifetime = Lifetime(lifespan, self)
         self._layers = checked_layers(middleware)
         self.operations: Operations | None = self._operations()
@@ -377,7 +379,7 @@ class Server:
         """The state of a new request on a connection."""
         from tybalt.server.state import ConnectionState, State
 
-        if session.state is None:
+        if session.state is None and session.is_connection:
             session.state = ConnectionState()
         return State({}, connection=session.state, store=self.store, principal=session.principal)
 
@@ -453,17 +455,21 @@ class Server:
     @property
     def profile(self) -> Profile:
         """What the server says of itself, as the protocol core wants it; another object after a change."""
-        if self._profile is None:
+        return self.profile_of(None)
+
+    def profile_of(self, era: Era | None) -> Profile:
+        """The profile with the revisions of one era alone, of which the server has to serve one; `None` for both."""
+        if era not in self._profiles:
             ttl_ms, scope = self._hints
-            self._profile = Profile(
+            self._profiles[era] = Profile(
                 self.implementation,
                 self.catalogue.capabilities(completions=self._completes()),
                 instructions=self.instructions,
-                revisions=self._revisions,
+                revisions=[each for each in self.revisions if era in (None, era_of(each))],
                 ttl_ms=ttl_ms,
                 cache_scope=scope,
             )
-        return self._profile
+        return self._profiles[era]
 
     def catalogue_changed(self, name: ListName) -> None:
         """The catalogue tells that it has changed."""
@@ -523,4 +529,4 @@ class Server:
         self._handlings.pop(declaration, None)
 
     def _renew(self) -> None:
-        self._profile = None
+        self._profiles.clear()

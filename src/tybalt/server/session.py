@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from tybalt.errors import InvalidParams, McpError, cut, row_of
+from tybalt.errors import Era, InvalidParams, McpError, cut, row_of
 from tybalt.protocol.actions import Batch, CancelRequest, Ignored, Reply
 from tybalt.protocol.codec import LegacyCall, ModernCall
 from tybalt.protocol.connection import ServerConnection
@@ -121,13 +121,28 @@ class SharedReplies:
 class Session:
     """One connection to `server`: messages to `receive`; what it says by itself, or later, goes to `output`.
 
-    `principal` is who is at the other end, as far as the transport has verified that.
+    `principal` is who is at the other end, as far as the transport has verified that. On HTTP, where requests share no
+    connection, it stands for those of one principal or of one legacy session: `era` is the one it serves then, `None`
+    for both, and `is_connection` says whether handlers can keep state for as long as it lasts. `max_running` is the
+    server's where it is not given.
     """
 
-    def __init__(self, server: "Server", output: Output, *, principal: str | None = None) -> None:
+    def __init__(
+        self,
+        server: "Server",
+        output: Output,
+        *,
+        principal: str | None = None,
+        era: "Era | None" = None,
+        is_connection: bool = True,
+        max_running: int | None = None,
+    ) -> None:
         self.server = server
         self.principal = principal
-        self.connection = ServerConnection(server.profile)
+        self.era: Era | None = era
+        self.is_connection = is_connection
+        self.max_running = max_running or server.max_running
+        self.connection = ServerConnection(server.profile_of(era))
         self.output = output
         self.replies: Replies = SharedReplies(output)
         """Where goes what belongs to the request that is received."""
@@ -322,7 +337,7 @@ class Session:
 
     def catalogue_changed(self, name: ListName) -> None:
         """Tell the client that a list has changed, if it may know."""
-        self.connection.profile = self.server.profile
+        self.connection.profile = self.server.profile_of(self.era)
         if name == "tools":
             self.receive = compile_receive(self)
         self.output.announce(*self.connection.list_changed(name))
@@ -344,7 +359,7 @@ class Session:
         """
         from tybalt.server.ending import drain
 
-        self.output.write(*self.connection.end_subscriptions())
+        self.output.write(*self.connection.end_subscriptions(is_shared=self.is_connection))
         kind = CancelKind.RESOURCE_UNAVAILABLE if is_gone else CancelKind.SHUTDOWN
         await drain(self.running, grace, hurry, kind)
 
