@@ -114,6 +114,13 @@ class Client(Struct, frozen=True):
     capabilities: ClientCapabilities
 
 
+class Memory(Struct, frozen=True):
+    """What a legacy client has set beside the handshake."""
+
+    log_level: LoggingLevel
+    watched: frozenset[str]
+
+
 class ServerConnection:
     """The protocol state of one connection to a server: phase, revision, log level, subscriptions, who is in flight.
 
@@ -175,7 +182,14 @@ class ServerConnection:
         meta = request.params.meta
         return meta.client_info, meta.client_capabilities
 
-    def resume(self, revision: str, client: Client) -> None:
+    @property
+    def memory(self) -> Memory | None:
+        """What a legacy client has set beside the handshake, for `resume`; `None` where that is nothing."""
+        if self.log_level == "info" and not self._watched:
+            return None
+        return Memory(self.log_level, frozenset(self._watched))
+
+    def resume(self, revision: str, client: Client, memory: Memory | None = None) -> None:
         """Be ready in a legacy `revision`: the handshake was made before, and somebody else has kept what it settled.
 
         Raises `MisuseError` after a handshake, and for a revision that the profile does not serve.
@@ -185,6 +199,8 @@ class ServerConnection:
                 f"cannot resume {revision!r} in a connection that is {self.phase} and serves {self._profile.legacy}"
             )
         self.phase, self.revision, self.client = "ready", revision, client
+        if memory is not None:
+            self.log_level, self._watched = memory.log_level, set(memory.watched)
         self.profile = self._profile
 
     # -- messages in ------------------------------------------------------------------------------------------------

@@ -286,15 +286,19 @@ class Catalogue:
             text = str(error).removeprefix("Invalid arguments: ")
             raise InvalidParams(f"Invalid arguments for prompt {name}: {text}") from None
 
-    def capabilities(self, *, completions: bool) -> ServerCapabilities:
-        """What the server can do, from what was ever in it: a list that became empty is still a list."""
-        changes = {"listChanged": True}
+    def capabilities(self, *, completions: bool, is_forgetful: bool = False) -> ServerCapabilities:
+        """What the server can do, from what was ever in it: a list that became empty is still a list.
+
+        One that remembers nothing of its clients tells none of changes, and knows no log level they have set.
+        """
+        changes = {} if is_forgetful else {"listChanged": True}
+        watching = {} if is_forgetful else {"subscribe": True}
         return ServerCapabilities(
             tools=changes if "tool" in self._ever else None,
-            resources={"subscribe": True, **changes} if self._ever & {"resource", "template"} else None,
+            resources={**watching, **changes} if self._ever & {"resource", "template"} else None,
             prompts=changes if "prompt" in self._ever else None,
             completions={} if completions else None,
-            logging={},
+            logging=None if is_forgetful else {},
         )
 
     def _compile(self, name: str, revision: str) -> None:

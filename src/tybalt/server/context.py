@@ -23,9 +23,10 @@ from tybalt.types.tools import CallToolResult
 if TYPE_CHECKING:
     from asyncio import Task
 
+    from tybalt.protocol.elicited import Elicited
     from tybalt.protocol.trace import TraceContext
     from tybalt.server.call import Call
-    from tybalt.server.questions import Elicited, Question
+    from tybalt.server.questions import Question
     from tybalt.server.session import Replies
     from tybalt.server.state import State
     from tybalt.types.roots import Root
@@ -158,6 +159,18 @@ class Context:
         """
         return self._call.wait(awaitable)
 
+    def close_stream(self) -> None:
+        """End the response and not the request: its client comes back for the rest, and holds no connection meanwhile.
+
+        For long work over HTTP, with clients of 2025-11-25, which resume a stream by `Last-Event-ID`. Everywhere else
+        nothing happens (2025-11-25 basic/transports, "Sending Messages to the Server" 6).
+        """
+        call = self._call
+        if call.on_loop:
+            call.replies.let_go()
+        else:
+            call.loop.call_soon_threadsafe(call.replies.let_go)
+
     # -- telling the client -----------------------------------------------------------------------------------------
 
     def report_progress(
@@ -229,7 +242,7 @@ class Context:
         from tybalt.server.questions import Elicit
 
         question: Elicit[Any] = Elicit(message, kind, url=url)
-        return self._ask(question, key, site_of(sys._getframe(1)))  # pyright: ignore[reportPrivateUsage]
+        return self._ask(question, key, site_of(sys._getframe(1)), "elicit")  # pyright: ignore[reportPrivateUsage]
 
     async def ask(self, **questions: "Question[Any]") -> dict[str, Any]:
         """Ask several things in one round: `await context.ask(name=Elicit("Your name?"), folders=Roots())`.
@@ -248,7 +261,8 @@ class Context:
         from tybalt.server.asking import site_of
         from tybalt.server.questions import Sample
 
-        return self._ask(Sample(messages, **options), key, site_of(sys._getframe(1)))  # pyright: ignore[reportPrivateUsage]
+        question = Sample(messages, **options)
+        return self._ask(question, key, site_of(sys._getframe(1)), "sample")  # pyright: ignore[reportPrivateUsage]
 
     def roots(self, *, key: str | None = None) -> "Coroutine[Any, Any, list[Root]]":
         """Ask for the folders the server may work in: what the client claims. Otherwise as `elicit`.
@@ -258,7 +272,7 @@ class Context:
         from tybalt.server.asking import site_of
         from tybalt.server.questions import Roots
 
-        return self._ask(Roots(), key, site_of(sys._getframe(1)))  # pyright: ignore[reportPrivateUsage]
+        return self._ask(Roots(), key, site_of(sys._getframe(1)), "roots")  # pyright: ignore[reportPrivateUsage]
 
     async def once(self, key: str, function: Callable[[], Any]) -> Any:
         """Call a function, plain or async, and keep what it returns for when the handler is run again.
@@ -283,7 +297,13 @@ class Context:
         """What the handler left behind in the last `InputRequired`, as JSON values; `None` in the first round."""
         return self._call.asking.state
 
-    async def _ask(self, question: "Question[T]", key: str | None, site: str) -> T:
+    def _ask(self, question: "Question[T]", key: str | None, site: str, method: str) -> Coroutine[Any, Any, T]:
+        asking = self._answer(question, key, site)
+        # Where its `await` was forgotten, Python warns of it by this name.
+        asking.__name__, asking.__qualname__ = method, f"Context.{method}"
+        return asking
+
+    async def _answer(self, question: "Question[T]", key: str | None, site: str) -> T:
         name = key or "answer"
         answers = await self._call.asking.ask({name: question}, keyed=key is not None, site=site)
         return answers[name]

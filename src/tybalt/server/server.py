@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Seque
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from functools import cached_property
 from math import inf
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from tybalt.errors import Era, MisuseError, RegistrationError
 from tybalt.execution.budgets import Budget
@@ -23,6 +23,7 @@ from tybalt.server.decorators import prompt as declare_prompt
 from tybalt.server.decorators import resource as declare_resource
 from tybalt.server.decorators import tool as declare_tool
 from tybalt.server.lifetime import Hook, Lifetime
+from tybalt.server.limits import warn_of_narrowing
 from tybalt.server.options import CacheScope, PromptOptions, ResourceOptions, ToolOptions
 from tybalt.server.registered import Registered
 from tybalt.server.server_options import (
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from tybalt.middleware.layers import Layer
     from tybalt.protocol.sealed import Key, Seal
     from tybalt.server.completion import Completions
+    from tybalt.server.http.asgi import AsgiApp
+    from tybalt.server.http.service import Service
+    from tybalt.server.http.settings import HttpOptions
     from tybalt.server.operations import Operations
     from tybalt.server.performing import Handling
     from tybalt.server.state import State
@@ -161,8 +165,9 @@ class Server:
         self.revisions = chosen_revisions(eras)
         """The protocol revisions that are spoken, oldest first."""
         self._hints = (int(ttl * 1000), scope)
-        self._profiles: dict[Era | None, Profile] = {}
+        self._profiles: dict[tuple[Era | None, bool], Profile] = {}
         self._lifetime = Lifetime(lifespan, self)
+        self._services: list[Service] = []
         self._layers = checked_layers(middleware)
         self.operations: Operations | None = self._operations()
         """Every method behind the middleware; `None` without any, which costs nothing then."""
@@ -359,12 +364,25 @@ class Server:
 
     @cached_property
     def seal(self) -> "Seal":
-        """What seals the state that travels through clients. Without a `state_key` its key lives as long as this."""
-        import secrets
-
+        """What seals the state that travels through clients."""
         from tybalt.server.aead import best_seal
 
-        return best_seal(self._state_key or secrets.token_bytes(32), purpose="requestState", audience=self.name)
+        return best_seal(self._key, purpose="requestState", audience=self.name)
+
+    @cached_property
+    def session_seal(self) -> "Seal":
+        """What seals the ids of legacy sessions over HTTP. Its key is that of `seal`."""
+        from tybalt.protocol.session_ids import MAX_SESSION_ID, PURPOSE
+        from tybalt.server.aead import best_seal
+
+        return best_seal(self._key, purpose=PURPOSE, audience=self.name, max_length=MAX_SESSION_ID)
+
+    @cached_property
+    def _key(self) -> "Key | Sequence[Key]":
+        """The key of all seals; without a `state_key`, one that lives as long as this."""
+        import secrets
+
+        return self._state_key or secrets.token_bytes(32)
 
     @cached_property
     def store(self) -> "Store":
@@ -385,15 +403,36 @@ class Server:
 
     # -- running ----------------------------------------------------------------------------------------------------
 
-    def run(self, transport: str = "stdio") -> None:
-        """Serve over stdio until the client closes the stream or the process is told to stop. Blocks.
+    def run(
+        self,
+        transport: Literal["stdio", "http"] = "stdio",
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        workers: int = 1,
+        **options: "Unpack[HttpOptions]",
+    ) -> None:
+        """Serve over stdio until the client closes the stream, or over HTTP, until the process is told to stop. Blocks.
 
-        Raises `MisuseError` inside of a running event loop, where `await server.serve(…)` does the same.
+        `host`, `port`, `workers` and the options, see `HttpSettings`, are for HTTP, which needs `tybalt[http]`. Raises
+        `MisuseError` inside of a running event loop, where `await server.serve(…)` and `server.asgi()` are for; for an
+        option there is not or a value it cannot have; and for an address that cannot be bound.
         """
-        if transport != "stdio":
-            raise MisuseError(f"there is no transport {transport!r}; there is 'stdio', and `await server.serve(…)`")
+        if transport not in ("stdio", "http"):
+            raise MisuseError(f"there is no transport {transport!r}; there are 'stdio', 'http', and `server.serve(…)`")
         if asyncio._get_running_loop() is not None:
-            raise MisuseError("run() blocks, and a loop is running here: `await server.serve(await stdio_transport())`")
+            raise MisuseError(
+                "run() blocks, and a loop is running here: `await server.serve(await stdio_transport())`, or give "
+                "`server.asgi()` to an ASGI server"
+            )
+        if transport == "http":
+            from tybalt.server.http.process import run_http
+
+            run_http(self, host=host, port=port, workers=workers, options=options)
+            return
+        if options or (host, port, workers) != ("127.0.0.1", 8000, 1):
+            given = ", ".join(options) or "host, port and workers"
+            raise MisuseError(f"{given}: for HTTP alone; write run('http', …)")
         from tybalt.server.process import run_stdio
 
         run_stdio(self)
@@ -419,6 +458,26 @@ class Server:
                     await serve(self, transport, grace=self.grace, stop=stop)
         finally:
             await transport.aclose()
+
+    def asgi(self, **options: "Unpack[HttpOptions]") -> "AsgiApp":
+        """The server as an ASGI application, to be served alone or mounted; see `HttpSettings` for the options.
+
+        It starts itself, at the latest with the first request. A host that does not pass the lifespan on calls `drain`
+        at its end. Raises `MisuseError` for an option there is not, or a value it cannot have.
+        """
+        from tybalt.server.http.asgi import AsgiApp
+        from tybalt.server.http.settings import http_settings
+
+        app = AsgiApp(self, http_settings(options))
+        self._services.append(app.service)
+        return app
+
+    async def drain(self, grace: float | None = None) -> None:
+        """End what is served over HTTP, for whoever mounts it: streams end with their result, requests get `grace`.
+
+        `grace` is in seconds, the server's by default. Nothing is served any more after it.
+        """
+        await asyncio.gather(*(service.drain(grace) for service in self._services))
 
     def session(self, output: Output) -> Session:
         """One connection, driven by hand: feed it messages; what comes later goes to `output`.
@@ -457,19 +516,23 @@ class Server:
         """What the server says of itself, as the protocol core wants it; another object after a change."""
         return self.profile_of(None)
 
-    def profile_of(self, era: Era | None) -> Profile:
-        """The profile with the revisions of one era alone, of which the server has to serve one; `None` for both."""
-        if era not in self._profiles:
+    def profile_of(self, era: Era | None, *, is_forgetful: bool = False) -> Profile:
+        """The profile with the revisions of one era alone, of which the server has to serve one; `None` for both.
+
+        Where sessions are not remembered, it has no capability that would need it.
+        """
+        key = (era, is_forgetful)
+        if key not in self._profiles:
             ttl_ms, scope = self._hints
-            self._profiles[era] = Profile(
+            self._profiles[key] = Profile(
                 self.implementation,
-                self.catalogue.capabilities(completions=self._completes()),
+                self.catalogue.capabilities(completions=self._completes(), is_forgetful=is_forgetful),
                 instructions=self.instructions,
                 revisions=[each for each in self.revisions if era in (None, era_of(each))],
                 ttl_ms=ttl_ms,
                 cache_scope=scope,
             )
-        return self._profiles[era]
+        return self._profiles[key]
 
     def catalogue_changed(self, name: ListName) -> None:
         """The catalogue tells that it has changed."""
@@ -509,6 +572,7 @@ class Server:
         if self._strict and declaration.kind == "tool" and not declaration.strict:
             declaration = declaration.remade(strict=True)
         declaration = declaration.settled(self._run_in)
+        warn_of_narrowing(declaration, self.request_timeout)
         self.handling(declaration)
         entry = self.catalogue.add(declaration)
         return Registered(self.catalogue, entry, declaration)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from tybalt.errors import Era, InvalidParams, McpError, cut, row_of
+from tybalt.errors import Era, InvalidParams, McpError, MisuseError, cut, row_of
 from tybalt.protocol.actions import Batch, CancelRequest, Ignored, Reply
 from tybalt.protocol.codec import LegacyCall, ModernCall
 from tybalt.protocol.connection import ServerConnection
@@ -80,6 +80,10 @@ class Replies(Protocol):
         """Take the answer, after which nothing comes; `None` where there will be none."""
         ...
 
+    def let_go(self) -> None:
+        """End the response, where that is a stream of its own that the client can come back to."""
+        ...
+
     @property
     def blocked(self) -> bool:
         """Whether messages are waiting because the peer does not read."""
@@ -108,6 +112,9 @@ class SharedReplies:
         if answer is not None:
             self._output.write(answer)
 
+    def let_go(self) -> None:
+        """Nothing: there is no stream of its own."""
+
     async def drained(self) -> None:
         """Wait for the output."""
         await self._output.drained()
@@ -123,9 +130,12 @@ class Session:
 
     `principal` is who is at the other end, as far as the transport has verified that. On HTTP, where requests share no
     connection, it stands for those of one principal or of one legacy session: `era` is the one it serves then, `None`
-    for both, and `is_connection` says whether handlers can keep state for as long as it lasts. `max_running` is the
-    server's where it is not given.
+    for both, and `is_connection` says whether handlers can keep state for as long as it lasts. One that `is_forgetful`
+    serves a single request of a session that nobody remembers. `max_running` is the server's where it is not given.
     """
+
+    cannot_ask: str | None = None
+    """Why nothing can be asked of a legacy client here."""
 
     def __init__(
         self,
@@ -135,6 +145,7 @@ class Session:
         principal: str | None = None,
         era: "Era | None" = None,
         is_connection: bool = True,
+        is_forgetful: bool = False,
         max_running: int | None = None,
     ) -> None:
         self.server = server
@@ -142,7 +153,8 @@ class Session:
         self.era: Era | None = era
         self.is_connection = is_connection
         self.max_running = max_running or server.max_running
-        self.connection = ServerConnection(server.profile_of(era))
+        self.is_forgetful = is_forgetful
+        self.connection = ServerConnection(server.profile_of(era, is_forgetful=is_forgetful))
         self.output = output
         self.replies: Replies = SharedReplies(output)
         """Where goes what belongs to the request that is received."""
@@ -161,7 +173,8 @@ class Session:
         up for every message.
         """
         self._dispatch = self._dispatch_table()
-        self._catalogue.watch(self)
+        if not is_forgetful:
+            self._catalogue.watch(self)
 
     # -- messages in ------------------------------------------------------------------------------------------------
 
@@ -306,6 +319,8 @@ class Session:
         `replies` are those of the request for which it is asked. After calling this, call `stop_asking` when nobody
         waits any more.
         """
+        if self.cannot_ask is not None:
+            raise MisuseError(self.cannot_ask)
         identifier, message = self.connection.ask(question)
         future: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
         self._asked[identifier] = future, replies
@@ -337,7 +352,7 @@ class Session:
 
     def catalogue_changed(self, name: ListName) -> None:
         """Tell the client that a list has changed, if it may know."""
-        self.connection.profile = self.server.profile_of(self.era)
+        self.connection.profile = self.server.profile_of(self.era, is_forgetful=self.is_forgetful)
         if name == "tools":
             self.receive = compile_receive(self)
         self.output.announce(*self.connection.list_changed(name))
@@ -350,7 +365,8 @@ class Session:
 
     def close(self) -> None:
         """Stop watching the catalogue."""
-        self._catalogue.unwatch(self)
+        if not self.is_forgetful:
+            self._catalogue.unwatch(self)
 
     async def drain(self, grace: float, hurry: asyncio.Event | None = None, *, is_gone: bool = False) -> None:
         """End subscriptions, let what runs finish for `grace` seconds, then stop it, see `ending.drain`.

@@ -31,6 +31,7 @@ from tybalt.types.tools import CallToolRequest
 from tybalt.types.tools import Tool as ToolDefinition
 
 if TYPE_CHECKING:
+    from tybalt.protocol.mirrored import ParameterHeaders
     from tybalt.server.performing import Perform
 
 P = ParamSpec("P")
@@ -56,6 +57,10 @@ class Tool(Declaration[P, R], Generic[P, R]):
         self.strict = options.get("strict", False)
         self.parameters = compile_parameters(function, where=self.where, inject=(Context, Budget), strict=self.strict)
         self.shape = compile_result(function, where=self.where, output_schema=options.get("output_schema", UNSET))
+        if self.streams and self.is_async:
+            self.shape.forgotten = "Did you forget to end with `yield Returned(value)`?"
+        self.header_parameters = _header_parameters(self.parameters.schema, self.where)
+        """What of its arguments HTTP clients say in headers too; `None` where that is nothing."""
         self.definition = ToolDefinition(
             name=self.name,
             title=options.get("title"),
@@ -90,6 +95,19 @@ class Tool(Declaration[P, R], Generic[P, R]):
         if bytes(raw).lstrip()[:1] != b"{":
             raise InvalidParams("Invalid params: `arguments` must be an object - at `$.params.arguments`")
         raise InvalidArguments(self.name, self.parameters.explain(raw, strict=self.strict))
+
+
+def _header_parameters(schema: Any, where: str) -> "ParameterHeaders | None":
+    """Refuses what a client would have to leave out of its list (2026-07-28 server/tools, "x-mcp-header")."""
+    if b'"x-mcp-header"' not in encode(schema):
+        return None
+    from tybalt.protocol.mirrored import ParameterHeaders
+    from tybalt.protocol.mirrored_parameters import mirrored_parameters
+
+    try:
+        return ParameterHeaders(mirrored_parameters(schema))
+    except ValueError as error:
+        raise RegistrationError(f"{where}: {error}") from None
 
 
 class CompiledTool(NamedTuple):

@@ -1,0 +1,270 @@
+"""The ASGI face: a server as an application that starts itself, mounts anywhere, and needs no framework.
+
+    app = server.asgi()                        # uvicorn module:app
+    fastapi_app.mount("/tools", server.asgi())
+
+It reads what ASGI gives and sends what it wants; which response a request has is the endpoint's business. In a host
+that does not pass the lifespan on, it starts with the first request, and `server.drain()` ends it. ASGI 3,
+specification of HTTP 2.3 and up.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from tybalt.errors import McpError
+from tybalt.protocol.admission import too_large
+from tybalt.protocol.http_messages import HttpRequest, HttpResponse, fields_of, respond
+from tybalt.protocol.http_policy import Policy
+from tybalt.protocol.http_refusal import Refusal, plain
+from tybalt.protocol.statuses import JSON_HEADERS
+from tybalt.server.http.door import ANYBODY
+from tybalt.server.http.endpoint import Endpoint
+from tybalt.server.http.exchanges import Held
+from tybalt.server.http.service import Service
+from tybalt.server.http.settings import HttpSettings
+from tybalt.server.http.streams import Headers
+
+if TYPE_CHECKING:
+    from tybalt.server.server import Server
+
+logger = logging.getLogger("tybalt.server")
+
+Scope = dict[str, Any]
+Receive = Any
+Send = Any
+
+UNREAD: Final = 64 * 1024
+"""Bytes of a stream that wait to be sent, from which on its client counts as one that does not read."""
+
+_ALIVE: Final = respond(200, b'{"status":"ok"}', JSON_HEADERS)
+_NOT_READY: Final = respond(503, b'{"status":"not ready"}', JSON_HEADERS)
+
+
+class AsgiApp:
+    """A server as an ASGI application. Make it with `Server.asgi`."""
+
+    def __init__(self, server: "Server", settings: HttpSettings, *, is_shared: bool = False) -> None:
+        self.service = Service(server, settings, is_shared=is_shared)
+        self._settings = settings
+        self._exact = {path: app for path, app in settings.routes.items() if not path.endswith("/")}
+        self._below = [(path, app) for path, app in settings.routes.items() if path.endswith("/")]
+        self._path = settings.path.rstrip("/")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the lifespan of the process."""
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        path = _path_of(scope)
+        if kind == "http" and path.rstrip("/") == self._path:
+            await self._mcp(scope, receive, send)
+            return
+        app = self._route(path)
+        if app is not None:
+            await app(scope, receive, send)
+        elif kind == "http":
+            await _send(send, self._beside(path, scope["method"]))
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    # -- the endpoint -------------------------------------------------------------------------------------------------
+
+    async def _mcp(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            endpoint = self.service.endpoint or await self.service.open()
+        except McpError as error:
+            await _send(send, Refusal(503, error).response(datetime.now(UTC)))
+            return
+        request = HttpRequest(scope["method"], scope["headers"], http_version=scope.get("http_version", "1.1"))
+        found = await self._answer(endpoint, request, receive)
+        if isinstance(found, HttpResponse):
+            await _send(send, found)
+        elif found is not None:
+            await _hold(found, receive, send)
+
+    async def _answer(self, endpoint: Endpoint, request: HttpRequest, receive: Receive) -> HttpResponse | Held | None:
+        """The response; `None` where the client went away before it had asked."""
+        refused = endpoint.admit_head(request)
+        if refused is not None:
+            return refused if isinstance(refused, HttpResponse) else endpoint.refuse(refused, request)
+        known = ANYBODY
+        if endpoint.door.is_locked:
+            verdict: Any = endpoint.door.knock(fields_of(request.headers)[0])
+            if hasattr(verdict, "__await__"):
+                verdict = await verdict
+            if isinstance(verdict, Refusal):
+                return endpoint.refuse(verdict, request)
+            known = verdict
+        if request.method == "POST":
+            body = await self._body(receive, endpoint.policy)
+            if body is None:
+                return None
+            if isinstance(body, Refusal):
+                return endpoint.refuse(body, request)
+            request = HttpRequest("POST", request.headers, body, request.http_version)
+        return endpoint.answer(request, known)
+
+    async def _body(self, receive: Receive, policy: Policy) -> bytes | Refusal | None:
+        """The whole body, in time and within bounds; `None` where the client went away."""
+        settings = self._settings
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(settings.body_timeout):
+                while True:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        return None
+                    piece: bytes = message.get("body", b"")
+                    size += len(piece)
+                    if size > policy.max_body:
+                        return too_large(policy)
+                    if not message.get("more_body", False):
+                        return b"".join((*pieces, piece)) if pieces else piece
+                    pieces.append(piece)
+        except TimeoutError:
+            text = f"the body did not come within {settings.body_timeout:g} s"
+            return plain(408, text, (b"connection", b"close"))
+
+    # -- beside it ----------------------------------------------------------------------------------------------------
+
+    def _route(self, path: str) -> Any:
+        app = self._exact.get(path)
+        if app is not None:
+            return app
+        return next((app for prefix, app in self._below if path.startswith(prefix)), None)
+
+    def _beside(self, path: str, method: str) -> HttpResponse:
+        settings = self._settings
+        if path == settings.health and method == "GET":
+            return _ALIVE
+        if path == settings.readiness and method == "GET":
+            return _ALIVE if self.service.is_ready else _NOT_READY
+        return plain(404, f"there is nothing here; the MCP endpoint is {settings.path}").response(datetime.now(UTC))
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.service.open()
+        except Exception as error:
+            logger.exception("the lifespan of %s failed", self.service.server.name)
+            await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: see the log"})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.service.drain()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _path_of(scope: Scope) -> str:
+    """The path below the point where the application is mounted."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(root) else path
+
+
+async def _send(send: Send, response: HttpResponse) -> None:
+    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+async def _hold(held: Held, receive: Receive, send: Send) -> None:
+    """Send a response as it comes, until it ends or its client has gone."""
+    sink = AsgiSink()
+    held.attach(sink)
+    watching = asyncio.ensure_future(_gone(receive))
+    watching.add_done_callback(sink.give_up)
+    try:
+        while (message := await sink.next()) is not None:
+            await send(message)
+    finally:
+        if not sink.is_ended:
+            sink.give_up()
+            held.gone(sink)
+        if not watching.done():
+            watching.cancel()
+            await asyncio.wait([watching])
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class AsgiSink:
+    """A response on its way to `send`, which waits while the peer does not read."""
+
+    def __init__(self) -> None:
+        self.is_ended = False
+        """Whether nothing more is to come."""
+        self._messages: deque[dict[str, Any]] = deque()
+        self._size = 0
+        self._is_gone = False
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def respond(self, response: HttpResponse) -> None:
+        """Send a whole response."""
+        self._start(response.status, response.headers)
+        self._put({"type": "http.response.body", "body": response.body})
+        self.is_ended = True
+
+    def begin(self, headers: Headers) -> None:
+        """Begin a stream."""
+        self._start(200, headers)
+
+    def send(self, data: bytes) -> None:
+        """Send a piece of it."""
+        self._size += len(data)
+        if self._size > UNREAD:
+            self._room.clear()
+        self._put({"type": "http.response.body", "body": data, "more_body": True})
+
+    def end(self) -> None:
+        """End it."""
+        self._put({"type": "http.response.body", "body": b""})
+        self.is_ended = True
+
+    @property
+    def blocked(self) -> bool:
+        """Whether much of it waits."""
+        return not self._room.is_set()
+
+    async def drained(self) -> None:
+        """Wait until little of it waits, or the peer has gone."""
+        await self._room.wait()
+
+    def give_up(self, _: object = None) -> None:
+        """The peer has gone."""
+        self._is_gone = True
+        self._room.set()
+        self._news.set()
+
+    async def next(self) -> dict[str, Any] | None:
+        """What is to be sent next; `None` after the end, and when the peer has gone."""
+        while not self._messages:
+            if self._is_gone or self.is_ended:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        if self._is_gone:
+            return None
+        message = self._messages.popleft()
+        if message.get("more_body"):
+            self._size -= len(message["body"])
+            if self._size <= UNREAD // 2:
+                self._room.set()
+        return message
+
+    def _start(self, status: int, headers: Headers) -> None:
+        self._put({"type": "http.response.start", "status": status, "headers": headers})
+
+    def _put(self, message: dict[str, Any]) -> None:
+        if not self._is_gone:
+            self._messages.append(message)
+            self._news.set()

@@ -1,0 +1,87 @@
+"""Who a request comes from: the bearer token it brings, checked before its body is read.
+
+A door knows tokens and principals, and nothing of MCP. Without a lock everybody is let in as nobody in particular. RFC
+6750; 2025-11-25 basic/authorization, "Token Handling". What a principal may do is not decided here.
+"""
+
+from collections.abc import Awaitable
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Any, Final
+
+from msgspec import Struct
+
+from tybalt.errors import MisuseError, Unauthorized
+from tybalt.protocol.http_messages import Fields
+from tybalt.protocol.http_refusal import Refusal
+from tybalt.server.http.settings import HttpSettings, TokenVerifier
+
+SHARED: Final = "auth_token"
+"""The principal of everybody who knows the one token of a server."""
+MAX_TOKEN: Final = 8 * 1024
+"""The longest token that is looked at, in bytes."""
+
+_SCHEME: Final = b"bearer "
+
+
+class Known(Struct, frozen=True):
+    """Who is asking: `principal`, `None` where nobody has to prove it."""
+
+    principal: str | None
+
+
+ANYBODY: Final = Known(None)
+
+
+class Door:
+    """Lets requests in, each as somebody."""
+
+    def __init__(self, settings: HttpSettings) -> None:
+        token = settings.auth_token
+        # Of equal length, whatever is compared: a digest tells nothing of how long the token is.
+        self._digest = None if token is None else sha256(token.encode()).digest()
+        self._verifier: TokenVerifier | None = settings.verifier
+        self.is_locked = settings.is_locked
+
+    def knock(self, fields: Fields) -> "Known | Refusal | Awaitable[Known | Refusal]":
+        """Whether these header fields let somebody in; to be awaited where the verifier is `async`."""
+        if not self.is_locked:
+            return ANYBODY
+        authorization = fields.get(b"authorization")
+        if authorization is None:
+            return _refused("send `Authorization: Bearer` and a token", b"Bearer")
+        if authorization[:7].lower() != _SCHEME or len(authorization) > MAX_TOKEN:
+            return _refused("the `Authorization` of this server is `Bearer` and a token", b"Bearer")
+        token = authorization[7:].strip()
+        if self._digest is not None:
+            return Known(SHARED) if compare_digest(sha256(token).digest(), self._digest) else _invalid()
+        return self._verified(token)
+
+    def _verified(self, token: bytes) -> "Known | Refusal | Awaitable[Known | Refusal]":
+        assert self._verifier is not None
+        if not (token.isascii() and token):
+            return _invalid()
+        verdict = self._verifier.verify(token.decode("ascii"))
+        if hasattr(verdict, "__await__"):
+            return _awaited(verdict)
+        return _known(verdict)
+
+
+async def _awaited(verdict: Any) -> Known | Refusal:
+    return _known(await verdict)
+
+
+def _known(principal: Any) -> Known | Refusal:
+    if principal is None:
+        return _invalid()
+    if not (isinstance(principal, str) and principal):
+        raise MisuseError(f"verify(token) returns who it is, as a text, or None; got {type(principal).__name__}")
+    return Known(principal)
+
+
+def _invalid() -> Refusal:
+    return _refused("this token is not valid here", b'Bearer error="invalid_token"')
+
+
+def _refused(text: str, challenge: bytes) -> Refusal:
+    return Refusal(401, Unauthorized(text), headers=((b"www-authenticate", challenge),))

@@ -1,0 +1,468 @@
+"""The lane: uvicorn's HTTP protocol class, which answers calls in the read callback; and uvicorn, ending well.
+
+A POST to the endpoint needs no scope, no task and no event when its answer is ready at once. Everything else goes the
+way of uvicorn's own class, and so does everything where an ASGI application stands around ours, for it may be what
+checks who is asking. Its duties for either: time limits of the head, of the body and between requests, pipelining,
+`Expect: 100-continue`, HTTP/1.0, the bound on connections, flow control, and the end. uvicorn is known here alone, in
+the range that `pyproject.toml` names; tests/server/http/test_lane.py holds what is relied on.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+import uvicorn
+from httptools import HttpParserError, parse_url
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from tybalt.protocol.admission import too_large
+from tybalt.protocol.http_messages import HttpRequest, HttpResponse, fields_of
+from tybalt.protocol.http_refusal import Refusal, plain
+from tybalt.server.http.asgi import AsgiApp
+from tybalt.server.http.endpoint import Endpoint
+from tybalt.server.http.exchanges import Held
+from tybalt.server.http.streams import Headers
+
+logger = logging.getLogger("tybalt.server")
+
+MAX_HEAD: Final = 64 * 1024
+"""Bytes that the head of a request may have: its target and its header fields."""
+MAX_FIELDS: Final = 100
+"""Header fields of one request."""
+MAX_PIPELINED: Final = 16
+"""Requests of one connection that may wait for the one before, until nothing more is read."""
+PATIENCE: Final = 1.0
+"""Seconds that connections get to end after the last response was sent."""
+
+_CHUNKED: Final = b"transfer-encoding: chunked\r\n"
+_CLOSE: Final = b"connection: close\r\n"
+
+
+def lane_of(app: AsgiApp) -> type[HttpToolsProtocol]:
+    """The protocol class that serves `app`, for uvicorn's `http=`."""
+    return type("TybaltLane", (Lane,), {"face": app})
+
+
+class Lane(HttpToolsProtocol):
+    """One connection. `face` is the application of the class, see `lane_of`."""
+
+    face: AsgiApp
+
+    # As they are: both are `None` at times, whatever uvicorn says.
+    parser: Any
+    cycle: Any
+    app: Any
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        settings = self.face.service.settings
+        # Who verifies tokens may have to wait for it, and whoever stands before us may have changed the path.
+        is_on = settings.verifier is None and not self.root_path and self.app is self.face
+        self._path = settings.path.encode() if is_on else None
+        self._settings = settings
+        self._request: LaneCycle | None = None
+        self._head = 0
+        self._refusal: Refusal | None = None
+        self._is_ending = False
+        self._stage = "head"
+        self._since = self.loop.time()
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Read requests; those of the lane are answered before this returns, where they can be."""
+        super().data_received(data)
+        request = self._request
+        if request is not None and not request.is_checked and not request.response_complete:
+            self._check_head(request)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._head = 0
+        self._stage = "head"
+        self._since = self.loop.time()
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of its target."""
+        self.url += url
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One of its header fields."""
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+        self._count(len(name) + len(value) + 4)
+
+    def on_headers_complete(self) -> None:
+        """Whose it is: the lane's, or the application's."""
+        self._stage = "body"
+        authority = b""
+        path = self.url
+        if path[:1] != b"/" and path != b"*":
+            authority, path = _target(path)
+        endpoint = self.face.service.endpoint
+        if (
+            path == self._path
+            and endpoint is not None
+            and self.parser.get_method() == b"POST"
+            and not self.parser.should_upgrade()
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self._is_full
+        ):
+            self.cycle = self._request = LaneCycle(self, endpoint, authority)
+            return
+        self._request = None
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = headers
+        super().on_headers_complete()
+        if self._is_ending and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of its body."""
+        request = self._request
+        if request is None:
+            super().on_body(body)
+        elif not request.response_complete:
+            request.size += len(body)
+            if request.size > request.endpoint.policy.max_body:
+                self.refuse(request, too_large(request.endpoint.policy))
+            else:
+                request.pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        """It is whole."""
+        self._stage = "idle"
+        request, self._request = self._request, None
+        if request is None:
+            super().on_message_complete()
+        elif request.response_complete:
+            self.transport.close()  # It was refused on the way, and is read to its end now.
+        else:
+            request.run()
+
+    def _check_head(self, request: "LaneCycle") -> None:
+        """The body is still to come: whether it is to be read at all."""
+        request.is_checked = True
+        endpoint = request.endpoint
+        head = request.message(b"")
+        refused = endpoint.admit_head(head)
+        if refused is None and endpoint.door.is_locked:
+            verdict = endpoint.door.knock(fields_of(head.headers)[0])
+            refused = verdict if isinstance(verdict, Refusal) else None
+        if isinstance(refused, Refusal):
+            self.refuse(request, refused)
+        elif self.expect_100_continue:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def refuse(self, request: "LaneCycle", refusal: Refusal) -> None:
+        """Answer before the body is there; what comes of it is thrown away, and the connection ends after it."""
+        request.keep_alive = False
+        request.send_response(request.endpoint.refuse(refusal, request.message(b"")))
+        request.response_complete = True
+        request.pieces.clear()
+        self._since = self.loop.time()
+        self._stage = "refused"
+
+    def _count(self, size: int) -> None:
+        self._head += size
+        if self._head > MAX_HEAD or len(self.headers) > MAX_FIELDS:
+            text = f"the head of a request has at most {MAX_HEAD:,} bytes and {MAX_FIELDS} header fields"
+            self._refusal = plain(431, text)
+            raise HttpParserError(text)
+
+    def send_400_response(self, msg: str) -> None:
+        """What was read is no request, or has too long a head."""
+        refusal = self._refusal or plain(400, "this is no HTTP request")
+        response = refusal.response(datetime.now(UTC))
+        self.transport.write(head_of(response.status, self.fields(), response.headers, _CLOSE) + response.body)
+        self.transport.close()
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def sweep(self, now: float) -> None:
+        """End the connection if it is too slow; called about once a second."""
+        limit = self._limit()
+        if limit is None or now - self._since < limit or self.transport.is_closing():
+            return
+        if self._stage in ("head", "body") and (self._stage == "body" or self._head):
+            text = f"the {self._stage} of the request did not come within {limit:g} s"
+            response = plain(408, text).response(datetime.now(UTC))
+            self.transport.write(head_of(408, self.fields(), response.headers, _CLOSE) + response.body)
+        self.transport.close()
+
+    def _limit(self) -> float | None:
+        settings = self._settings
+        if self._stage == "head":
+            return settings.header_timeout
+        if self._stage == "body":
+            return settings.body_timeout if self._request is not None else None
+        if self._stage == "refused":
+            return PATIENCE
+        if self.cycle is not None and not self.cycle.response_complete:
+            return None
+        return settings.idle_timeout
+
+    def shutdown(self) -> None:
+        """End when what was begun is answered; at once, where that is nothing."""
+        self._is_ending = True
+        begun = self._stage in ("head", "body") and self._head > 0
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        elif not begun:
+            self.transport.close()
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def on_response_complete(self) -> None:
+        """A response was sent: the next request, if it is here already."""
+        self.server_state.total_requests += 1
+        self._since = self.loop.time()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone."""
+        if isinstance(self.cycle, LaneCycle):
+            self.cycle.lost()
+        super().connection_lost(exc)
+        self._request = None
+
+    @property
+    def _is_full(self) -> bool:
+        limit = self.limit_concurrency
+        return limit is not None and len(self.connections) > limit
+
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """What goes with every response: the date."""
+        return self.server_state.default_headers
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether no request is to follow."""
+        return self._is_ending
+
+
+class _NoEvent:
+    """Stands where uvicorn looks for somebody who waits."""
+
+    def set(self) -> None:
+        """Nobody does."""
+
+
+_NOBODY: Final = _NoEvent()
+
+
+class LaneCycle:
+    """One request of the lane, and the sink of its response."""
+
+    __slots__ = (
+        "_authority",
+        "_headers",
+        "_held",
+        "_http_version",
+        "_is_chunked",
+        "_lane",
+        "disconnected",
+        "endpoint",
+        "is_checked",
+        "keep_alive",
+        "pieces",
+        "response_complete",
+        "size",
+    )
+
+    message_event = _NOBODY
+
+    def __init__(self, lane: Lane, endpoint: Endpoint, authority: bytes) -> None:
+        self._lane = lane
+        self._headers = lane.headers
+        self._authority = authority
+        self._held: Held | None = None
+        self._is_chunked = True
+        self._http_version = lane.parser.get_http_version()
+        self.endpoint = endpoint
+        self.pieces: list[bytes] = []
+        self.size = 0
+        self.is_checked = False
+        self.keep_alive = self._http_version != "1.0" and lane.parser.should_keep_alive() and not lane.is_ending
+        self.disconnected = False
+        self.response_complete = False
+
+    def message(self, body: bytes) -> HttpRequest:
+        """The request as a value."""
+        return HttpRequest("POST", self._headers, body, self._http_version, self._authority)
+
+    def run(self) -> None:
+        """Answer it, now that it is whole."""
+        pieces = self.pieces
+        found = self.endpoint.answer(self.message(pieces[0] if len(pieces) == 1 else b"".join(pieces)))
+        pieces.clear()
+        if isinstance(found, HttpResponse):
+            self.respond(found)
+        else:
+            self._held = found
+            found.attach(self)
+
+    def lost(self) -> None:
+        """Its client has gone."""
+        self.disconnected = True
+        held, self._held = self._held, None
+        if held is not None and not self.response_complete:
+            held.gone(self)
+
+    # -- the sink -----------------------------------------------------------------------------------------------------
+
+    def respond(self, response: HttpResponse) -> None:
+        """Send a whole response."""
+        self.send_response(response)
+        self._complete()
+
+    def send_response(self, response: HttpResponse) -> None:
+        """Write it."""
+        lane = self._lane
+        if not self.disconnected:
+            end = b"" if self.keep_alive else _CLOSE
+            lane.transport.write(head_of(response.status, lane.fields(), response.headers, end) + response.body)
+
+    def begin(self, headers: Headers) -> None:
+        """Begin a stream: in chunks, where the client knows them, else up to the end of the connection."""
+        if self._http_version == "1.0":
+            self._is_chunked = self.keep_alive = False
+        end = (_CHUNKED if self._is_chunked else b"") + (b"" if self.keep_alive else _CLOSE)
+        if not self.disconnected:
+            self._lane.transport.write(head_of(200, self._lane.fields(), headers, end))
+
+    def send(self, data: bytes) -> None:
+        """Send a piece of it."""
+        if not self.disconnected:
+            self._lane.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+
+    def end(self) -> None:
+        """End it."""
+        if self._is_chunked and not self.disconnected:
+            self._lane.transport.write(b"0\r\n\r\n")
+        self._complete()
+
+    @property
+    def blocked(self) -> bool:
+        """Whether what was written waits."""
+        return self._lane.flow.write_paused
+
+    async def drained(self) -> None:
+        """Wait until it does not."""
+        await self._lane.flow.drain()
+
+    def _complete(self) -> None:
+        self.response_complete = True
+        self._held = None
+        if not self.keep_alive and not self.disconnected:
+            self._lane.transport.close()
+        self._lane.on_response_complete()
+
+
+def head_of(status: int, *fields: Any) -> bytes:
+    """The head of a response: fields, as pairs or as lines that are written already."""
+    lines: list[bytes] = [STATUS_LINE[status]]
+    for some in fields:
+        if isinstance(some, bytes):
+            lines.append(some)
+        else:
+            lines += [b"%b: %b\r\n" % field for field in some]
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def _target(url: bytes) -> tuple[bytes, bytes]:
+    """The authority and the path of an absolute target (RFC 9112 section 3.2.2)."""
+    try:
+        parsed = parse_url(url)
+    except HttpParserError:
+        return b"", url
+    host: bytes = parsed.host or b""
+    port: Any = parsed.port
+    if b":" in host:
+        host = b"[%b]" % host
+    return (b"%b:%d" % (host, port) if port else host), parsed.path or b"/"
+
+
+class LaneServer(uvicorn.Server):
+    """uvicorn, which drains the server before it closes connections, and ends with 0 when it was told to end."""
+
+    def __init__(self, config: uvicorn.Config, app: AsgiApp) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """The first signal ends it well, the second at once."""
+        if self.should_exit:
+            os._exit(128 + sig)
+        self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """What happens ten times a second."""
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in tuple(self.server_state.connections):
+                cast("Lane", connection).sweep(now)
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nobody, finish what runs, end what has no end, then close."""
+        for server in self.servers:
+            server.close()
+        for each in sockets or ():
+            each.close()
+        for connection in tuple(self.server_state.connections):
+            connection.shutdown()
+        await self._app.service.drain()
+        await self._await_connections()
+        for task in tuple(self.server_state.tasks):
+            task.cancel()
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=PATIENCE)
+        await self.lifespan.shutdown()
+
+    async def _await_connections(self) -> None:
+        """Give what was written a moment to be read."""
+        for connection in tuple(self.server_state.connections):
+            connection.shutdown()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while self.server_state.connections:  # noqa: ASYNC110 (uvicorn's set of connections tells nobody)
+                    await asyncio.sleep(0.02)
+        for connection in tuple(self.server_state.connections):
+            connection.transport.abort()
+
+
+def lane_server(app: AsgiApp, **options: Any) -> LaneServer:
+    """uvicorn with the lane for `app`, quiet but for errors; `options` are uvicorn's."""
+    settings = app.service.settings
+    config = uvicorn.Config(
+        app,
+        http=lane_of(app),
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=settings.max_connections,
+        ws="none",
+        **options,
+    )
+    return LaneServer(config, app)

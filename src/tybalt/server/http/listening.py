@@ -1,0 +1,118 @@
+"""`subscriptions/listen` over HTTP: a response that stays open and tells of changes.
+
+The acknowledgment is its first event, its result the last, when the server ends it (2026-07-28
+basic/patterns/subscriptions). A client that goes away has unsubscribed. Each stream has a session of its own, which
+the catalogue tells of changes.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tybalt.errors import RateLimited
+from tybalt.server.http.streams import Headers, Sink, Stream
+from tybalt.server.session import Session
+
+if TYPE_CHECKING:
+    from tybalt.server.server import Server
+
+
+class StreamOutput:
+    """A session's output to a stream."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+
+    def write(self, *messages: bytes) -> None:
+        """Say each."""
+        for message in messages:
+            self.stream.say(message)
+
+    def announce(self, *messages: bytes) -> None:
+        """Say each, once where it has to wait."""
+        for message in messages:
+            self.stream.announce(message)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the client does not read."""
+        return self.stream.blocked
+
+    async def drained(self) -> None:
+        """Wait until it does."""
+        await self.stream.drained()
+
+
+class Listener:
+    """One open subscription, held until its client goes or the server ends it."""
+
+    def __init__(self, listeners: "Listeners", session: Session, stream: Stream) -> None:
+        self.session = session
+        self.stream = stream
+        self._listeners = listeners
+
+    def attach(self, sink: Sink) -> None:
+        """Tell it here."""
+        self.stream.attach(sink)
+
+    def gone(self, sink: Sink) -> None:
+        """The client has unsubscribed."""
+        self.stream.detach(sink)
+        self._listeners.forget(self)
+
+    def end(self) -> None:
+        """Send the result, and nothing after it."""
+        self.session.output.write(*self.session.connection.end_subscriptions(is_shared=False))
+        self.stream.close()
+        self._listeners.forget(self)
+
+
+class Listeners:
+    """The open subscriptions of an endpoint; `limit` of one principal."""
+
+    def __init__(self, server: "Server", limit: int) -> None:
+        self._server = server
+        self._limit = limit
+        self._open: dict[Listener, None] = {}
+        self._counts: Counter[str | None] = Counter()
+
+    def begin(self, principal: str | None, headers: Headers) -> Listener:
+        """A subscription that is about to be acknowledged. Raises `RateLimited` where its principal has too many.
+
+        After calling this, call `keep` or `drop`.
+        """
+        if self._counts[principal] >= self._limit:
+            text = f"{self._limit} subscriptions are open, which is the most one client may have. Close one first"
+            raise RateLimited(text)
+        stream = Stream(headers)
+        output = StreamOutput(stream)
+        session = Session(self._server, output, principal=principal, era="modern", is_connection=False)
+        return Listener(self, session, stream)
+
+    def keep(self, listener: Listener) -> None:
+        """It is acknowledged."""
+        self._open[listener] = None
+        self._counts[listener.session.principal] += 1
+
+    def drop(self, listener: Listener) -> None:
+        """It was refused."""
+        listener.session.close()
+
+    def forget(self, listener: Listener) -> None:
+        """It is over."""
+        if listener in self._open:
+            del self._open[listener]
+            principal = listener.session.principal
+            self._counts[principal] -= 1
+            if not self._counts[principal]:
+                del self._counts[principal]
+            listener.session.close()
+
+    def streams(self) -> Iterable[Stream]:
+        """Those that are open."""
+        return [listener.stream for listener in self._open]
+
+    def end(self) -> None:
+        """End them all."""
+        for listener in tuple(self._open):
+            listener.end()

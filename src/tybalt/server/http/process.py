@@ -1,0 +1,207 @@
+"""Running a server as a process over HTTP: the address, the workers, the signals, the end.
+
+One process serves on one event loop. With several workers, the parent binds the address, makes the key that all of them
+seal with, forks, and starts another worker for one that has died; SIGTERM and Ctrl-C end them all, each in its own
+grace, and SIGHUP replaces them one after the other, so that nobody is refused meanwhile. A second signal ends at once.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+from tybalt.errors import MisuseError
+from tybalt.server.http.asgi import AsgiApp
+from tybalt.server.http.settings import HttpSettings, http_settings
+
+if TYPE_CHECKING:
+    from tybalt.server.server import Server
+
+logger = logging.getLogger("tybalt.server")
+
+SOON: Final = 1.0
+"""Seconds between the deaths of a worker under which it is not started again at once: it would fail again."""
+
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+_BACKLOG: Final = 2_048
+
+
+def run_http(
+    server: "Server", *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1, options: Mapping[str, Any]
+) -> None:
+    """Serve over HTTP until a signal ends it. Blocks.
+
+    Raises `MisuseError` for an option there is not or a value it cannot have, for an address that cannot be bound, for
+    several workers where processes cannot be forked, and where uvicorn is not installed.
+    """
+    settings = http_settings(options)
+    if type(workers) is not int or workers < 1:
+        raise MisuseError(f"workers is a whole number from 1 on, got {workers!r}")
+    if workers > 1 and not hasattr(os, "fork"):
+        raise MisuseError(f"workers={workers}: this system cannot fork processes; start several with one worker each")
+    _require_uvicorn()
+    listening = _bound(host, port)
+    _announce(server, settings, host, listening.getsockname()[1], workers)
+    if workers == 1:
+        _serve(AsgiApp(server, settings), listening)
+    else:
+        _ = server.session_seal  # Its key has to be there before the workers are: they share it.
+        Workers(server, settings, listening, workers).run()
+
+
+def _require_uvicorn() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("uvicorn", "httptools") if find_spec(name) is None]
+    if missing:
+        raise MisuseError(f"HTTP needs {' and '.join(missing)}: pip install 'tybalt[http]'")
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise MisuseError(f"host={host!r}, port={port!r}: {error}") from None
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+        listening.setblocking(False)
+    except OSError as error:
+        listening.close()
+        raise MisuseError(
+            f"{host}:{port} cannot be bound: {error.strerror}. Give another port=, or 0 for any"
+        ) from None
+    return listening
+
+
+def _announce(server: "Server", settings: HttpSettings, host: str, port: int, workers: int) -> None:
+    shown = f"[{host}]" if ":" in host else host
+    many = f", {workers} workers" if workers > 1 else ""
+    sys.stderr.write(f"{server.name} serves MCP at http://{shown}:{port}{settings.path}{many}. Ctrl-C ends it.\n")
+    if host not in _LOOPBACK:
+        if not settings.is_locked:
+            sys.stderr.write(
+                "warning: anybody who reaches this address may call every tool; give auth_token= or verifier=\n"
+            )
+        if settings.hosts is HttpSettings().hosts:
+            sys.stderr.write(
+                "warning: only requests to this machine's own names are served; name others with allowed_hosts=[…]\n"
+            )
+    sys.stderr.flush()
+
+
+def _serve(app: AsgiApp, listening: socket.socket) -> None:
+    from tybalt.server.http.lane import lane_server
+
+    serving = lane_server(app, backlog=_BACKLOG)
+    with asyncio.Runner(loop_factory=serving.config.get_loop_factory()) as runner:
+        runner.run(serving.serve([listening]))
+
+
+class Workers:
+    """The processes that serve one address, and who started them."""
+
+    def __init__(self, server: "Server", settings: HttpSettings, listening: socket.socket, count: int) -> None:
+        self._server = server
+        self._settings = settings
+        self._listening = listening
+        self._count = count
+        self._started: dict[int, float] = {}
+        """When each was started, by process id."""
+        self._leaving: set[int] = set()
+        self._is_ending = False
+        self._renew = False
+
+    def run(self) -> None:
+        """Start them, and wait until all have ended."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+        signal.signal(signal.SIGHUP, self._replace)
+        for _ in range(self._count):
+            self._start()
+        while self._started:
+            self._wait()
+        self._listening.close()
+
+    def _start(self) -> None:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+        process = os.fork()
+        if process == 0:
+            self._work()
+        self._started[process] = time.monotonic()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _work(self) -> None:
+        """What a worker does; it never returns."""
+        status = 1
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, _succeed)  # Until uvicorn has its own.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_SETMASK, set())
+            _serve(AsgiApp(self._server, self._settings, is_shared=True), self._listening)
+            status = 0
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else 1
+        except BaseException:
+            logger.exception("a worker failed")
+        finally:
+            logging.shutdown()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _wait(self) -> None:
+        """Wait for one to end, and start another in its place."""
+        if self._renew and not self._is_ending:
+            self._renew = False
+            self._replace_all()
+        try:
+            process, status = os.waitpid(-1, 0)
+        except InterruptedError:
+            return
+        except ChildProcessError:
+            self._started.clear()
+            return
+        started = self._started.pop(process, None)
+        if started is None or self._is_ending:
+            return
+        if process in self._leaving:
+            self._leaving.discard(process)
+            return
+        logger.error("a worker ended (status %d); another is started", os.waitstatus_to_exitcode(status))
+        if time.monotonic() - started < SOON:
+            time.sleep(SOON)
+        if not self._is_ending:
+            self._start()
+
+    def _replace_all(self) -> None:
+        """A new one for each that is there; the old ones finish what they have begun."""
+        old = tuple(process for process in self._started if process not in self._leaving)
+        for process in old:
+            self._start()
+            self._leaving.add(process)
+            os.kill(process, signal.SIGTERM)
+
+    def _end(self, number: int, _: FrameType | None) -> None:
+        if self._is_ending:
+            for process in self._started:
+                os.kill(process, signal.SIGKILL)
+            os._exit(128 + number)
+        self._is_ending = True
+        for process in self._started:
+            os.kill(process, signal.SIGTERM)
+
+    def _replace(self, number: int, _: FrameType | None) -> None:
+        self._renew = True
+
+
+def _succeed(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (what a handler is called with)
+    os._exit(0)

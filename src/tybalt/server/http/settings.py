@@ -1,0 +1,216 @@
+"""What can be set about serving over HTTP: every option once, with its default, checked when it is given."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypedDict
+
+from msgspec import Struct
+
+from tybalt.errors import MisuseError
+from tybalt.execution.durations import Duration, seconds
+from tybalt.protocol.allow_list import (
+    LOOPBACK_HOSTS,
+    LOOPBACK_ORIGINS,
+    AllowList,
+    allowed_hosts,
+    allowed_origins,
+    origins_of,
+)
+from tybalt.protocol.cors import Cors
+from tybalt.protocol.event_log import LIFETIME as EVENT_LIFETIME
+from tybalt.protocol.event_log import MAX_EVENTS
+from tybalt.protocol.http_policy import DEFAULT_MAX_BODY, Policy
+from tybalt.protocol.session_ids import LIFETIME as SESSION_LIFETIME
+from tybalt.types.revisions import LEGACY, MODERN
+
+ASGI = Callable[[Any, Any, Any], Awaitable[None]]
+"""An ASGI 3 application."""
+
+MAX_STREAMS: Final = 64
+"""Streams of events that one principal may have open at a time."""
+
+
+class TokenVerifier(Protocol):
+    """Says who a bearer token stands for. Compare in constant time (`hmac.compare_digest`), and keep no token."""
+
+    def verify(self, token: str) -> "str | Awaitable[str | None] | None":
+        """The principal, or `None` where the token is good for nothing. May be `async`."""
+        ...
+
+
+class HttpOptions(TypedDict, total=False):
+    """The options of `Server.asgi` and of `Server.run` over HTTP; `HttpSettings` says what each is."""
+
+    path: str
+    allowed_hosts: Sequence[str]
+    allowed_origins: Sequence[str]
+    cors_origins: Sequence[str]
+    auth_token: str | None
+    verifier: TokenVerifier | None
+    sessions: bool
+    json_only: bool
+    lenient_accept: bool
+    max_body: int
+    max_streams: int
+    max_events: int
+    event_lifetime: Duration
+    session_lifetime: Duration
+    keep_alive: Duration
+    header_timeout: Duration
+    body_timeout: Duration
+    idle_timeout: Duration
+    max_connections: int
+    routes: Mapping[str, ASGI]
+    health: str | None
+    readiness: str | None
+
+
+class HttpSettings(Struct, frozen=True, kw_only=True):
+    """The settings of one endpoint, all of them with a default that is safe.
+
+    - `path`: where the endpoint is; default: `/mcp`.
+    - `allowed_hosts`, `allowed_origins`: which `Host` and `Origin` are served; default: loopback at any port. Where
+      only hosts are given, the pages of these hosts are allowed too.
+    - `cors_origins`: pages of other origins whose scripts may call; default: none. They are allowed origins as well.
+    - `auth_token`: what every request must bring as `Authorization: Bearer …`; `verifier`: who says whom a token stands
+      for. At most one of the two; default: neither.
+    - `sessions`: whether legacy clients get a session; without, each of their requests stands alone. Default: yes.
+    - `json_only`: answer legacy requests with JSON, never with a stream. Default: no.
+    - `lenient_accept`: serve clients whose `Accept` lists one of the two types an answer may have. Default: no.
+    - `max_body`: bytes of a body; default: 1 MiB. `max_streams`: streams of one principal; default: 64.
+    - `max_events`, `event_lifetime`: what is kept of a legacy stream for a client that comes back; default: 100, 1 h.
+    - `session_lifetime`: how long a legacy session may last, however busy; default: 24 h.
+    - `keep_alive`: after how many seconds a silent stream says that it is there; default: 15 s.
+    - `header_timeout`, `body_timeout`, `idle_timeout`: how long the head and the body of a request may take, and how
+      long a connection may be idle between two; default: 10 s, 30 s, 60 s. `server.run` enforces all of them, and
+      `max_connections` (10,000); another ASGI server has its own for all but `body_timeout`.
+    - `routes`: other ASGI applications by path, exactly or below it where the path ends in `/`; default: none.
+    - `health`, `readiness`: paths that say whether the process lives, and whether it serves; default: `/health` and
+      `/ready`; `None` for none.
+    """
+
+    path: str = "/mcp"
+    hosts: AllowList = LOOPBACK_HOSTS
+    origins: AllowList = LOOPBACK_ORIGINS
+    cors: Cors | None = None
+    auth_token: str | None = None
+    verifier: TokenVerifier | None = None
+    sessions: bool = True
+    json_only: bool = False
+    lenient_accept: bool = False
+    max_body: int = DEFAULT_MAX_BODY
+    max_streams: int = MAX_STREAMS
+    max_events: int = MAX_EVENTS
+    event_lifetime: float = EVENT_LIFETIME
+    session_lifetime: float = SESSION_LIFETIME
+    keep_alive: float = 15.0
+    header_timeout: float = 10.0
+    body_timeout: float = 30.0
+    idle_timeout: float = 60.0
+    max_connections: int = 10_000
+    routes: Mapping[str, ASGI] = {}
+    health: str | None = "/health"
+    readiness: str | None = "/ready"
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"<HttpSettings {self.path}{' locked' if self.is_locked else ''}>"
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a request needs a token."""
+        return self.auth_token is not None or self.verifier is not None
+
+    def policy(self, revisions: Sequence[str], *, offers_stream: bool) -> Policy:
+        """The rules of HTTP for a server that speaks these revisions."""
+        return Policy(
+            hosts=self.hosts,
+            origins=self.origins,
+            modern=tuple(each for each in MODERN if each in revisions),
+            legacy=tuple(each for each in LEGACY if each in revisions),
+            offers_stream=offers_stream and self.sessions and not self.json_only,
+            ends_sessions=self.sessions,
+            max_body=self.max_body,
+            needs_both_types=not self.lenient_accept,
+        )
+
+
+_DURATIONS: Final = (
+    "event_lifetime",
+    "session_lifetime",
+    "keep_alive",
+    "header_timeout",
+    "body_timeout",
+    "idle_timeout",
+)
+_COUNTS: Final = ("max_body", "max_streams", "max_events", "max_connections")
+_SWITCHES: Final = ("sessions", "json_only", "lenient_accept")
+
+
+def http_settings(options: Mapping[str, Any]) -> HttpSettings:
+    """The settings that these options make. Raises `MisuseError` for an unknown option, and a value none can have."""
+    given = dict(options)
+    if unknown := sorted(given.keys() - HttpOptions.__annotations__.keys()):
+        known = ", ".join(sorted(HttpOptions.__annotations__))
+        raise MisuseError(f"there is no HTTP option {', '.join(unknown)}; there are {known}")
+    for name in _DURATIONS:
+        if name in given:
+            given[name] = _duration(name, given[name])
+    for name in _COUNTS:
+        if name in given and (type(given[name]) is not int or given[name] < 1):
+            raise MisuseError(f"{name} is a whole number from 1 on, got {given[name]!r}")
+    for name in _SWITCHES:
+        if name in given and type(given[name]) is not bool:
+            raise MisuseError(f"{name} is True or False, got {given[name]!r}")
+    _check_paths(given)
+    _check_door(given)
+    return HttpSettings(**_lists(given))
+
+
+def _duration(name: str, given: Any) -> float:
+    duration = seconds(given)
+    if not 0 < duration < float("inf"):
+        raise MisuseError(f"{name} is a time above 0, such as '10s', got {given!r}")
+    return duration
+
+
+def _check_paths(given: dict[str, Any]) -> None:
+    paths = [(name, given[name]) for name in ("path", "health", "readiness") if given.get(name) is not None]
+    paths += [("routes", path) for path in given.get("routes", ())]
+    for name, path in paths:
+        if not (isinstance(path, str) and path.startswith("/")):
+            raise MisuseError(f"{name}: a path begins with '/', such as '/mcp', got {path!r}")
+    for path, app in dict(given.get("routes", {})).items():
+        if not callable(app):
+            raise MisuseError(f"routes[{path!r}]: expected an ASGI application, got {app!r}")
+
+
+def _check_door(given: dict[str, Any]) -> None:
+    token, verifier = given.get("auth_token"), given.get("verifier")
+    if token is not None and verifier is not None:
+        raise MisuseError("auth_token and verifier are two ways to check tokens; give one of them")
+    if token is not None and not (
+        isinstance(token, str) and len(token) >= 16 and token.isascii() and token.isprintable()
+    ):
+        # Its value is a secret, and stays out of the text.
+        raise MisuseError(
+            "auth_token is a text of 16 visible ASCII characters or more: secrets.token_urlsafe() makes one"
+        )
+    if verifier is not None and not callable(getattr(verifier, "verify", None)):
+        raise MisuseError(f"verifier: expected an object with `verify(token)`, got {verifier!r}")
+
+
+def _lists(given: dict[str, Any]) -> dict[str, Any]:
+    """The lists of hosts and origins as the rules want them."""
+    hosts: AllowList | None = None
+    if "allowed_hosts" in given:
+        hosts = given["hosts"] = allowed_hosts(given.pop("allowed_hosts"))
+    if "allowed_origins" in given:
+        given["origins"] = allowed_origins(given.pop("allowed_origins"))
+    elif hosts is not None:
+        given["origins"] = origins_of(hosts)
+    if pages := given.pop("cors_origins", ()):
+        given["cors"] = Cors(allowed_origins(pages))
+        before: AllowList = given.get("origins", LOOPBACK_ORIGINS)
+        if not before.allows_all:
+            given["origins"] = allowed_origins([*before.entries, *pages])
+    return given
