@@ -106,7 +106,8 @@ class AsgiApp:
             if isinstance(body, Refusal):
                 return endpoint.refuse(body, request)
             request = HttpRequest("POST", request.headers, body, request.http_version)
-        return endpoint.answer(request, known)
+        entry = endpoint.enter(request, known)
+        return entry if isinstance(entry, HttpResponse) else endpoint.serve(entry, request.body)
 
     async def _body(self, receive: Receive, policy: Policy) -> bytes | Refusal | None:
         """The whole body, in time and within bounds; `None` where the client went away."""

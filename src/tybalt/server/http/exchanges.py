@@ -52,9 +52,8 @@ class Exchange:
         self,
         era: Era,
         open_stream: Callable[[Headers], Stream] | None,
-        *,
-        headers: Headers = (),
-        wants_stream: bool = False,
+        headers: Headers,
+        wants_stream: bool,
     ) -> None:
         self.era: Era = era
         self._open_stream = open_stream

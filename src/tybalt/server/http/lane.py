@@ -22,9 +22,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from tybalt.protocol.admission import too_large
 from tybalt.protocol.http_messages import HttpRequest, HttpResponse, fields_of
 from tybalt.protocol.http_refusal import Refusal, plain
+from tybalt.protocol.statuses import JSON_HEADERS, answer_response, status_of_answer
 from tybalt.server.http.asgi import AsgiApp
-from tybalt.server.http.endpoint import Endpoint
-from tybalt.server.http.exchanges import Held
+from tybalt.server.http.endpoint import Endpoint, Entry
+from tybalt.server.http.exchanges import Held, with_headers
 from tybalt.server.http.streams import Headers
 
 logger = logging.getLogger("tybalt.server")
@@ -51,6 +52,7 @@ class Lane(HttpToolsProtocol):
     """One connection. `face` is the application of the class, see `lane_of`."""
 
     face: AsgiApp
+    json_head: tuple[list[tuple[bytes, bytes]], bytes] | None = None
 
     # As they are: both are `None` at times, whatever uvicorn says.
     parser: Any
@@ -68,17 +70,62 @@ class Lane(HttpToolsProtocol):
         self._head = 0
         self._refusal: Refusal | None = None
         self._is_ending = False
+        self._is_clean = True
+        """Whether what comes next is the first byte of a request."""
+        self._entered: Entry | None = None
+        """The request that was read last, if the same head may be let in again."""
         self._stage = "head"
         self._since = self.loop.time()
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Read requests; those of the lane are answered before this returns, where they can be."""
+        """Read requests; those of the lane are answered before this returns, where they can be.
+
+        A client says the same head again and again. One that was read, checked and let in needs no second look.
+        """
+        is_first = self._is_clean and not self._is_busy
+        if is_first and not self._is_ending:
+            endpoint = self.face.service.endpoint
+            if endpoint is not None:
+                end = data.find(b"\r\n\r\n") + 4
+                known = endpoint.heads.get(data[:end])
+                if known is not None and known[1] == len(data) and not self._is_full:
+                    self._run_known(endpoint, known[0], data[end:])
+                    return
         super().data_received(data)
         request = self._request
-        if request is not None and not request.is_checked and not request.response_complete:
-            self._check_head(request)
+        if request is not None:
+            if not request.is_checked and not request.response_complete:
+                self._check_head(request)
+        elif is_first and self._entered is not None:
+            self._remember(data, self._entered)
+        self._entered = None
+
+    def _run_known(self, endpoint: Endpoint, entry: Entry, body: bytes) -> None:
+        found = endpoint.answer(entry, body)
+        if type(found) is bytes and not entry.headers and status_of_answer(found, entry.admitted.era) == 200:
+            self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (self._json_head(), len(found), found))
+            self.on_response_complete()
+            return
+        self.cycle = cycle = LaneCycle(self, endpoint, [], b"", "1.1", keep_alive=True)
+        cycle.answer(entry, found)
+
+    def _remember(self, data: bytes, entry: Entry) -> None:
+        """What came was one whole request: the next with the same head is let in like it."""
+        endpoint = self.face.service.endpoint
+        length = entry.admitted.fields.get(b"content-length", b"")
+        head = data[: data.find(b"\r\n\r\n") + 4]
+        if endpoint is not None and length.isdigit() and len(head) + int(length) == len(data):
+            endpoint.remember(head, entry, len(data))
+
+    def _json_head(self) -> bytes:
+        """What stands before the length of a JSON answer; the date in it changes each second."""
+        fields = self.server_state.default_headers
+        lane = type(self)
+        if lane.json_head is None or lane.json_head[0] is not fields:
+            lane.json_head = fields, head_of(200, fields, JSON_HEADERS)[:-2]
+        return lane.json_head[1]
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -87,6 +134,7 @@ class Lane(HttpToolsProtocol):
         self.expect_100_continue = False
         self._head = 0
         self._stage = "head"
+        self._is_clean = False
         self._since = self.loop.time()
 
     def on_url(self, url: bytes) -> None:
@@ -115,10 +163,13 @@ class Lane(HttpToolsProtocol):
             and endpoint is not None
             and self.parser.get_method() == b"POST"
             and not self.parser.should_upgrade()
-            and (self.cycle is None or self.cycle.response_complete)
+            and not self._is_busy
             and not self._is_full
         ):
-            self.cycle = self._request = LaneCycle(self, endpoint, authority)
+            version = self.parser.get_http_version()
+            keep_alive = version != "1.0" and self.parser.should_keep_alive() and not self._is_ending
+            request = LaneCycle(self, endpoint, self.headers, authority, version, keep_alive=keep_alive)
+            self.cycle = self._request = request
             return
         self._request = None
         url, headers, expects = self.url, self.headers, self.expect_100_continue
@@ -144,13 +195,14 @@ class Lane(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """It is whole."""
         self._stage = "idle"
+        self._is_clean = True
         request, self._request = self._request, None
         if request is None:
             super().on_message_complete()
         elif request.response_complete:
             self.transport.close()  # It was refused on the way, and is read to its end now.
         else:
-            request.run()
+            self._entered = request.run()
 
     def _check_head(self, request: "LaneCycle") -> None:
         """The body is still to come: whether it is to be read at all."""
@@ -244,6 +296,11 @@ class Lane(HttpToolsProtocol):
         self._request = None
 
     @property
+    def _is_busy(self) -> bool:
+        cycle = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    @property
     def _is_full(self) -> bool:
         limit = self.limit_concurrency
         return limit is not None and len(self.connections) > limit
@@ -289,18 +346,27 @@ class LaneCycle:
 
     message_event = _NOBODY
 
-    def __init__(self, lane: Lane, endpoint: Endpoint, authority: bytes) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        endpoint: Endpoint,
+        headers: list[tuple[bytes, bytes]],
+        authority: bytes,
+        http_version: str,
+        *,
+        keep_alive: bool,
+    ) -> None:
         self._lane = lane
-        self._headers = lane.headers
+        self._headers = headers
         self._authority = authority
         self._held: Held | None = None
         self._is_chunked = True
-        self._http_version = lane.parser.get_http_version()
+        self._http_version = http_version
         self.endpoint = endpoint
         self.pieces: list[bytes] = []
         self.size = 0
         self.is_checked = False
-        self.keep_alive = self._http_version != "1.0" and lane.parser.should_keep_alive() and not lane.is_ending
+        self.keep_alive = keep_alive
         self.disconnected = False
         self.response_complete = False
 
@@ -308,13 +374,24 @@ class LaneCycle:
         """The request as a value."""
         return HttpRequest("POST", self._headers, body, self._http_version, self._authority)
 
-    def run(self) -> None:
-        """Answer it, now that it is whole."""
+    def run(self) -> Entry | None:
+        """Answer it, now that it is whole. Returns what it was let in with, if the same head may be let in again."""
         pieces = self.pieces
-        found = self.endpoint.answer(self.message(pieces[0] if len(pieces) == 1 else b"".join(pieces)))
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
+        entry = self.endpoint.enter(self.message(body))
+        if isinstance(entry, HttpResponse):
+            self.respond(entry)
+            return None
+        self.answer(entry, self.endpoint.answer(entry, body))
+        return entry if self.keep_alive and not self._authority and not self._lane.expect_100_continue else None
+
+    def answer(self, entry: Entry, found: bytes | HttpResponse | Held) -> None:
+        """Send what the endpoint has found."""
+        if isinstance(found, bytes):
+            found = answer_response(found, entry.admitted.era)
         if isinstance(found, HttpResponse):
-            self.respond(found)
+            self.respond(with_headers(found, entry.headers))
         else:
             self._held = found
             found.attach(self)

@@ -31,10 +31,10 @@ from tybalt.protocol.sealed import NONCE, Seal
 from tybalt.protocol.session_ids import SessionClaims, SessionRefused, open_session, seal_session
 from tybalt.protocol.statuses import ACCEPTED, STREAM_HEADERS, answer_response, status_of_answer
 from tybalt.reasons import CancelKind
-from tybalt.server.http.exchanges import Exchange, Held, with_headers
+from tybalt.server.http.exchanges import Exchange, Held
 from tybalt.server.http.principals import NOWHERE
 from tybalt.server.http.settings import HttpSettings
-from tybalt.server.http.streams import Headers, Keeper, Sink, Stream
+from tybalt.server.http.streams import Headers, Keeper, Sink, Stream, Streams
 from tybalt.server.session import Session
 from tybalt.types.capabilities import ClientCapabilities
 from tybalt.types.implementation import Implementation
@@ -134,8 +134,16 @@ class LegacySessions:
     """The legacy sessions of one endpoint. `is_shared`: other processes serve the same address."""
 
     def __init__(
-        self, server: "Server", settings: HttpSettings, policy: Policy, seal: Seal, *, is_shared: bool
+        self,
+        server: "Server",
+        settings: HttpSettings,
+        policy: Policy,
+        seal: Seal,
+        streams: Streams,
+        *,
+        is_shared: bool,
     ) -> None:
+        self._all = streams
         self._server = server
         self._settings = settings
         self._policy = policy
@@ -153,13 +161,14 @@ class LegacySessions:
         self._passing: WeakSet[Session] = WeakSet()
         self._log = EventLog(max_events=settings.max_events, lifetime=settings.event_lifetime)
         self._streams: dict[str, Stream] = {}
+        """Those that can be resumed, by their names."""
 
     # -- POST ---------------------------------------------------------------------------------------------------------
 
     def post(
         self, admitted: Admitted, body: bytes, principal: str | None, headers: Headers
-    ) -> HttpResponse | Held | Refusal:
-        """The answer to a message of a legacy client."""
+    ) -> bytes | HttpResponse | Held | Refusal:
+        """The answer to a message of a legacy client, as bytes where it travels as JSON."""
         if (refusal := self._refuse_form(admitted, body)) is not None:
             return refusal
         if not admitted.session_id:
@@ -182,7 +191,7 @@ class LegacySessions:
 
     def _without_session(
         self, admitted: Admitted, body: bytes, principal: str | None, headers: Headers
-    ) -> HttpResponse | Held | Refusal:
+    ) -> bytes | HttpResponse | Held | Refusal:
         """A handshake; anything else, where a session is not needed."""
         connection = ServerConnection(self._server.profile_of("legacy", is_forgetful=self._is_forgetful))
         answer = connection.receive(body)
@@ -214,22 +223,24 @@ class LegacySessions:
         )
         return seal_session(claims, self._seal)
 
-    def _exchange(self, session: Session, admitted: Admitted, body: bytes, headers: Headers) -> HttpResponse | Held:
+    def _exchange(
+        self, session: Session, admitted: Admitted, body: bytes, headers: Headers
+    ) -> bytes | HttpResponse | Held:
         open_stream = None
         if not self._settings.json_only and admitted.events:
             open_stream = partial(self._opened, session)
-        exchange = Exchange("legacy", open_stream, headers=headers, wants_stream=not admitted.json)
+        exchange = Exchange("legacy", open_stream, headers, not admitted.json)
         shared, session.replies = session.replies, exchange
         try:
             answer = session.receive(body)
         finally:
             session.replies = shared
         if answer is None:
-            return exchange if exchange.is_pending else with_headers(ACCEPTED, headers)
+            return exchange if exchange.is_pending else ACCEPTED
         if exchange.is_pending or not admitted.json:
             exchange.finish(answer)
             return exchange
-        return answer_response(answer, "legacy")
+        return answer
 
     # -- GET and DELETE -----------------------------------------------------------------------------------------------
 
@@ -350,7 +361,7 @@ class LegacySessions:
         revision = session.connection.revision
         owner = session.output
         if self._is_forgetful or not isinstance(owner, LegacySession) or revision is None or revision < "2025-03-26":
-            return Stream(headers)
+            return self._all.open(headers)
         name = secrets.token_urlsafe(16)
         keeper = Keeper(
             self._log,
@@ -360,15 +371,11 @@ class LegacySessions:
             primes=revision >= PRIMES_SINCE,
             closed=partial(self._forget, name),
         )
-        stream = self._streams[name] = Stream(headers, keeper)
+        stream = self._streams[name] = self._all.open(headers, keeper)
         return stream
 
     def _forget(self, name: str) -> None:
         self._streams.pop(name, None)
-
-    def streams(self) -> Iterable[Stream]:
-        """Those that are open."""
-        return tuple(self._streams.values())
 
     def sweep(self) -> None:
         """Forget what has had its time; to be called every minute or so."""

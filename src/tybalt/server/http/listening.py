@@ -6,11 +6,10 @@ the catalogue tells of changes.
 """
 
 from collections import Counter
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tybalt.errors import RateLimited
-from tybalt.server.http.streams import Headers, Sink, Stream
+from tybalt.server.http.streams import Headers, Sink, Stream, Streams
 from tybalt.server.session import Session
 
 if TYPE_CHECKING:
@@ -70,8 +69,9 @@ class Listener:
 class Listeners:
     """The open subscriptions of an endpoint; `limit` of one principal."""
 
-    def __init__(self, server: "Server", limit: int) -> None:
+    def __init__(self, server: "Server", streams: Streams, limit: int) -> None:
         self._server = server
+        self._streams = streams
         self._limit = limit
         self._open: dict[Listener, None] = {}
         self._counts: Counter[str | None] = Counter()
@@ -84,7 +84,7 @@ class Listeners:
         if self._counts[principal] >= self._limit:
             text = f"{self._limit} subscriptions are open, which is the most one client may have. Close one first"
             raise RateLimited(text)
-        stream = Stream(headers)
+        stream = self._streams.open(headers)
         output = StreamOutput(stream)
         session = Session(self._server, output, principal=principal, era="modern", is_connection=False)
         return Listener(self, session, stream)
@@ -107,10 +107,6 @@ class Listeners:
             if not self._counts[principal]:
                 del self._counts[principal]
             listener.session.close()
-
-    def streams(self) -> Iterable[Stream]:
-        """Those that are open."""
-        return [listener.stream for listener in self._open]
 
     def end(self) -> None:
         """End them all."""

@@ -8,6 +8,7 @@ response (`asgi`, `lane`). Belongs to one event loop.
 import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
+from weakref import WeakSet
 
 from tybalt.protocol.event_log import Entry, EventLog
 from tybalt.protocol.http_messages import HttpResponse
@@ -90,7 +91,7 @@ class Stream:
     Until the first one is there, what is said waits for it; later, what is said without a reader is only kept.
     """
 
-    __slots__ = ("_flushing", "_held", "_keeper", "_sink", "_waiting", "headers", "is_over")
+    __slots__ = ("__weakref__", "_flushing", "_held", "_keeper", "_sink", "_waiting", "headers", "is_over")
 
     def __init__(self, headers: Headers, keeper: Keeper | None = None) -> None:
         self.headers = headers
@@ -197,3 +198,21 @@ class Stream:
         held, self._held = self._held, {}
         for message in held:
             self.say(message)
+
+
+class Streams:
+    """The streams of an endpoint, for as long as somebody holds them."""
+
+    def __init__(self) -> None:
+        self._open: WeakSet[Stream] = WeakSet()
+
+    def open(self, headers: Headers, keeper: Keeper | None = None) -> Stream:
+        """A new one."""
+        stream = Stream(headers, keeper)
+        self._open.add(stream)
+        return stream
+
+    def keep_alive(self) -> None:
+        """Keep them all from looking idle."""
+        for stream in tuple(self._open):
+            stream.keep_alive()

@@ -1,0 +1,133 @@
+"""Modern requests over HTTP: each POST stands alone, and says in its headers what it says in its body.
+
+Nothing is kept between two of them. A notification is taken and means nothing: ids belong to nobody here, so that a
+cancel is the end of the response stream and nothing else. 2026-07-28 basic/transports/streamable-http.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from tybalt.errors import HeaderMismatch, Overloaded, RateLimited
+from tybalt.protocol.admission import Admitted
+from tybalt.protocol.codec import UNREADABLE, ModernCall, decode_modern
+from tybalt.protocol.http_messages import HttpResponse
+from tybalt.protocol.http_policy import Policy
+from tybalt.protocol.http_refusal import Refusal
+from tybalt.protocol.mirrored import standard_mismatch
+from tybalt.protocol.prescan import vet
+from tybalt.protocol.revision_header import disagreement
+from tybalt.protocol.statuses import ACCEPTED, STREAM_HEADERS, answer_response, error_response
+from tybalt.server.http.exchanges import Exchange, Held
+from tybalt.server.http.listening import Listeners
+from tybalt.server.http.principals import Principals
+from tybalt.server.http.streams import Headers, Streams
+from tybalt.server.session import Session
+from tybalt.types.subscriptions import SubscriptionsListenRequest
+from tybalt.types.tools import CallToolRequest
+
+if TYPE_CHECKING:
+    from tybalt.server.server import Server
+
+_ACKNOWLEDGED: Final = b'{"jsonrpc":"2.0","method":'
+_NOTHING: Final = b"{}"
+_CALLS: Final = (ModernCall, CallToolRequest)
+
+
+class ModernRequests:
+    """The modern requests of one endpoint."""
+
+    def __init__(self, server: "Server", policy: Policy, streams: Streams, *, max_streams: int) -> None:
+        self._server = server
+        self._policy = policy
+        self._tool = server.catalogue.get
+        self._principals = Principals(server)
+        self._open_stream = streams.open
+        self._listeners = Listeners(server, streams, max_streams)
+        self.is_draining = False
+
+    def post(
+        self, admitted: Admitted, body: bytes, principal: str | None, headers: Headers
+    ) -> bytes | HttpResponse | Held | Refusal:
+        """The answer as bytes, where it is there at once and travels as JSON; else the response."""
+        session = self._principals.session(principal)
+        if vet(body) is not None:
+            return self._read_slowly(session, admitted, body, headers)
+        try:
+            request: Any = decode_modern(body)
+        except UNREADABLE:
+            refusal = disagreement("modern", admitted.fields, body, self._policy)
+            return self._read_slowly(session, admitted, body, headers) if refusal is None else refusal
+        if (mismatch := self._mismatch(admitted, request)) is not None:
+            return error_response(400, mismatch, "modern", request_id=request.id)
+        kind: type = request.__class__
+        if kind is SubscriptionsListenRequest:
+            return self._listen(request, body, principal, headers)
+        if kind not in _CALLS and not hasattr(request, "id"):
+            return ACCEPTED
+        return self._run(session, admitted, session.connection.judge(request), body, headers)
+
+    def _read_slowly(
+        self, session: Session, admitted: Admitted, body: bytes, headers: Headers
+    ) -> bytes | HttpResponse | Held:
+        """A body that is too large to be trusted, or no message at all."""
+        action = session.connection.receive(body)
+        if type(action) is bytes:
+            return action
+        if (mismatch := self._mismatch(admitted, action)) is not None:
+            return error_response(400, mismatch, "modern", request_id=action.id)
+        return self._run(session, admitted, action, body, headers) if hasattr(action, "id") else ACCEPTED
+
+    def _run(
+        self, session: Session, admitted: Admitted, action: Any, body: bytes, headers: Headers
+    ) -> bytes | HttpResponse | Held:
+        exchange = Exchange("modern", self._open_stream if admitted.events else None, headers, not admitted.json)
+        shared, session.replies = session.replies, exchange
+        try:
+            answer = session.act(action, body)
+        finally:
+            session.replies = shared
+        if answer is None:
+            return exchange if exchange.is_pending else ACCEPTED
+        if exchange.is_pending or not admitted.json:
+            exchange.finish(answer)
+            return exchange
+        return answer
+
+    def _mismatch(self, admitted: Admitted, request: Any) -> HeaderMismatch | None:
+        mismatch = standard_mismatch(admitted.fields, request)
+        if mismatch is not None or type(request) not in _CALLS:
+            return mismatch
+        tool: Any = self._tool("tool", request.params.name)
+        if tool is None or tool.header_parameters is None:
+            return None
+        return tool.header_parameters.mismatch(admitted.fields, request.params.arguments or _NOTHING)
+
+    def _listen(
+        self, request: SubscriptionsListenRequest, body: bytes, principal: str | None, headers: Headers
+    ) -> bytes | HttpResponse | Held:
+        if self.is_draining:
+            return error_response(503, Overloaded("the server ends"), "modern", request_id=request.id)
+        try:
+            listener = self._listeners.begin(principal, (*STREAM_HEADERS, *headers))
+        except RateLimited as error:
+            return error_response(429, error, "modern", request_id=request.id)
+        answer = listener.session.act(listener.session.connection.judge(request), body)
+        if answer is None or not answer.startswith(_ACKNOWLEDGED):
+            self._listeners.drop(listener)
+            return answer_response(answer or b"", "modern")
+        listener.stream.say(answer)
+        self._listeners.keep(listener)
+        return listener
+
+    def sessions(self) -> tuple[Session, ...]:
+        """All of which something may run."""
+        return self._principals.sessions()
+
+    def end_streams(self) -> None:
+        """End all subscriptions, and begin no more."""
+        self.is_draining = True
+        self._listeners.end()
+
+    def close(self) -> None:
+        """Forget all; nothing runs any more."""
+        self._listeners.end()
+        self._principals.close()
