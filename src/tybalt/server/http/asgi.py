@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 from tybalt.errors import McpError
 from tybalt.protocol.admission import too_large
 from tybalt.protocol.http_messages import HttpRequest, HttpResponse, fields_of, respond
-from tybalt.protocol.http_policy import Policy
 from tybalt.protocol.http_refusal import Refusal, plain
 from tybalt.protocol.statuses import JSON_HEADERS
 from tybalt.server.http.door import ANYBODY
-from tybalt.server.http.endpoint import Endpoint
+from tybalt.server.http.endpoint import Endpoint, Entry
 from tybalt.server.http.exchanges import Held
 from tybalt.server.http.service import Service
 from tybalt.server.http.settings import HttpSettings
@@ -79,57 +78,73 @@ class AsgiApp:
         except McpError as error:
             await _send(send, Refusal(503, error).response(datetime.now(UTC)))
             return
-        request = HttpRequest(scope["method"], scope["headers"], http_version=scope.get("http_version", "1.1"))
-        found = await self._answer(endpoint, request, receive)
+        method, headers = scope["method"], scope["headers"]
+        # HTTP/1.0 has other duties; what it was let in with says nothing of the rest.
+        head = tuple(headers) if method == "POST" and scope.get("http_version", "1.1") != "1.0" else None
+        known = endpoint.heads.get(head)
+        if known is None:
+            request = HttpRequest(method, headers, http_version=scope.get("http_version", "1.1"))
+            entry, body = await self._enter(endpoint, request, receive)
+            if head is not None and isinstance(entry, Entry):
+                endpoint.remember(head, entry, len(body))
+        else:
+            entry, body = known[0], await self._body(endpoint, receive)
+        if body is None or entry is None:
+            return
+        if isinstance(body, Refusal):
+            await _send(send, endpoint.refuse(body, HttpRequest(method, headers)))
+            return
+        found = endpoint.serve(entry, body) if isinstance(entry, Entry) else entry
         if isinstance(found, HttpResponse):
             await _send(send, found)
-        elif found is not None:
+        else:
             await _hold(found, receive, send)
 
-    async def _answer(self, endpoint: Endpoint, request: HttpRequest, receive: Receive) -> HttpResponse | Held | None:
-        """The response; `None` where the client went away before it had asked."""
+    async def _enter(
+        self, endpoint: Endpoint, request: HttpRequest, receive: Receive
+    ) -> tuple[Entry | HttpResponse | None, bytes]:
+        """Let a request in, with its body, or say why not; `None` where the client went away before it had asked."""
         refused = endpoint.admit_head(request)
         if refused is not None:
-            return refused if isinstance(refused, HttpResponse) else endpoint.refuse(refused, request)
+            return refused if isinstance(refused, HttpResponse) else endpoint.refuse(refused, request), b""
         known = ANYBODY
         if endpoint.door.is_locked:
             verdict: Any = endpoint.door.knock(fields_of(request.headers)[0])
             if hasattr(verdict, "__await__"):
                 verdict = await verdict
             if isinstance(verdict, Refusal):
-                return endpoint.refuse(verdict, request)
+                return endpoint.refuse(verdict, request), b""
             known = verdict
         if request.method == "POST":
-            body = await self._body(receive, endpoint.policy)
-            if body is None:
-                return None
-            if isinstance(body, Refusal):
-                return endpoint.refuse(body, request)
+            body = await self._body(endpoint, receive)
+            if not isinstance(body, bytes):
+                return None if body is None else endpoint.refuse(body, request), b""
             request = HttpRequest("POST", request.headers, body, request.http_version)
-        entry = endpoint.enter(request, known)
-        return entry if isinstance(entry, HttpResponse) else endpoint.serve(entry, request.body)
+        return endpoint.enter(request, known), request.body
 
-    async def _body(self, receive: Receive, policy: Policy) -> bytes | Refusal | None:
+    async def _body(self, endpoint: Endpoint, receive: Receive) -> bytes | Refusal | None:
         """The whole body, in time and within bounds; `None` where the client went away."""
-        settings = self._settings
+        limit = _TimeLimit(endpoint, self._settings.body_timeout)
         pieces: list[bytes] = []
         size = 0
         try:
-            async with asyncio.timeout(settings.body_timeout):
-                while True:
-                    message = await receive()
-                    if message["type"] != "http.request":
-                        return None
-                    piece: bytes = message.get("body", b"")
-                    size += len(piece)
-                    if size > policy.max_body:
-                        return too_large(policy)
-                    if not message.get("more_body", False):
-                        return b"".join((*pieces, piece)) if pieces else piece
-                    pieces.append(piece)
-        except TimeoutError:
-            text = f"the body did not come within {settings.body_timeout:g} s"
-            return plain(408, text, (b"connection", b"close"))
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                piece: bytes = message.get("body", b"")
+                size += len(piece)
+                if size > endpoint.policy.max_body:
+                    return too_large(endpoint.policy)
+                if not message.get("more_body", False):
+                    return b"".join((*pieces, piece)) if pieces else piece
+                pieces.append(piece)
+        except asyncio.CancelledError:
+            if limit.is_all_of_it():
+                return limit.refusal
+            raise
+        finally:
+            limit.cancel()
 
     # -- beside it ----------------------------------------------------------------------------------------------------
 
@@ -194,6 +209,32 @@ async def _hold(held: Held, receive: Receive, send: Send) -> None:
 async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+class _TimeLimit:
+    """The time that one body has; `asyncio.timeout` would set a timer of its own for each."""
+
+    def __init__(self, endpoint: Endpoint, seconds: float) -> None:
+        self._task = asyncio.current_task()
+        self._seconds = seconds
+        self._is_up = False
+        self._deadline = endpoint.deadlines.add(endpoint.loop.time() + seconds, self._end)
+        self.cancel = self._deadline.cancel
+
+    def _end(self) -> None:
+        self._is_up = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def is_all_of_it(self) -> bool:
+        """Whether a cancel is this limit's, and nobody else's too."""
+        return self._is_up and self._task is not None and self._task.uncancel() == 0
+
+    @property
+    def refusal(self) -> Refusal:
+        """What is answered then."""
+        text = f"the body did not come within {self._seconds:g} s"
+        return plain(408, text, (b"connection", b"close"))
 
 
 class AsgiSink:

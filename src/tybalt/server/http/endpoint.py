@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from tybalt.execution.deadlines import deadlines_of
 from tybalt.protocol.admission import Admitted, admit, admit_head
 from tybalt.protocol.http_messages import HttpRequest, HttpResponse
 from tybalt.protocol.http_refusal import Refusal
@@ -62,7 +63,9 @@ class Endpoint:
         self.door = Door(settings)
         self.policy = settings.policy(server.revisions, offers_stream=not is_shared)
         self._cors = settings.cors
-        self.heads: dict[bytes, tuple[Entry, int]] = {}
+        self.loop = asyncio.get_running_loop()
+        self.deadlines = deadlines_of(self.loop)
+        self.heads: dict[object, tuple[Entry, int]] = {}
         """What was let in, by its head, to the letter, and how long a whole request with this head is."""
         self._streams = Streams()
         self._modern = ModernRequests(server, self.policy, self._streams, max_streams=settings.max_streams)
@@ -126,12 +129,16 @@ class Endpoint:
             self._watch()
         return found
 
-    def remember(self, head: bytes, entry: Entry, size: int) -> None:
+    def remember(self, head: bytes | tuple[tuple[bytes, bytes], ...], entry: Entry, size: int) -> None:
         """Let the same head in again: it says the same, byte for byte, and nothing else was asked before.
 
-        `size` is that of the whole request. What a head is let in with must depend on nothing but the settings.
+        `head` are its bytes, or its header fields where it is a POST, and `size` what `heads` is to say of its size.
+        Nothing happens where a verifier has to be asked each time.
         """
-        if len(head) <= LONGEST_HEAD:
+        if self.settings.verifier is not None:
+            return
+        length = len(head) if isinstance(head, bytes) else sum(len(name) + len(value) for name, value in head)
+        if length <= LONGEST_HEAD:
             if len(self.heads) >= MAX_HEADS:
                 self.heads.clear()
             self.heads[head] = entry, size
