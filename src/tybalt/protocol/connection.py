@@ -124,10 +124,12 @@ class Memory(Struct, frozen=True):
 class ServerConnection:
     """The protocol state of one connection to a server: phase, revision, log level, subscriptions, who is in flight.
 
-    `receive` never raises for anything a peer can send. Not thread-safe: one thread drives a connection.
+    `receive` never raises for anything a peer can send. Not thread-safe: one thread drives a connection. Where its
+    requests come from several clients, an id is nobody's, and `heeds_cancels` must be False.
     """
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, *, heeds_cancels: bool = True) -> None:
+        self._heeds_cancels = heeds_cancels
         self.phase: Phase = "new"
         self.revision: str | None = None
         """The negotiated legacy revision, or `None` before a handshake."""
@@ -384,7 +386,7 @@ class ServerConnection:
         own: dict[type[Struct], Callable[[Any], Action]] = {
             DiscoverRequest: self._discover,
             SubscriptionsListenRequest: self._listen,
-            CancelledNotification: self._cancelled,
+            CancelledNotification: self._cancelled if self._heeds_cancels else _ignore,
             InitializeRequest: self._initialize,
             PingRequest: self._pong,
             SetLevelRequest: self._set_level,

@@ -154,7 +154,9 @@ class Session:
         self.is_connection = is_connection
         self.max_running = max_running or server.max_running
         self.is_forgetful = is_forgetful
-        self.connection = ServerConnection(server.profile_of(era, is_forgetful=is_forgetful))
+        self.connection = ServerConnection(
+            server.profile_of(era, is_forgetful=is_forgetful), heeds_cancels=is_connection or era == "legacy"
+        )
         self.output = output
         self.replies: Replies = SharedReplies(output)
         """Where goes what belongs to the request that is received."""

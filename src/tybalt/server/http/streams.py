@@ -91,7 +91,17 @@ class Stream:
     Until the first one is there, what is said waits for it; later, what is said without a reader is only kept.
     """
 
-    __slots__ = ("__weakref__", "_flushing", "_held", "_keeper", "_sink", "_waiting", "headers", "is_over")
+    __slots__ = (
+        "__weakref__",
+        "_flushing",
+        "_held",
+        "_is_let_go",
+        "_keeper",
+        "_sink",
+        "_waiting",
+        "headers",
+        "is_over",
+    )
 
     def __init__(self, headers: Headers, keeper: Keeper | None = None) -> None:
         self.headers = headers
@@ -100,6 +110,7 @@ class Stream:
         self._sink: Sink | None = None
         self._waiting: list[bytes] | None = [keeper.first()] if keeper is not None else []
         self._held: dict[bytes, None] = {}
+        self._is_let_go = False
         self._flushing: asyncio.Task[None] | None = None
 
     @property
@@ -150,7 +161,8 @@ class Stream:
         self._waiting = None
         if told:
             sink.send(told)
-        if self.is_over:
+        if self.is_over or self._is_let_go:
+            self._is_let_go = False
             sink.end()
         else:
             self._sink = sink
@@ -163,9 +175,13 @@ class Stream:
 
     def let_go(self) -> None:
         """End the response, and not the stream: the client comes back for the rest, where it can be resumed."""
-        if self._keeper is not None and self._sink is not None:
+        if self._keeper is None:
+            return
+        if self._sink is not None:
             sink, self._sink = self._sink, None
             sink.end()
+        else:
+            self._is_let_go = self._waiting is not None  # Its first reader is about to come.
 
     def keep_alive(self) -> None:
         """Say nothing, so that nobody between takes the stream for idle."""

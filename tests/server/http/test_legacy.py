@@ -1,0 +1,503 @@
+"""Legacy clients over HTTP: sessions in their ids, streams, resumption, questions, DELETE, and the switches."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.protocol.conversations import initialize, legacy, message, modern
+from tests.server.http.web import FACES, LEGACY, Client, modern_headers, served, web
+from tybalt import Context, Server
+from tybalt.server.http import legacy as legacy_sessions
+from tybalt.server.http.asgi import AsgiApp
+from tybalt.server.http.settings import http_settings
+from tybalt.types.revisions import LEGACY as REVISIONS
+
+FACE = pytest.mark.parametrize("face", FACES)
+WITH_STREAMS = [each for each in REVISIONS if each >= "2025-03-26"]
+
+
+def call(name: str, id: Any = 1, **arguments: Any) -> bytes:
+    return legacy("tools/call", {"name": name, "arguments": arguments}, id=id)
+
+
+def speaker() -> tuple[Server, asyncio.Event]:
+    """A server with a tool that speaks before and after the event is set."""
+    server, go = Server("speaker"), asyncio.Event()
+
+    @server.tool
+    async def speak(context: Context) -> str:
+        await context.info("one")
+        await go.wait()
+        await context.info("two")
+        return "done"
+
+    @server.tool(run_in="loop")
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    return server, go
+
+
+def said(messages: list[Any]) -> list[Any]:
+    return [each["params"]["data"] if "method" in each else each["result"]["content"][0]["text"] for each in messages]
+
+
+@FACE
+@pytest.mark.parametrize("revision", REVISIONS)
+async def test_a_session(face: str, revision: str) -> None:
+    server, go = speaker()
+    go.set()
+    async with web(face, server) as client:
+        session = await client.begin(revision)
+        assert session["mcp-session-id"].isascii()
+        assert len(session["mcp-session-id"]) <= 1024
+        response = await client.post(call("add", a=2, b=3), **session)
+        assert response.json["result"]["content"][0]["text"] == "5"
+        response = await client.post(call("speak"), **session)
+        assert said(response.messages) == ["one", "two", "done"]
+        events = response.events
+        assert bool(events[0].data) == (revision < "2025-11-25")
+        assert all(event.id for event in events) == (revision >= "2025-03-26")
+        ids = [event.id for event in events]
+        assert len(set(ids)) == len(ids) or revision < "2025-03-26"
+
+
+@FACE
+async def test_any_process_with_the_key_serves_it(face: str) -> None:
+    key = bytes(range(32))
+    first, second, stranger = (Server("x", state_key=each) for each in (key, key, bytes(range(1, 33))))
+    async with web(face, first) as client:
+        session = await client.begin()
+    async with web(face, second) as client:
+        assert (await client.post(legacy("ping"), **session)).json["result"] == {}
+    async with web(face, stranger) as client:
+        response = await client.post(legacy("ping"), **session)
+        assert (response.status, response.json["id"]) == (404, 1)
+
+
+@FACE
+@pytest.mark.parametrize("identifier", ["x", "A" * 200, "A" * 2000])
+async def test_a_session_that_is_none(face: str, identifier: str) -> None:
+    async with web(face, speaker()[0]) as client:
+        await client.begin()
+        for method in ("GET", "DELETE"):
+            gone = await client.send(method, **{"mcp-session-id": identifier, "accept": "text/event-stream"})
+            assert gone.status == 404
+        assert (await client.post(legacy("ping"), **{"mcp-session-id": identifier})).status == 404
+
+
+@FACE
+async def test_without_a_session_there_is_the_handshake_and_nothing_else(face: str) -> None:
+    async with web(face, speaker()[0]) as client:
+        response = await client.post(call("add", a=1, b=2))
+        assert response.status == 400
+        assert "Mcp-Session-Id" in response.json["error"]["message"]
+        assert (await client.post(message(method="notifications/initialized"))).status == 400
+        assert (await client.post(legacy("ping"))).status == 200
+        assert (await client.send("GET", accept="text/event-stream")).status == 400
+
+
+@FACE
+async def test_a_disconnect_is_no_cancel_and_the_rest_is_there_for_who_comes_back(face: str) -> None:
+    server, go = speaker()
+    async with web(face, server) as client:
+        session = await client.begin()
+        async with client.stream("POST", call("speak"), **session) as stream:
+            primed = await stream.event()
+            assert primed is not None
+            first = await stream.event()
+            assert first is not None
+        assert server.turns.running == 1
+        go.set()
+        while server.turns.running:  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0)
+        for last, expected in ((first.id, ["two", "done"]), (primed.id, ["one", "two", "done"])):
+            resumed = await client.send("GET", accept="text/event-stream", last_event_id=last, **session)
+            assert said(resumed.messages) == expected
+
+
+@FACE
+async def test_coming_back_while_it_runs(face: str) -> None:
+    server, go = speaker()
+    async with web(face, server) as client:
+        session = await client.begin()
+        async with client.stream("POST", call("speak"), **session) as stream:
+            await stream.event()
+            first = await stream.event()
+            assert first is not None
+        headers = {"accept": "text/event-stream", "last_event_id": first.id}
+        async with client.stream("GET", **headers, **session) as stream:
+            go.set()
+            assert said(await stream.rest()) == ["two", "done"]
+
+
+@FACE
+async def test_a_stream_that_the_server_lets_go(face: str) -> None:
+    server, go = Server("x"), asyncio.Event()
+
+    @server.tool
+    async def long(context: Context) -> str:
+        context.close_stream()
+        await go.wait()
+        return "done"
+
+    async with web(face, server) as client:
+        session = await client.begin()
+        response = await client.post(call("long"), **session)
+        (primed,) = response.events
+        assert b"retry: 1000" in response.body
+        headers = {"accept": "text/event-stream", "last_event_id": primed.id}
+        async with client.stream("GET", **headers, **session) as stream:
+            go.set()
+            assert said(await stream.rest()) == ["done"]
+
+
+@FACE
+async def test_only_the_owner_resumes(face: str) -> None:
+    server, go = speaker()
+    go.set()
+    async with web(face, server) as client:
+        one, other = await client.begin(), await client.begin()
+        last = (await client.post(call("speak"), **one)).events[0].id
+        stolen = await client.send("GET", accept="text/event-stream", last_event_id=last, **other)
+        assert stolen.status == 400
+        invented = await client.send("GET", accept="text/event-stream", last_event_id="x.1", **one)
+        assert invented.status == 400
+
+
+@FACE
+async def test_what_is_not_kept_any_more_is_told(face: str) -> None:
+    server = Server("x")
+
+    @server.tool
+    async def chat(context: Context) -> str:
+        for number in range(5):
+            await context.info(number)
+        return "done"
+
+    async with web(face, server, max_events=3) as client:
+        session = await client.begin()
+        ids = [event.id for event in (await client.post(call("chat"), **session)).events]
+        gone = await client.send("GET", accept="text/event-stream", last_event_id=ids[1], **session)
+        assert gone.status == 410
+        assert "not kept" in gone.json["error"]
+        there = await client.send("GET", accept="text/event-stream", last_event_id=ids[-2], **session)
+        assert said(there.messages) == ["done"]
+
+
+class TestTheStreamOfASession:
+    @FACE
+    async def test_it_tells_of_changes(self, face: str) -> None:
+        server, _ = speaker()
+        async with web(face, server) as client:
+            session = await client.begin()
+            async with client.stream("GET", accept="text/event-stream", **session) as stream:
+                assert stream.status == 200
+                assert await stream.event() is not None
+
+                @server.tool
+                def more() -> str:
+                    return ""
+
+                assert (await stream.message())["method"] == "notifications/tools/list_changed"
+
+    @FACE
+    async def test_it_tells_of_resources_that_are_watched(self, face: str) -> None:
+        server = Server("x")
+
+        @server.resource("test://thing")
+        def thing() -> str:
+            return ""
+
+        async with web(face, server) as client:
+            session = await client.begin()
+            answer = await client.post(legacy("resources/subscribe", {"uri": "test://thing"}), **session)
+            assert answer.json["result"] == {}
+            async with client.stream("GET", accept="text/event-stream", **session) as stream:
+                await stream.event()
+                server.resource_updated("test://thing")
+                assert (await stream.message())["params"]["uri"] == "test://thing"
+
+    @FACE
+    async def test_what_comes_meanwhile_is_there_for_who_comes_back(self, face: str) -> None:
+        server, _ = speaker()
+        async with web(face, server) as client:
+            session = await client.begin()
+            async with client.stream("GET", accept="text/event-stream", **session) as stream:
+                first = await stream.event()
+                assert first is not None
+            endpoint = server._services[0].endpoint
+            assert endpoint is not None
+            (live,) = endpoint._legacy._live.values()
+            while live.standing is not None and live.standing.is_read:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0)
+            server.add(_more)
+            headers = {"accept": "text/event-stream", "last_event_id": first.id}
+            async with client.stream("GET", **headers, **session) as stream:
+                assert (await stream.message())["method"] == "notifications/tools/list_changed"
+
+    @FACE
+    async def test_a_second_one_takes_the_place_of_the_first(self, face: str) -> None:
+        server, _ = speaker()
+        async with web(face, server) as client:
+            session = await client.begin()
+            async with client.stream("GET", accept="text/event-stream", **session) as first:
+                await first.event()
+                async with client.stream("GET", accept="text/event-stream", **session) as second:
+                    assert await first.rest() == []
+                    await second.event()
+                    server.add(_more)
+                    assert (await second.message())["method"] == "notifications/tools/list_changed"
+
+
+def _more() -> str:
+    return ""
+
+
+class TestQuestions:
+    @FACE
+    @pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25"])
+    async def test_asked_on_the_stream_and_answered_with_a_post(self, face: str, revision: str) -> None:
+        server = Server("x")
+
+        @server.tool
+        async def order(context: Context) -> str:
+            return repr(await context.elicit("How many?", int))
+
+        async with web(face, server) as client:
+            session = await _session_with(client, revision, {"elicitation": {}})
+            async with client.stream("POST", call("order"), **session) as stream:
+                question = await stream.message()
+                assert question["method"] == "elicitation/create"
+                answer = message(id=question["id"], result={"action": "accept", "content": {"value": 3}})
+                assert (await client.post(answer, **session)).status == 202
+                (result,) = await stream.rest()
+                assert "3" in result["result"]["content"][0]["text"]
+
+    @FACE
+    async def test_somebody_elses_answer_is_none(self, face: str) -> None:
+        server = Server("x")
+
+        @server.tool
+        async def order(context: Context) -> str:
+            return repr(await context.elicit("How many?", int))
+
+        async with web(face, server) as client:
+            mine = await _session_with(client, LEGACY, {"elicitation": {}})
+            other = await _session_with(client, LEGACY, {"elicitation": {}})
+            async with client.stream("POST", call("order"), **mine) as stream:
+                question = await stream.message()
+                for count, session in ((1, other), (2, mine)):
+                    answer = message(id=question["id"], result={"action": "accept", "content": {"value": count}})
+                    assert (await client.post(answer, **session)).status == 202
+                (result,) = await stream.rest()
+                assert "2" in result["result"]["content"][0]["text"]
+
+
+async def _session_with(client: Client, revision: str, capabilities: dict[str, Any]) -> dict[str, str]:
+    info = {"name": "old client", "version": "1"}
+    params = {"protocolVersion": revision, "capabilities": capabilities, "clientInfo": info}
+    response = await client.post(legacy("initialize", params))
+    return {"mcp-session-id": response.headers["mcp-session-id"], "mcp-protocol-version": revision}
+
+
+class TestCancel:
+    @FACE
+    async def test_it_ends_the_stream_without_an_answer(self, face: str) -> None:
+        server, _ = speaker()
+        async with web(face, server) as client:
+            session = await client.begin()
+            async with client.stream("POST", call("speak", id=8), **session) as stream:
+                assert said([await stream.message()]) == ["one"]
+                cancel = message(method="notifications/cancelled", params={"requestId": 8})
+                assert (await client.post(cancel, **session)).status == 202
+                assert await stream.rest() == []
+
+    @FACE
+    async def test_before_anything_was_said_it_is_an_empty_stream(self, face: str) -> None:
+        server, began = Server("x"), asyncio.Event()
+
+        @server.tool
+        async def work() -> str:
+            began.set()
+            await asyncio.Event().wait()
+            return ""
+
+        async with web(face, server) as client:
+            session = await client.begin()
+            working = asyncio.ensure_future(client.post(call("work", id=8), **session))
+            await began.wait()
+            await client.post(message(method="notifications/cancelled", params={"requestId": 8}), **session)
+            response = await working
+            assert response.status == 200
+            assert response.headers["content-type"] == "text/event-stream"
+            assert response.messages == []
+
+    @FACE
+    async def test_another_sessions_request_goes_on(self, face: str) -> None:
+        server, go = speaker()
+        async with web(face, server) as client:
+            mine, other = await client.begin(), await client.begin()
+            async with client.stream("POST", call("speak", id=8), **mine) as stream:
+                await stream.message()
+                await client.post(message(method="notifications/cancelled", params={"requestId": 8}), **other)
+                go.set()
+                assert said(await stream.rest()) == ["two", "done"]
+
+
+@FACE
+async def test_where_several_processes_serve_what_needs_a_memory_refuses(face: str) -> None:
+    server, go = speaker()
+    go.set()
+
+    @server.tool
+    async def ask(context: Context) -> str:
+        return repr(await context.elicit("?"))
+
+    app = AsgiApp(server, http_settings({}), is_shared=True)
+    async with served(face, app) as client:
+        session = await _session_with(client, LEGACY, {"elicitation": {}})
+        answer = await client.post(call("speak"), **session)
+        assert answer.json["result"]["content"][0]["text"] == "done"
+        assert (await client.send("GET", accept="text/event-stream", **session)).status == 405
+        refused = await client.post(legacy("logging/setLevel", {"level": "error"}), **session)
+        assert refused.json["error"]["code"] == -32601
+        asked = await client.post(call("ask"), **session)
+        assert "Internal error" in asked.json["result"]["content"][0]["text"] or asked.json["result"]["isError"]
+
+
+class TestTheEndOfASession:
+    @FACE
+    async def test_delete_ends_it_and_what_it_runs(self, face: str) -> None:
+        server, _ = speaker()
+        async with web(face, server) as client:
+            session = await client.begin()
+            async with client.stream("POST", call("speak"), **session) as stream:
+                await stream.message()
+                assert (await client.send("DELETE", **session)).status == 204
+                await stream.rest()
+            assert server.turns.running == 0
+            for method, body in (("POST", legacy("ping")), ("DELETE", b""), ("GET", b"")):
+                response = await client.send(method, body, **session, accept="application/json, text/event-stream")
+                assert response.status == 404
+
+    @FACE
+    async def test_its_time_is_over(self, face: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        server, _ = speaker()
+        now = [1_000_000.0]
+        monkeypatch.setattr(legacy_sessions.time, "time", lambda: now[0])
+        async with web(face, server, session_lifetime="1h") as client:
+            session = await client.begin()
+            now[0] += 3_599
+            assert (await client.post(legacy("ping"), **session)).status == 200
+            now[0] += 1
+            assert (await client.post(legacy("ping"), **session)).status == 404
+
+
+class TestMemory:
+    @FACE
+    async def test_idle_sessions_are_nothing_but_their_ids(self, face: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(legacy_sessions, "HOT", 4)
+        server, go = speaker()
+        go.set()
+        async with web(face, server) as client:
+            sessions = [await client.begin() for _ in range(12)]
+            level = await client.post(legacy("logging/setLevel", {"level": "error"}), **sessions[0])
+            assert level.json["result"] == {}
+            for session in sessions:
+                assert (await client.post(legacy("ping"), **session)).status == 200
+            endpoint = server._services[0].endpoint
+            assert endpoint is not None
+            assert len(endpoint._legacy._live) == 4
+            assert len(endpoint._legacy._memories) == 1
+            quiet = await client.post(call("speak"), **sessions[0])
+            assert said(quiet.messages) == ["done"]
+            assert endpoint._legacy._memories == {}
+            assert said((await client.post(call("speak"), **sessions[1])).messages) == ["one", "two", "done"]
+
+    @FACE
+    async def test_one_that_works_is_not_let_go(self, face: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(legacy_sessions, "HOT", 1)
+        monkeypatch.setattr(legacy_sessions, "MAX_LIVE", 2)
+        server, go = speaker()
+        async with web(face, server) as client:
+            sessions = [await client.begin() for _ in range(3)]
+            async with (
+                client.stream("POST", call("speak"), **sessions[0]) as first,
+                client.stream("POST", call("speak"), **sessions[1]) as second,
+            ):
+                await first.message()
+                await second.message()
+                refused = await client.post(legacy("ping"), **sessions[2])
+                assert refused.status == 503
+                go.set()
+                assert said(await first.rest()) == said(await second.rest()) == ["two", "done"]
+            assert (await client.post(legacy("ping"), **sessions[2])).status == 200
+
+
+class TestSwitches:
+    @FACE
+    async def test_no_sessions(self, face: str) -> None:
+        server, go = speaker()
+        go.set()
+
+        @server.tool
+        async def ask(context: Context) -> str:
+            return repr(await context.elicit("?"))
+
+        async with web(face, server, sessions=False) as client:
+            response = await client.post(initialize())
+            assert "mcp-session-id" not in response.headers
+            offered = response.json["result"]["capabilities"]
+            assert offered == {"tools": {}}
+            version = {"mcp-protocol-version": LEGACY}
+            assert (await client.post(call("add", a=1, b=2), **version)).json["result"]["content"][0]["text"] == "3"
+            assert (await client.send("GET", accept="text/event-stream", **version)).status == 405
+            assert (await client.send("DELETE", **version)).status == 405
+            refused = await client.post(legacy("logging/setLevel", {"level": "error"}), **version)
+            assert refused.json["error"]["code"] == -32601
+            asked = (await client.post(call("ask"), **version)).json["error"]
+            assert "elicitation" in asked["message"]
+
+    @FACE
+    async def test_json_only(self, face: str) -> None:
+        server, go = speaker()
+        go.set()
+        async with web(face, server, json_only=True) as client:
+            session = await client.begin()
+            response = await client.post(call("speak"), **session)
+            assert response.headers["content-type"] == "application/json"
+            assert response.json["result"]["content"][0]["text"] == "done"
+            assert (await client.send("GET", accept="text/event-stream", **session)).status == 405
+
+    @FACE
+    async def test_one_era_alone(self, face: str) -> None:
+        async with web(face, Server("x", eras=["modern"])) as client:
+            refused = await client.post(initialize())
+            assert refused.status == 400
+            assert "2026-07-28" in refused.json["error"]["message"]
+        async with web(face, Server("x", eras=["legacy"])) as client:
+            refused = await client.post(modern("tools/list"), **modern_headers("tools/list"))
+            assert refused.status == 400
+            assert (await client.post(initialize())).status == 200
+
+
+@FACE
+async def test_batches_of_2025_03_26(face: str) -> None:
+    server, go = speaker()
+    async with web(face, server) as client:
+        session = await client.begin("2025-03-26")
+        both = b"[" + call("add", id=1, a=1, b=2) + b"," + call("add", id=2, a=3, b=4) + b"]"
+        assert [each["id"] for each in (await client.post(both, **session)).json] == [1, 2]
+        told = b"[" + message(method="notifications/x") + b"]"
+        assert (await client.post(told, **session)).status == 202
+        mixed = b"[" + call("add", id=1, a=1, b=2) + b"," + call("speak", id=2) + b"]"
+        async with client.stream("POST", mixed, **session) as stream:
+            assert said([await stream.message()]) == ["one"]
+            go.set()
+            two, batch = await stream.rest()
+            assert said([two]) == ["two"]
+            assert sorted(each["id"] for each in batch) == [1, 2]
+        newer = await client.begin()
+        assert (await client.post(both, **newer)).status == 400
