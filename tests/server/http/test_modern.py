@@ -260,7 +260,8 @@ class TestSubscriptions:
             ) as stream:
                 await stream.message()
                 assert len(tuple(server.catalogue.watching())) > before
-            while len(tuple(server.catalogue.watching())) > before + 1:  # The principal's own session stays.
+            # The principal's own session stays.
+            while len(tuple(server.catalogue.watching())) > before + 1:  # noqa: ASYNC110 (nobody tells)
                 await asyncio.sleep(0)
 
     @FACE

@@ -167,7 +167,10 @@ def http_settings(options: Mapping[str, Any]) -> HttpSettings:
 
 
 def _duration(name: str, given: Any) -> float:
-    duration = seconds(given)
+    try:
+        duration = seconds(given)
+    except MisuseError as error:
+        raise MisuseError(f"{name}: {error}") from None
     if not 0 < duration < float("inf"):
         raise MisuseError(f"{name} is a time above 0, such as '10s', got {given!r}")
     return duration

@@ -1,0 +1,301 @@
+"""An endpoint that is served: the lifespan around it, mounting under a prefix, health, draining, the door, settings."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+from tests.protocol.conversations import legacy, modern
+from tests.server.http.web import FACES, AsgiFace, Client, modern_headers, web
+from tybalt import Context, Server
+from tybalt.errors import MisuseError
+from tybalt.server.http.principals import MAX_PRINCIPALS
+from tybalt.server.http.settings import http_settings
+
+FACE = pytest.mark.parametrize("face", FACES)
+LIST = modern("server/discover")
+HEADERS = modern_headers("server/discover")
+
+
+def watched() -> tuple[Server, list[str]]:
+    """A server that writes down when its lifespan begins and ends."""
+    happened: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(_: Server) -> AsyncGenerator[str]:
+        happened.append("begins")
+        yield "here"
+        happened.append("ends")
+
+    server = Server("x", lifespan=lifespan)
+
+    @server.tool
+    async def where(context: Context) -> str:
+        return context.lifespan
+
+    return server, happened
+
+
+class TestLifespan:
+    @FACE
+    async def test_it_is_open_while_requests_are_served(self, face: str) -> None:
+        server, happened = watched()
+        async with web(face, server) as client:
+            response = await client.post(
+                modern("tools/call", {"name": "where"}), **modern_headers("tools/call", "where")
+            )
+            assert response.json["result"]["structuredContent"] == "here"
+            assert happened == ["begins"]
+        assert happened == ["begins", "ends"]
+
+    async def test_without_a_host_that_says_so_it_opens_with_the_first_request_once(self) -> None:
+        server, happened = watched()
+        async with web("asgi", server) as client:
+            assert happened == []
+            await asyncio.gather(*(client.post(LIST, **HEADERS) for _ in range(5)))
+            assert happened == ["begins"]
+
+    async def test_one_that_fails_fails_the_request_and_may_be_tried_again(self) -> None:
+        tries: list[int] = []
+
+        @asynccontextmanager
+        async def lifespan(_: Server) -> AsyncGenerator[None]:
+            tries.append(1)
+            if len(tries) == 1:
+                raise OSError("the database is not up yet")
+            yield
+
+        async with web("asgi", Server("x", lifespan=lifespan)) as client:
+            with pytest.raises(OSError, match="not up yet"):
+                await client.post(LIST, **HEADERS)
+            assert (await client.post(LIST, **HEADERS)).status == 200
+
+    async def test_after_the_end_nothing_is_served(self) -> None:
+        server, happened = watched()
+        async with web("asgi", server) as client:
+            assert (await client.send("GET", path="/ready")).status == 503
+            await client.post(LIST, **HEADERS)
+            assert (await client.send("GET", path="/ready")).status == 200
+            await server.drain()
+            await server.drain()
+            assert happened == ["begins", "ends"]
+            assert (await client.send("GET", path="/ready")).status == 503
+            assert (await client.send("GET", path="/health")).status == 200
+            assert (await client.post(LIST, **HEADERS)).status == 503
+
+
+class TestMounted:
+    @pytest.mark.parametrize(("mount", "path"), [("/api", "/mcp"), ("/deep/er", "/mcp"), ("/mcp", "/")])
+    async def test_in_starlette_under_any_prefix(self, mount: str, path: str) -> None:
+        server, happened = watched()
+        other = Route("/other", lambda _: PlainTextResponse("other"))
+        host = Starlette(routes=[Mount(mount, app=server.asgi(path=path)), other])
+        client = Client(AsgiFace(host))
+        url = mount + ("" if path == "/" else path)
+        for asked in (url + "/",) if path == "/" else (url, url + "/"):  # Starlette redirects to the slash of a mount.
+            assert (await client.send("POST", LIST, asked, **HEADERS)).status == 200
+        assert (await client.send("GET", path="/other")).body == b"other"
+        assert (await client.send("GET", path=f"{mount}/nothing")).status == 404
+        await server.drain()
+        assert happened == ["begins", "ends"]
+
+    async def test_two_in_one_host(self) -> None:
+        one, two = Server("one"), Server("two")
+        host = Starlette(routes=[Mount("/one", app=one.asgi()), Mount("/two", app=two.asgi())])
+        client = Client(AsgiFace(host))
+        for name in ("one", "two"):
+            discover = await client.send(
+                "POST", modern("server/discover"), f"/{name}/mcp", **modern_headers("server/discover")
+            )
+            assert name in discover.body.decode()
+        await one.drain()
+        await two.drain()
+
+
+class TestDoor:
+    @FACE
+    async def test_the_principal_reaches_handlers_and_keeps_sessions_apart(self, face: str) -> None:
+        class Verifier:
+            def verify(self, token: str) -> str | None:
+                return {"montague": "romeo", "capulet": "juliet"}.get(token)
+
+        server = Server("x")
+
+        @server.tool
+        async def who(context: Context) -> str:
+            return str(context.principal)
+
+        async with web(face, server, verifier=Verifier()) as client:
+            body, headers = modern("tools/call", {"name": "who"}), modern_headers("tools/call", "who")
+            for token, name in (("montague", "romeo"), ("capulet", "juliet")) * 2:
+                response = await client.post(body, **headers, authorization=f"Bearer {token}")
+                assert response.json["result"]["structuredContent"] == name
+            session = await client.begin(authorization="Bearer montague")
+            mine = await client.post(legacy("ping"), **session, authorization="bearer montague")
+            assert mine.status == 200
+            stolen = await client.post(legacy("ping"), **session, authorization="Bearer capulet")
+            assert stolen.status == 404
+            assert (await client.post(legacy("ping"), **session)).status == 401
+
+    @FACE
+    async def test_who_does_not_get_in_is_told_how(self, face: str) -> None:
+        async with web(face, Server("x"), auth_token="a token of many characters") as client:
+            for authorization, challenge in (
+                (None, "Bearer"),
+                ("Basic abc", "Bearer"),
+                ("Bearer wrong", 'Bearer error="invalid_token"'),
+                ("Bearer " + "a" * 10_000, "Bearer"),
+                ("Bearer é", 'Bearer error="invalid_token"'),
+            ):
+                response = await client.post(LIST, **HEADERS, authorization=authorization)
+                assert response.status == 401
+                assert response.headers["www-authenticate"] == challenge
+                assert b"many characters" not in response.body
+            hostile = await client.post(LIST, **HEADERS, origin="https://evil.example")
+            assert hostile.status == 403
+
+    async def test_a_token_is_in_no_repr(self) -> None:
+        settings = http_settings({"auth_token": "a token of many characters"})
+        assert "many" not in repr(settings)
+
+    async def test_many_principals_take_no_memory_for_good(self) -> None:
+        class Anybody:
+            async def verify(self, token: str) -> str | None:
+                return token
+
+        async with web("asgi", Server("x"), verifier=Anybody()) as client:
+            for number in range(MAX_PRINCIPALS + 20):
+                assert (await client.post(LIST, **HEADERS, authorization=f"Bearer {number}")).status == 200
+            endpoint = client._face._app.service.endpoint
+            assert len(endpoint._modern.sessions()) == MAX_PRINCIPALS
+
+
+class TestPages:
+    @FACE
+    async def test_pages_of_other_origins_are_let_in_by_name(self, face: str) -> None:
+        page = "https://app.example.com"
+        async with web(face, Server("x"), cors_origins=[page]) as client:
+            asked = await client.send(
+                "OPTIONS",
+                origin=page,
+                access_control_request_method="POST",
+                access_control_request_headers="content-type, mcp-method, x-other",
+            )
+            assert asked.status == 204
+            assert asked.headers["access-control-allow-origin"] == page
+            assert "x-other" not in asked.headers["access-control-allow-headers"]
+            for _ in range(2):
+                answered = await client.post(LIST, **HEADERS, origin=page)
+                assert answered.headers["access-control-allow-origin"] == page
+            refused = await client.post(LIST, **HEADERS, origin="https://evil.example")
+            assert refused.status == 403
+            assert "access-control-allow-origin" not in refused.headers
+
+    @FACE
+    async def test_none_by_default(self, face: str) -> None:
+        async with web(face, Server("x")) as client:
+            asked = await client.send("OPTIONS", origin="http://localhost", access_control_request_method="POST")
+            assert asked.status == 405
+            answered = await client.post(LIST, **HEADERS, origin="http://localhost:3000")
+            assert "access-control-allow-origin" not in answered.headers
+
+
+class TestHosts:
+    @FACE
+    async def test_named_ones(self, face: str) -> None:
+        async with web(face, Server("x"), allowed_hosts=["mcp.example.com"]) as client:
+            for host, status in (("mcp.example.com", 200), ("localhost", 403), ("mcp.example.com.evil", 403)):
+                assert (await client.post(LIST, **HEADERS, host=host)).status == status
+            own = await client.post(LIST, **HEADERS, host="mcp.example.com", origin="https://mcp.example.com")
+            assert own.status == 200
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("options", "text"),
+        [
+            ({"pth": "/x"}, "no HTTP option pth"),
+            ({"path": "mcp"}, "begins with '/'"),
+            ({"max_body": 0}, "max_body is a whole number"),
+            ({"max_body": True}, "max_body is a whole number"),
+            ({"keep_alive": 0}, "keep_alive: a duration is"),
+            ({"sessions": "no"}, "sessions is True or False"),
+            ({"auth_token": "short"}, "16 visible"),
+            ({"auth_token": "a" * 16, "verifier": object()}, "two ways"),
+            ({"verifier": object()}, "verify"),
+            ({"routes": {"/x": 5}}, "ASGI application"),
+            ({"routes": {"x": lambda: None}}, "begins with '/'"),
+            ({"allowed_hosts": "x"}, "is a list"),
+            ({"allowed_origins": ["x"]}, "an origin is"),
+            ({"cors_origins": ["*"]}, "CORS names"),
+        ],
+    )
+    def test_what_cannot_be_is_refused_at_once(self, options: dict[str, Any], text: str) -> None:
+        with pytest.raises(MisuseError, match=text) as refused:
+            Server("x").asgi(**options)
+        assert "aaaaaaaa" not in str(refused.value)
+
+    def test_durations_as_text(self) -> None:
+        assert http_settings({"session_lifetime": "1h"}).session_lifetime == 3_600
+
+    def test_any_origin(self) -> None:
+        assert http_settings({"allowed_origins": ["*"]}).origins.allows(b"https://anything.example")
+
+
+async def test_a_websocket_is_refused() -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await Server("x").asgi()({"type": "websocket", "path": "/mcp", "headers": []}, receive, send)
+    assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+class TestBody:
+    async def ask(self, server: Server, messages: list[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
+        app = server.asgi(**options)
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> Any:
+            if messages:
+                return messages.pop(0)
+            return await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = Client(None).headers("POST", b"", {**HEADERS, "content-length": None})
+        await app({"type": "http", "method": "POST", "path": "/mcp", "headers": headers}, receive, send)
+        await server.drain()
+        return sent
+
+    async def test_in_pieces(self) -> None:
+        pieces = [
+            {"type": "http.request", "body": LIST[at : at + 9], "more_body": True} for at in range(0, len(LIST), 9)
+        ]
+        (start, _) = await self.ask(Server("x"), [*pieces, {"type": "http.request"}])
+        assert start["status"] == 200
+
+    async def test_too_large_a_one_is_not_read_to_its_end(self) -> None:
+        endless = [{"type": "http.request", "body": b"x" * 600, "more_body": True} for _ in range(10)]
+        (start, _) = await self.ask(Server("x"), endless, max_body=1_000)
+        assert start["status"] == 413
+        assert len(endless) == 8
+
+    async def test_one_that_does_not_come(self) -> None:
+        (start, _) = await self.ask(
+            Server("x"), [{"type": "http.request", "body": b"{", "more_body": True}], body_timeout=0.01
+        )
+        assert start["status"] == 408
+
+    async def test_a_client_that_goes_before_it_has_asked(self) -> None:
+        assert await self.ask(Server("x"), [{"type": "http.disconnect"}]) == []
