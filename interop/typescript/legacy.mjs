@@ -5,6 +5,7 @@
 
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import {
     LoggingMessageNotificationSchema,
     ResourceUpdatedNotificationSchema,
@@ -20,9 +21,9 @@ const SCHEMAS = {
 const { version, everything, changing } = JSON.parse(process.argv[2]);
 
 const peer = {
-    async connect([command, ...args]) {
+    async connect(target) {
         const client = new Client({ name: "typescript", version: "1" });
-        await client.connect(asking(version, new StdioClientTransport({ command, args })));
+        await client.connect(asking(version, transportTo(target)));
         return client;
     },
     call: (client, params, options) => client.callTool(params, undefined, options),
@@ -37,6 +38,13 @@ const peer = {
         return { honoured: null, close: () => client.unsubscribeResource({ uri }) };
     },
 };
+
+/** A target is a command, or the address of a server. */
+function transportTo(target) {
+    if (typeof target === "string") return new StreamableHTTPClientTransport(new URL(target));
+    const [command, ...args] = target;
+    return new StdioClientTransport({ command, args });
+}
 
 function asking(protocolVersion, transport) {
     const send = transport.send.bind(transport);

@@ -1,20 +1,21 @@
 // `@modelcontextprotocol/client` 2.4: `node modern.mjs '{"mode": …, "versions": …, "everything": […], "changing": […]}'`.
 //
-// `mode` is the client's own word for how it finds the era; `versions` are those it may speak, all of them if null.
+// `mode` is the client's own word for how it finds the era; `versions` are those it may speak, all of them if null. A
+// server is a command or an address; it is told to end at last, unless it `stays`.
 
-import { Client } from "@modelcontextprotocol/client";
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { useEverything, watchChanges } from "./conversation.mjs";
 
 const LOG_LEVEL = "io.modelcontextprotocol/logLevel";
-const { mode, versions, everything, changing } = JSON.parse(process.argv[2]);
+const { mode, versions, everything, changing, stays } = JSON.parse(process.argv[2]);
 const eras = [];
 
 const peer = {
-    async connect([command, ...args]) {
+    async connect(target) {
         const options = { versionNegotiation: { mode }, ...(versions && { supportedProtocolVersions: versions }) };
         const client = new Client({ name: "typescript", version: "1" }, options);
-        await client.connect(new StdioClientTransport({ command, args }));
+        await client.connect(transportTo(target));
         eras.push([client.getProtocolEra(), client.getNegotiatedProtocolVersion()]);
         return client;
     },
@@ -37,8 +38,15 @@ const peer = {
 };
 
 const report = { everything: await useEverything(peer, everything), changing: await watchChanges(peer, changing), eras };
-if (eras[0][0] === "modern") report.end = await outliveTheServer();
+if (eras[0][0] === "modern" && !stays) report.end = await outliveTheServer();
 console.log(JSON.stringify(report));
+
+/** A target is a command, or the address of a server. */
+function transportTo(target) {
+    if (typeof target === "string") return new StreamableHTTPClientTransport(new URL(target));
+    const [command, ...args] = target;
+    return new StdioClientTransport({ command, args });
+}
 
 /** Hear from the server that it ends, while listening. */
 async function outliveTheServer() {

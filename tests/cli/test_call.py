@@ -130,6 +130,17 @@ async def tell(context: Context) -> str:
 """
 
 
+def test_a_tool_that_asks_is_told_what_to_do(write: Write, printed: Printed) -> None:
+    tool = "@server.tool\nasync def order(ctx: Context) -> str:\n    return repr(await ctx.elicit('How many?', int))"
+    source = f"from tybalt import Context\nserver = Server('x')\n{tool}"
+    status, out, err = printed("call", str(write("asking.py", source)), "order")
+    assert (status, out) == (1, "")
+    assert err.endswith(
+        "error -32021: Missing required client capability: elicitation. A client that can be asked declares it. "
+        "`tybalt call` cannot be asked: call 'order' with a Client that has on_elicit=, on_sample= or roots=\n"
+    )
+
+
 def test_nothing_from_a_server_steers_the_terminal(printed: Printed) -> None:
     assert printed("call", FILE, "paint") == (0, "\\u001b[31mred\\u009b0m\tor\r\nnot\\u000dover\n", "")
     assert printed("call", FILE, "tell")[2].splitlines()[-1] == "error \\u009b1m: \\u001b]0;title\\u0007"

@@ -57,6 +57,19 @@ class Account(pydantic.BaseModel):
     note: Optional[str] = None
 
 
+TITLES = [{"const": "S", "title": "Small"}, {"const": "L", "title": "Large"}]
+Size = Annotated[Literal["S", "L"], Meta(extra_json_schema={"oneOf": TITLES})]
+OldSize = Annotated[Literal["S", "L"], Meta(extra_json_schema={"enumNames": ["Small", "Large"]})]
+
+
+class Shirt(Struct):
+    """Choices with titles, in the three ways that forms have."""
+
+    size: Size = "L"
+    others: list[Size] = []
+    old: OldSize = "S"
+
+
 class Needed(Struct):
     """A field that has to be given, and may be empty."""
 
@@ -111,6 +124,14 @@ FIELDS: list[tuple[Any, dict[str, Any]]] = [
     (Annotated[str, "Your name."], {"type": "string", "description": "Your name."}),
     (Annotated[str, Meta(extra_json_schema={"format": "uri"})], {"type": "string", "format": "uri"}),
     (Annotated[str, Meta(extra_json_schema={"format": "password"})], {"type": "string"}),
+    (Size, {"type": "string", "oneOf": TITLES}),
+    (list[Size], {"type": "array", "items": {"anyOf": TITLES}}),
+    (
+        Annotated[str, Meta(extra_json_schema={"oneOf": [{"const": "S", "title": "Small", "deprecated": True}]})],
+        {"type": "string", "oneOf": TITLES[:1]},
+    ),
+    (Annotated[str, Meta(extra_json_schema={"oneOf": [{"const": "S"}]})], {"type": "string"}),
+    (OldSize, {"type": "string", "enum": ["S", "L"], "enumNames": ["Small", "Large"]}),
 ]
 IMPOSSIBLE = [
     (Any, "Any"),
@@ -189,7 +210,9 @@ class TestWhatIsSent:
         assert form_of(Nothing).schema == {"type": "object", "properties": {}}
         assert form_of(Nothing).read({}) == Nothing()
 
-    @pytest.mark.parametrize("kind", [str, int | None, Trip, Person, Contact, Account, Colour, set[Colour]], ids=names)
+    @pytest.mark.parametrize(
+        "kind", [str, int | None, Trip, Person, Contact, Account, Colour, set[Colour], Shirt], ids=names
+    )
     @pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
     def test_it_fits_the_published_schema(self, kind: Any, revision: str) -> None:
         params = ElicitRequestFormParams(message="?", requested_schema=form_of(kind).schema)
@@ -278,6 +301,13 @@ class TestWhatIsRead:
         ]
 
 
+class TestTitles:
+    def test_an_answer_is_one_of_the_choices(self) -> None:
+        assert form_of(Size).read({"value": "L"}) == "L"
+        assert form_of(list[Size]).read({"value": ["S"]}) == ["S"]
+        assert complaint(Size, value="Large").startswith(": $.content.value: ")
+
+
 class TestOlderRevisions:
     def test_only_a_bool_has_a_default(self) -> None:
         plain = without_news(form_of(Account).schema, "2025-06-18")
@@ -293,7 +323,15 @@ class TestOlderRevisions:
         with pytest.raises(InvalidRequest, match="2025-06-18 has no field for several choices, as 'extras'"):
             without_news(form_of(Trip).schema, "2025-06-18")
 
-    @pytest.mark.parametrize("kind", [str, Person, Contact, Account, Colour], ids=names)
+    def test_titles_are_names(self) -> None:
+        schema = without_news(form_of(Size).schema, "2025-06-18")
+        assert schema["properties"]["value"] == {
+            "type": "string",
+            "enum": ["S", "L"],
+            "enumNames": ["Small", "Large"],
+        }
+
+    @pytest.mark.parametrize("kind", [str, Person, Contact, Account, Colour, Size, OldSize], ids=names)
     def test_it_fits_the_published_schema(self, kind: Any) -> None:
         schema = without_news(form_of(kind).schema, "2025-06-18")
         request = {"method": "elicitation/create", "params": {"message": "?", "requestedSchema": schema}}

@@ -5,7 +5,7 @@ progress, log messages and all that the file and the tool print go to stderr.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -16,6 +16,7 @@ from tybalt.cli.target import load_idle_server
 from tybalt.cli.terminal import answer, json_text, note, stdout_aside
 from tybalt.cli.usage import UsageError, instead
 from tybalt.client.client import Client
+from tybalt.errors import McpError
 from tybalt.server.display import render_result
 from tybalt.types.tools import CallToolResult, Tool
 
@@ -38,7 +39,20 @@ async def _call_tool(server: Any, name: str, given: Given, timeout: float | None
     async with Client(server, timeout=timeout, log_level="debug", on_notification=_show_log_message) as client:
         # From the running server, not its catalogue: a startup hook may add tools.
         tool = _found(name, await client.list_tools(), f"server {server.name!r}")
-        return await client.call_tool(name, given.for_tool(tool), on_progress=_show_progress)
+        try:
+            return await client.call_tool(name, given.for_tool(tool), on_progress=_show_progress)
+        except McpError as error:
+            raise _unaskable(name, error) if _wants_to_ask(error) else error from None
+
+
+def _wants_to_ask(error: McpError) -> bool:
+    return isinstance(error.data, dict) and "requiredCapabilities" in cast("dict[str, Any]", error.data)
+
+
+def _unaskable(name: str, error: McpError) -> McpError:
+    """The same error, for a person who has no client to change."""
+    remedy = f"`tybalt call` cannot be asked: call {name!r} with a Client that has on_elicit=, on_sample= or roots="
+    return McpError(f"{error.message}. {remedy}", code=error.code)
 
 
 def _found(name: str, tools: Sequence[Tool], where: str) -> Tool:

@@ -1,4 +1,4 @@
-"""`tybalt run FILE[:OBJECT]`, `tybalt call FILE TOOL a=5 b=3`, `tybalt list FILE`.
+"""`tybalt run FILE[:OBJECT] [--http]`, `tybalt call FILE TOOL a=5 b=3`, `tybalt list FILE`.
 
 Reads the command line, hands over to the file that bears the command's name, and turns whatever that raises into a
 text on stderr and an exit status.
@@ -58,8 +58,13 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     parser = argparse.ArgumentParser(prog="tybalt", description="Run and try MCP servers.")
     parser.add_argument("--version", action="version", version=f"tybalt {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="serve over stdio, for an MCP client to launch")
+    run = commands.add_parser("run", help="serve over stdio, for an MCP client to launch, or over HTTP")
     run.add_argument("target", metavar="FILE[:OBJECT]", help=_TARGET)
+    run.add_argument("--http", action="store_true", help="serve over HTTP; a token to ask for is $TYBALT_AUTH_TOKEN")
+    run.add_argument("--host", help="the address to listen on: 127.0.0.1 by default")
+    run.add_argument("--port", type=_port, help="the port: 8000 by default, 0 for any that is free")
+    run.add_argument("--path", help="where the endpoint is: /mcp by default")
+    run.add_argument("--workers", metavar="N", type=_workers, help="so many processes: 1 by default")
     run.set_defaults(command=_run)
     call = commands.add_parser("call", help="call one tool and print its result")
     call.add_argument("target", metavar="FILE[:OBJECT]", help=_TARGET)
@@ -77,6 +82,18 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     return parser, dict(commands.choices)
 
 
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= 65_535):
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def _workers(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"expected a number of processes from 1 on, got {text!r}")
+    return int(text)
+
+
 def _seconds(text: str) -> float:
     try:
         seconds = float(text)
@@ -91,6 +108,14 @@ def _seconds(text: str) -> float:
 
 
 def _run(parsed: argparse.Namespace) -> int:
+    options = {name: getattr(parsed, name) for name in ("host", "port", "path", "workers")}
+    given = {name: value for name, value in options.items() if value is not None}
+    if parsed.http:
+        from tybalt.cli.serve import serve
+
+        return serve(parsed.target, given)
+    if given:
+        raise UsageError(f"--{next(iter(given))} is for HTTP; write `tybalt run FILE --http …`")
     from tybalt.cli.run import run
 
     return run(parsed.target)

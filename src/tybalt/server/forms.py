@@ -26,7 +26,7 @@ MAX_STEPS: Final = 8
 
 _VALUE: Final = "value"
 _KEPT: Final = {
-    "string": {"title", "description", "minLength", "maxLength", "format", "default", "enum", "oneOf"},
+    "string": {"title", "description", "minLength", "maxLength", "format", "default", "enum", "enumNames", "oneOf"},
     "number": {"title", "description", "minimum", "maximum", "default"},
     "integer": {"title", "description", "minimum", "maximum", "default"},
     "boolean": {"title", "description", "default"},
@@ -52,7 +52,7 @@ def form_of(kind: Any) -> Form:
 
 
 def without_news(schema: Schema, revision: str) -> Schema:
-    """The schema of a form for a revision before 2025-11-25, in which only a bool had a default.
+    """The schema of a form for a revision before 2025-11-25: only a bool had a default, and titles were `enumNames`.
 
     Raises `InvalidRequest` for a list of choices, which came later.
     """
@@ -61,8 +61,17 @@ def without_news(schema: Schema, revision: str) -> Schema:
         if field["type"] == "array":
             raise InvalidRequest(f"{revision} has no field for several choices, as {name!r}: that came with 2025-11-25")
         news = {"default"} if field["type"] != "boolean" else set[str]()
-        fields[name] = {key: each for key, each in field.items() if key not in news}
+        fields[name] = _named({key: each for key, each in field.items() if key not in news})
     return {**schema, "properties": fields}
+
+
+def _named(field: Schema) -> Schema:
+    """The same, with the titles of choices as 2025-06-18 has them."""
+    choices = field.get("oneOf")
+    if choices is None:
+        return field
+    rest = {key: each for key, each in field.items() if key != "oneOf"}
+    return {**rest, "enum": [each["const"] for each in choices], "enumNames": [each["title"] for each in choices]}
 
 
 def _compiled(kind: Any, _: str = "") -> Form:
@@ -148,9 +157,14 @@ def _field(name: str, schema: Schema, root: Schema, kind: Any) -> Schema:
         field = {**field, "type": "string", "enum": [field["const"]]}
     if field.get("type") == "array":
         items = _resolved(cast("Schema", field.get("items", {})), root)
-        if not _is_choice(items):
+        titled = _titled(items)
+        if not titled and not _is_choice(items):
             raise _impossible(name, kind)
-        field = {**field, "items": {"type": "string", "enum": items["enum"]}}
+        field = {**field, "items": {"anyOf": titled} if titled else {"type": "string", "enum": items["enum"]}}
+    elif titled := _titled(field):
+        field = {key: each for key, each in field.items() if key != "enum"} | {"type": "string", "oneOf": titled}
+    else:
+        field = {key: each for key, each in field.items() if key != "oneOf"}
     allowed = _KEPT.get(str(field.get("type")))
     if allowed is None or (field["type"] != "string" and choices is not None):
         raise _impossible(name, kind)
@@ -169,6 +183,14 @@ def _inclusive(field: Schema) -> Schema:
     low, high = field.get("exclusiveMinimum"), field.get("exclusiveMaximum")
     more = {} if low is None else {"minimum": low + 1}
     return {**field, **more, **({} if high is None else {"maximum": high - 1})}
+
+
+def _titled(schema: Schema) -> list[Schema]:
+    """The choices of a field whose author has given them titles, in either of the words that a form has for it."""
+    choices = schema.get("oneOf") or schema.get("anyOf") or ()
+    if not all(isinstance(each.get("const"), str) and "title" in each for each in choices):
+        return []
+    return [{"const": each["const"], "title": each["title"]} for each in choices]
 
 
 def _is_choice(schema: Schema) -> bool:

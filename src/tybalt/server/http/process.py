@@ -30,6 +30,9 @@ SOON: Final = 1.0
 
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _BACKLOG: Final = 2_048
+_HEARD: Final = frozenset(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGCHLD") if hasattr(signal, name)
+)
 
 
 def run_http(
@@ -47,6 +50,9 @@ def run_http(
         raise MisuseError(f"workers={workers}: this system cannot fork processes; start several with one worker each")
     _require_uvicorn()
     listening = _bound(host, port)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Before uvicorn has its handlers, and after it has put these back, an end is a success.
+        signal.signal(number, _succeed)
     _announce(server, settings, host, listening.getsockname()[1], workers)
     if workers == 1:
         _serve(AsgiApp(server, settings), listening)
@@ -118,35 +124,38 @@ class Workers:
         """When each was started, by process id."""
         self._leaving: set[int] = set()
         self._is_ending = False
-        self._renew = False
 
     def run(self) -> None:
         """Start them, and wait until all have ended."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._end)
-        signal.signal(signal.SIGHUP, self._replace)
+        signal.signal(signal.SIGCHLD, _nothing)  # Whose default is to be forgotten, also by who waits for it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
         for _ in range(self._count):
             self._start()
         while self._started:
-            self._wait()
+            number = signal.sigwait(_HEARD)
+            if number == signal.SIGCHLD:
+                self._reap()
+            elif number == signal.SIGHUP:
+                self._replace()
+            else:
+                self._end(number)
         self._listening.close()
 
     def _start(self) -> None:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
         process = os.fork()
         if process == 0:
             self._work()
         self._started[process] = time.monotonic()
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _work(self) -> None:
         """What a worker does; it never returns."""
         status = 1
         try:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, _succeed)  # Until uvicorn has its own.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            signal.pthread_sigmask(signal.SIG_SETMASK, set())
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, _succeed)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             _serve(AsgiApp(self._server, self._settings, is_shared=True), self._listening)
             status = 0
         except SystemExit as error:
@@ -158,49 +167,42 @@ class Workers:
             sys.stderr.flush()
             os._exit(status)
 
-    def _wait(self) -> None:
-        """Wait for one to end, and start another in its place."""
-        if self._renew and not self._is_ending:
-            self._renew = False
-            self._replace_all()
-        try:
-            process, status = os.waitpid(-1, 0)
-        except InterruptedError:
-            return
-        except ChildProcessError:
-            self._started.clear()
-            return
-        started = self._started.pop(process, None)
-        if started is None or self._is_ending:
-            return
-        if process in self._leaving:
-            self._leaving.discard(process)
-            return
-        logger.error("a worker ended (status %d); another is started", os.waitstatus_to_exitcode(status))
-        if time.monotonic() - started < SOON:
-            time.sleep(SOON)
-        if not self._is_ending:
+    def _reap(self) -> None:
+        """Take leave of those that have ended, and start another in the place of each that was not told to."""
+        for process in tuple(self._started):
+            found, status = os.waitpid(process, os.WNOHANG)
+            if not found:
+                continue
+            started = self._started.pop(process)
+            if self._is_ending or process in self._leaving:
+                self._leaving.discard(process)
+                continue
+            logger.error("a worker ended (status %d); another is started", os.waitstatus_to_exitcode(status))
+            if time.monotonic() - started < SOON:
+                time.sleep(SOON)
             self._start()
 
-    def _replace_all(self) -> None:
+    def _replace(self) -> None:
         """A new one for each that is there; the old ones finish what they have begun."""
+        if self._is_ending:
+            return
         old = tuple(process for process in self._started if process not in self._leaving)
         for process in old:
             self._start()
             self._leaving.add(process)
             os.kill(process, signal.SIGTERM)
 
-    def _end(self, number: int, _: FrameType | None) -> None:
+    def _end(self, number: int) -> None:
+        """End them all: the first time well, the second at once."""
+        for process in self._started:
+            os.kill(process, signal.SIGKILL if self._is_ending else signal.SIGTERM)
         if self._is_ending:
-            for process in self._started:
-                os.kill(process, signal.SIGKILL)
             os._exit(128 + number)
         self._is_ending = True
-        for process in self._started:
-            os.kill(process, signal.SIGTERM)
 
-    def _replace(self, number: int, _: FrameType | None) -> None:
-        self._renew = True
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """Hear of it."""
 
 
 def _succeed(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (what a handler is called with)

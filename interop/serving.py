@@ -1,0 +1,69 @@
+"""Our servers as processes over HTTP, for as long as a block lasts."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import NamedTuple
+from urllib.request import urlopen
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+ENDS = {"lane": 0, "asgi": -signal.SIGTERM}
+"""How a server ends by SIGTERM: uvicorn by itself finishes its work, and then lets the signal have its effect."""
+
+PATIENCE = 20
+"""Seconds that it has to begin, and to end."""
+
+
+class Serving(NamedTuple):
+    """Our server as a process: where it is, and what it has said on stderr so far."""
+
+    process: subprocess.Popen[str]
+    url: str
+    said: list[str]
+
+    @property
+    def alarming(self) -> list[str]:
+        """What it has said beside that it is there."""
+        return alarming("".join(self.said))
+
+
+def alarming(said: str) -> list[str]:
+    """The lines of a server's stderr that say more than that it is there."""
+    return [line for line in said.splitlines() if "serves MCP at http" not in line and not line.startswith("INFO:")]
+
+
+@contextmanager
+def serving(face: str, module: str) -> Iterator[Serving]:
+    """The server of a module, on a port of its own, until the end of the block; SIGTERM ends it."""
+    command = [sys.executable, "-m", "interop.servers.over_http", face, module]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said: list[str] = []
+        for line in process.stderr:
+            said.append(line)
+            if (found := re.search(r"http://127\.0\.0\.1:\d+", line)) is not None:
+                break
+        else:
+            raise AssertionError(f"the server did not start: {''.join(said)}")
+        # What it goes on to say is read all the while, or it could not go on.
+        reader = Thread(target=said.extend, args=(process.stderr,))
+        reader.start()
+        try:
+            # It listens before it serves; whoever asks meanwhile waits.
+            urlopen(f"{found[0]}/ready", timeout=PATIENCE).close()
+            yield Serving(process, f"{found[0]}/mcp", said)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(PATIENCE)
+            finally:
+                process.kill()
+                reader.join()

@@ -1,0 +1,30 @@
+"""`tybalt run --http`: serve what a file holds over HTTP, until a signal ends it.
+
+The token to ask for comes from the environment: a command line is read by everybody on the machine.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tybalt.cli.target import load_server
+from tybalt.cli.usage import UsageError
+from tybalt.errors import MisuseError
+from tybalt.server.http.process import run_http
+
+TOKEN: Final = "TYBALT_AUTH_TOKEN"
+
+
+def serve(target: str, options: Mapping[str, Any]) -> int:
+    """Serve until a signal ends it, and return the exit status. Raises what the file raises."""
+    server = load_server(target)
+    given = dict(options)
+    place = {name: given.pop(name) for name in ("host", "port", "workers") if name in given}
+    token = os.environ.get(TOKEN)
+    if token:
+        given["auth_token"] = token
+    try:
+        run_http(server, **place, options=given)
+    except MisuseError as error:
+        raise UsageError(str(error)) from None
+    return 0
