@@ -7,11 +7,10 @@ The server is `conformance/server.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from interop.conformance.scenarios import EXCEPTIONS, NOT_DONE, REQUIRED, SCENARIOS
+from interop.conformance.scenarios import EXCEPTIONS, REQUIRED, SCENARIOS
 from interop.conformance.suite import Leg, complaints, listed, required, run_once
 from interop.serving import ENDS, alarming
 
@@ -35,14 +34,8 @@ def wire(revision: str) -> tuple[str, ...]:
     return ("--suite", "all", "--spec-version", revision)
 
 
-def case(revision: str, scenario: str) -> Any:
-    reason = NOT_DONE.get(scenario)
-    marks = [] if reason is None else [pytest.mark.xfail(reason=reason, strict=True)]
-    return pytest.param(revision, scenario, marks=marks, id=f"{revision}-{scenario}")
-
-
 @pytest.mark.parametrize(
-    ("revision", "scenario"), [case(revision, each) for revision, names in SCENARIOS.items() for each in names]
+    ("revision", "scenario"), [(revision, each) for revision, names in SCENARIOS.items() for each in names]
 )
 def test_each_scenario(run_leg, revision, scenario):
     if scenario in EXCEPTIONS:

@@ -52,6 +52,43 @@ async def test_error_handling() -> str:
     raise ToolError("This tool intentionally returns an error for testing")
 
 
+ADDRESS = {
+    "$anchor": "addressDef",
+    "type": "object",
+    "properties": {"street": {"type": "string"}, "city": {"type": "string"}},
+}
+
+
+@tool(
+    input_schema={
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "$defs": {"address": ADDRESS},
+        "properties": {
+            "name": {"type": "string"},
+            "address": {"$ref": "#/$defs/address"},
+            "contactMethod": {"type": "string", "enum": ["phone", "email"]},
+            "phone": {"type": "string"},
+            "email": {"type": "string"},
+        },
+        "allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
+        "if": {"properties": {"contactMethod": {"const": "phone"}}, "required": ["contactMethod"]},
+        "then": {"required": ["phone"]},
+        "else": {"required": ["email"]},
+        "additionalProperties": False,
+    }
+)
+async def json_schema_2020_12_tool(
+    name: str = "",
+    address: dict[str, str] | None = None,
+    contactMethod: str = "",  # noqa: N803 (the suite names it)
+    phone: str = "",
+    email: str = "",
+) -> str:
+    """Says more in its schema than annotations can."""
+    return f"{name}: {phone or email}"
+
+
 @tool
 async def test_x_mcp_header(
     region: Annotated[str, Meta(description="A part of the world.", extra_json_schema={"x-mcp-header": "Region"})],
@@ -118,6 +155,7 @@ TOOLS = [
     test_embedded_resource,
     test_multiple_content_types,
     test_error_handling,
+    json_schema_2020_12_tool,
     test_x_mcp_header,
 ]
 RESOURCES = [static_text, static_binary, template_data, watched]

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from tybalt.execution.budgets import Budget as Budget
     from tybalt.execution.tokens import checkpoint as checkpoint
     from tybalt.execution.tokens import masked as masked
+    from tybalt.protocol.elicited import Accepted as Accepted
+    from tybalt.protocol.elicited import Declined as Declined
+    from tybalt.protocol.elicited import Dismissed as Dismissed
     from tybalt.reasons import Interrupted as Interrupted
     from tybalt.server.context import Context as Context
     from tybalt.server.decorators import prompt as prompt
@@ -50,9 +53,6 @@ if TYPE_CHECKING:
     from tybalt.server.media import File as File
     from tybalt.server.media import Image as Image
     from tybalt.server.messages import Message as Message
-    from tybalt.server.questions import Accepted as Accepted
-    from tybalt.server.questions import Declined as Declined
-    from tybalt.server.questions import Dismissed as Dismissed
     from tybalt.server.questions import Elicit as Elicit
     from tybalt.server.questions import Roots as Roots
     from tybalt.server.questions import Sample as Sample
@@ -84,7 +84,8 @@ __all__, __getattr__, __dir__ = lazy_names(
         "tybalt.client.client": "Client",
         "tybalt.server.dependencies": "Depends",
         "tybalt.server.input_required": "InputRequired",
-        "tybalt.server.questions": "Accepted Declined Dismissed Elicit Roots Sample",
+        "tybalt.protocol.elicited": "Accepted Declined Dismissed",
+        "tybalt.server.questions": "Elicit Roots Sample",
         "tybalt.server.yields": "Progress Returned",
         "tybalt.execution.budgets": "Budget",
         "tybalt.execution.tokens": "checkpoint masked",

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from tybalt.client.answering import Answering
 from tybalt.errors import McpError, MethodNotFound, MisuseError
+from tybalt.protocol.elicited import Accepted, Declined, Dismissed
 from tybalt.types.adaptation import adapt
 from tybalt.types.capabilities import (
     ClientCapabilities,
@@ -135,6 +137,33 @@ class TestElicitation:
         result = ElicitResult(action="cancel")
         assert await self.answer(result, question, asynchronous) is result
 
+    @pytest.mark.parametrize("question", [FORM, URL])
+    @pytest.mark.parametrize(("value", "action"), [(Declined(), "decline"), (Dismissed(), "cancel")])
+    async def test_a_no_may_be_what_a_handler_would_get(
+        self, question: ElicitRequestParams, value: Any, action: str, asynchronous: bool
+    ) -> None:
+        assert adapt(await self.answer(value, question, asynchronous), LATEST_MODERN) == {"action": action}
+
+    @pytest.mark.parametrize(
+        ("value", "content"),
+        [
+            (2, {"number": 2}),
+            (False, {"number": False}),
+            (date(2026, 7, 28), {"number": "2026-07-28"}),
+            (None, {}),
+            ({"number": 3}, {"number": 3}),
+            (Person("Ada"), {"firstName": "Ada", "age": 36}),
+        ],
+    )
+    async def test_so_may_a_yes(self, value: Any, content: Any, asynchronous: bool) -> None:
+        question = ElicitRequestParams(message="?", requested_schema={"properties": {"number": {}}})
+        answer = await self.answer(Accepted(value), question, asynchronous)
+        assert adapt(answer, LATEST_MODERN) == {"action": "accept", "content": content}
+
+    @pytest.mark.parametrize("value", [None, True])
+    async def test_and_a_consent(self, value: Any, asynchronous: bool) -> None:
+        assert adapt(await self.answer(Accepted(value), URL, asynchronous), LATEST_MODERN) == {"action": "accept"}
+
     async def test_a_consent_has_no_content(self, asynchronous: bool) -> None:
         assert adapt(await self.answer(True, URL, asynchronous), LATEST_MODERN) == {"action": "accept"}
 
@@ -147,6 +176,8 @@ class TestElicitation:
             ({"a": {"b": 1}}, FORM, r"lists of texts; .*\$\.content"),
             ({"a": object()}, FORM, "lists of texts; .*object"),
             ({"a": [1]}, FORM, r"lists of texts; .*\$\.content"),
+            (Accepted(2), FORM, "expected the values by name .* got 2"),
+            (Accepted(False), URL, "True for a consent, .* in URL mode, got False"),
             ({"a": 1}, URL, "True for a consent, .* in URL mode, got {'a': 1}"),
         ],
     )

@@ -141,6 +141,23 @@ class TestEveryWay:
             assert missing.value.code == {"modern": -32602, "legacy": -32002}[era]
             assert await client.call("add", a=1) == 2
 
+    async def test_a_call_that_is_written_wrongly_is_told_how_to_write_it(self, connect: Connect, era: str) -> None:
+        def add(a: int) -> int:
+            return a
+
+        async with connect() as client:
+            untyped: Any = client
+            with pytest.raises(
+                MisuseError, match=r"called by its name, a text, got <function .*; give its name, 'add'"
+            ):
+                await untyped.call(add, a=1)
+            with pytest.raises(MisuseError, match=r"give its name, 'add'"):
+                await untyped.call_tool(Server("x").tool(add), {"a": 1})
+            with pytest.raises(MisuseError, match=r"called by its name, a text, got 5$"):
+                await untyped.call_tool(5)
+            with pytest.raises(MisuseError, match=r"given by name, as in call\('add', a=1\); call_tool\('add', {…}\)"):
+                await untyped.call("add", {"a": 1})
+
     async def test_a_hundred_calls_at_once_get_their_own_answers(self, connect: Connect) -> None:
         async with connect() as client:
             turns = [number * 37 % 11 for number in range(100)]

@@ -264,6 +264,11 @@ class TestWhatLayersMayDo:
         with pytest.raises(MisuseError, match="middleware: expected functions from a handler to a handler"):
             Client(Peer().client_end, middleware=[layer])
 
+    @pytest.mark.parametrize("layers", [5, "timing", Recorder()])
+    def test_one_that_is_in_no_list_too(self, layers: Any) -> None:
+        with pytest.raises(MisuseError, match="middleware: expected a list of layers, got "):
+            Client(Peer().client_end, middleware=layers)
+
 
 class TestQuestions:
     async def test_layers_see_one_request_and_its_final_result(self) -> None:

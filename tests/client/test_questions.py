@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.client.peers import Clock, Peer, asked, called, connected, idle, settle
-from tybalt import Client, ConnectionLost, McpError, RequestTimeout
-from tybalt.errors import BackendError
+from tybalt import Client, ConnectionLost, Context, McpError, RequestTimeout, Server
+from tybalt.errors import BackendError, MissingClientCapability
 from tybalt.protocol.client import MAX_QUESTIONS
 from tybalt.types.content import AudioContent
 from tybalt.types.sampling import CreateMessageResult
@@ -120,14 +120,17 @@ class TestAnswers:
         await peer.aclose()
 
 
+FAILED = "the client's `on_elicit` failed; the client's log says how"
+
+
 @pytest.mark.loops
 class TestFailures:
     @pytest.mark.parametrize(
         ("error", "told", "logged"),
         [
             (McpError("not today", code=4242, data=[1]), {"code": 4242, "message": "not today", "data": [1]}, False),
-            (ValueError("secret"), {"code": -32603, "message": "Internal error"}, True),
-            (asyncio.CancelledError("mine"), {"code": -32603, "message": "Internal error"}, True),
+            (ValueError("secret"), {"code": -32603, "message": FAILED}, True),
+            (asyncio.CancelledError("mine"), {"code": -32603, "message": FAILED}, True),
             (BackendError("db-7", service="vault"), {"code": -32603, "message": "Vault error"}, True),
         ],
         ids=["declared", "a bug", "a cancel of its own", "masked"],
@@ -150,7 +153,7 @@ class TestFailures:
         with caplog.at_level(logging.ERROR, "tybalt.client"):
             async with connected("legacy", on_elicit=lambda q: 5) as (_, peer):
                 question(peer)
-                assert (await peer.next())["error"] == {"code": -32603, "message": "Internal error"}
+                assert (await peer.next())["error"] == {"code": -32603, "message": FAILED}
         assert "on_elicit: expected the values by name" in caplog.text
 
     async def test_what_the_revision_cannot_say_is_our_fault(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -290,3 +293,34 @@ async def test_the_time_of_the_user_is_not_that_of_the_call() -> None:
             await calling
         assert (await peer.next())["params"]["requestId"] == call["id"]
         assert idle(client)
+
+
+class TestRemedies:
+    @pytest.mark.parametrize(
+        ("era", "remedy"),
+        [
+            ("modern", "; pass on_elicit= to Client"),
+            ("legacy", "; pass on_elicit= to Client"),
+            ("2025-03-26", ""),  # It has no such question.
+        ],
+    )
+    @pytest.mark.parametrize("options", [{}, {"on_elicit": print, "elicit_modes": ["url"]}], ids=["nothing", "urls"])
+    @pytest.mark.parametrize("tool", ["order", "at_once"])
+    async def test_what_a_server_misses_is_told_as_the_option_it_is(
+        self, era: str, remedy: str, options: Any, tool: str
+    ) -> None:
+        server = Server("x", run_in="loop")
+
+        @server.tool
+        async def order(context: Context) -> str:
+            await asyncio.sleep(0)
+            return repr(await context.elicit("How many?", int))
+
+        @server.tool
+        def at_once() -> None:
+            raise MissingClientCapability({"elicitation": {}})
+
+        async with Client(server, era=era, **options) as client:
+            with pytest.raises(McpError, match="Missing required client capability: elicitation") as raised:
+                await client.call(tool)
+        assert str(raised.value) == raised.value.message + ("" if options else remedy)

@@ -94,6 +94,49 @@ async def test_a_time_limit_stops_and_awaits_all(combine: Combinator) -> None:
     assert sorted(stage.stopped) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("combine", [join_all, race])
+async def test_an_exit_is_raised_where_all_are_awaited(combine: Combinator) -> None:
+    stage = Stage()
+    task = asyncio.create_task(exit_of(combine(stage.run("a", SystemExit(3)), stage.run("b"))))
+    await settle()
+    await stage.let("a")
+    assert await task == 3 and stage.stopped == ["b"]
+
+
+async def exit_of(awaitable: Awaitable[Any]) -> Any:
+    try:
+        await awaitable
+    except SystemExit as error:
+        return error.code
+
+
+async def test_an_exit_is_what_became_of_it() -> None:
+    stage = Stage()
+    asked = SystemExit(3)
+    task = await started(join_outcomes(stage.run("a", asked), stage.run("b")))
+    await stage.let("a", "b")
+    assert await task == [Panicked(asked), Ok("b")]
+    task = await started(first_ok(stage.run("c", asked), stage.run("d", asked)))
+    await stage.let("c", "d")
+    with pytest.raises(BaseExceptionGroup) as raised:
+        await task
+    assert raised.value.exceptions == (asked, asked)
+
+
+async def test_what_is_stopped_before_it_begins_is_closed() -> None:
+    stage = Stage()
+
+    before = asyncio.all_tasks()
+
+    async def stopped() -> None:
+        asyncio.get_running_loop().call_soon(lambda: [each.cancel() for each in asyncio.all_tasks() - before])
+        await join_all(stage.run("a"), stage.run("b"))
+
+    task = asyncio.create_task(stopped())
+    await asyncio.wait([task])
+    assert task.cancelled() and stage.began == []
+
+
 class TestJoinAll:
     async def test_results_have_the_order_of_what_was_given(self) -> None:
         stage = Stage()

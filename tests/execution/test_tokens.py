@@ -1,8 +1,10 @@
 """Tokens: checkpoints, masks, budgets that end by themselves, other threads. Time is a number the test sets."""
 
+import asyncio
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,7 +23,7 @@ from tybalt.execution import (
     masked,
     within,
 )
-from tybalt.execution.tokens import MAX_MASKS
+from tybalt.execution.tokens import MAX_MASKS, begins_bare, begun_token
 
 BORED = CancelReason(CancelKind.USER, "bored")
 ENDING = CancelReason(CancelKind.SHUTDOWN, "ending")
@@ -97,10 +99,81 @@ class TestCost:
     def test_without_a_quota_everything_suffices(self) -> None:
         assert token().consume_cost(1e300)
 
-    @pytest.mark.parametrize("amount", [-1, float("nan")])
-    def test_a_cost_that_is_none(self, amount: float) -> None:
+    @pytest.mark.parametrize("amount", [-1, float("nan"), "x", None])
+    def test_a_cost_that_is_none(self, amount: Any) -> None:
         with pytest.raises(MisuseError, match="a cost is 0 or more"):
             token().consume_cost(amount)
+
+
+class TestPolls:
+    def test_parts_share_the_quota(self) -> None:
+        work = token(Budget(polls=4))
+        for _ in range(2):
+            with work.child() as part, part.child(Budget(polls=2)) as smaller:
+                part.checkpoint()
+                smaller.checkpoint()
+        assert work.budget.polls == 0
+        with work.child() as part, pytest.raises(Interrupted, match="poll quota"):
+            part.checkpoint()
+        with pytest.raises(Interrupted):
+            work.checkpoint()
+
+    def test_what_is_left_is_told_in_a_part_too(self) -> None:
+        work = token(Budget(cost=10, polls=10))
+        with work.child(Budget(cost=9)) as part:
+            assert work.consume_cost(8)
+            work.checkpoint()
+            assert (part.budget.cost, part.budget.polls) == (2, 9)
+            assert not part.consume_cost(5) and part.consume_cost(2)
+
+
+class TestStandingStill:
+    """While somebody else is waited for, a deadline moves along with the time."""
+
+    def test_it_is_told_as_if_time_went_on_now(self) -> None:
+        clock = Clock()
+        work = CancelToken(Budget(deadline=10), clock=clock)
+        with work.child(Budget(deadline=7)) as part:
+            clock.now = 4
+            work.suspend(until=14)
+            clock.now = 5
+            work.suspend(until=14)  # Of several at once the first one counts.
+            clock.now = 6
+            assert (work.budget.deadline, part.budget.deadline) == (12, 9)
+            clock.now = 9
+            part.checkpoint()
+            assert (work.budget.deadline, part.budget.deadline) == (14, 12)
+            work.postpone(5, until=14)
+            assert (work.budget.deadline, part.budget.deadline) == (14, 12)
+            clock.now = 12
+            with pytest.raises(Interrupted):
+                part.checkpoint()
+
+    def test_a_part_that_begins_meanwhile_has_its_own_time_and_no_more(self) -> None:
+        clock = Clock()
+        work = CancelToken(Budget(deadline=5), clock=clock)
+        clock.now = 1
+        work.suspend()
+        clock.now = 10
+        with work.child(Budget(deadline=12)) as part, work.child() as open_end:
+            assert (part.budget.deadline, open_end.budget.deadline) == (12, 14)
+            clock.now = 11
+            work.postpone(10)
+            assert (part.budget.deadline, open_end.budget.deadline, work.budget.deadline) == (13, 15, 15)
+            work.suspend()
+            clock.now = 14
+            work.postpone(3)
+            assert (part.budget.deadline, open_end.budget.deadline, work.budget.deadline) == (16, 18, 18)
+
+    def test_without_a_deadline_there_is_none(self) -> None:
+        clock = Clock()
+        work = CancelToken(clock=clock)
+        work.suspend()
+        with work.child() as part:
+            clock.now = 5
+            assert part.budget == work.budget == Budget()
+            work.postpone(5)
+        assert part.budget == Budget()
 
 
 class TestMasks:
@@ -187,6 +260,20 @@ class TestMasks:
         with pytest.raises(Interrupted):
             work.checkpoint()
 
+    def test_who_waits_for_the_outermost_mask_to_be_left_is_told_once(self) -> None:
+        told: list[str] = []
+        work = token()
+        with work.child() as part:
+            with work.masked():
+                work.on_unmasked = lambda: told.append("left")
+                with part.masked(), work.masked():
+                    pass
+                assert told == []
+            assert told == ["left"]
+            with part.masked():
+                pass
+            assert told == ["left"]
+
 
 class TestCurrent:
     def test_outside_of_any_work_nothing_happens(self) -> None:
@@ -259,3 +346,88 @@ class TestCurrent:
         cancelled.set()
         thread.join(10)
         assert caught == [BORED]
+
+
+@begins_bare
+async def bare(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    await work()
+
+
+class TestBegunWithout:
+    """A task whose token is made when it first waits: who wants one before gets that very one."""
+
+    async def begun(self, work: Callable[[], Coroutine[Any, Any, None]]) -> CancelToken | None:
+        """What such a task has asked for up to its first wait."""
+        variables = copy_context()
+        task = asyncio.get_running_loop().create_task(bare(work), context=variables)
+        await asyncio.sleep(0)
+        early = begun_token(task, variables)
+        await task
+        return early
+
+    async def test_it_has_none_as_long_as_nobody_asks(self) -> None:
+        async def work() -> None:
+            checkpoint()
+            await asyncio.sleep(0)
+
+        assert await self.begun(work) is None
+
+    async def test_a_mask_is_of_the_token_it_gets(self) -> None:
+        seen: list[CancelToken | None] = []
+
+        async def work() -> None:
+            with masked():
+                seen.append(current_token())
+                await asyncio.sleep(0)
+                seen.append(current_token())
+            seen.append(current_token())
+
+        early = await self.begun(work)
+        assert early is not None and seen == [early] * 3 and not early.is_masked
+
+    async def test_one_of_somebody_elses_is_left_alone_and_its_own_put_back(self) -> None:
+        mine = token()
+        seen: list[CancelToken | None] = []
+
+        async def work() -> None:
+            with governed(mine):
+                await asyncio.sleep(0)
+                seen.append(current_token())
+            seen.append(current_token())
+
+        early = await self.begun(work)
+        assert early not in (None, mine) and seen == [mine, early]
+
+    async def test_what_runs_in_a_copy_of_its_context_has_asked_for_none(self) -> None:
+        inner: list[CancelToken | None] = []
+
+        async def nothing() -> None:
+            await asyncio.sleep(0)
+
+        async def work() -> None:
+            with masked():
+                inner.append(await self.begun(nothing))
+
+        await self.begun(work)
+        assert inner == [None]
+
+    async def test_other_tasks_have_none_however_often_they_ask(self) -> None:
+        with masked():
+            assert current_token() is None
+        with governed(token()):
+            pass
+        assert current_token() is None
+
+    def test_limits_that_come_later_hold_for_its_parts_too(self) -> None:
+        clock = Clock()
+        work = CancelToken(clock=clock)
+        with work.child(Budget(deadline=20)) as part, work.child(Budget(deadline=5, cost=1)) as shorter:
+            work.checkpoint()
+            assert clock.read == 0
+            work.narrow(Budget(deadline=10, cost=7))
+            assert (part.budget.deadline, shorter.budget.deadline) == (10, 5)
+            assert (work.budget.cost, part.budget.cost, shorter.budget.cost) == (7, 7, 1)
+            clock.now = 10
+            for each in (work, part, shorter):
+                with pytest.raises(Interrupted):
+                    each.checkpoint()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tybalt.errors import MisuseError
 from tybalt.middleware import Handler, Layer, Request, stacked
 
 pytestmark = pytest.mark.loops
@@ -96,3 +97,47 @@ async def test_a_cancel_passes_through_every_layer() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert notes == ["> a", "> b", "< b", "< a"]
+
+
+def forgetful(next: Handler) -> Any:
+    async def handler(request: Request) -> Any:
+        await next(request)
+
+    return handler
+
+
+def without_a_handler(next: Handler) -> Any:
+    async def handler(request: Request) -> Any:
+        return await next(request)
+
+
+async def asynchronous(next: Handler) -> Any:
+    return next
+
+
+def plain(next: Handler) -> Any:
+    return lambda request: request.name
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (without_a_handler, "layer without_a_handler returned None in place of a handler: a layer is a plain function"),
+        (asynchronous, "layer asynchronous is itself an `async def`: a layer is a plain function"),
+    ],
+)
+def test_what_makes_no_handler_is_refused_when_it_is_stacked(layer: Any, text: str) -> None:
+    with pytest.raises(MisuseError, match=text):
+        stacked(answer, [noting("a", []), layer])
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (forgetful, "layer forgetful returned None, which is no result; `return await next"),
+        (plain, "layer plain: its handler is no `async def`; it returned 'add' at once"),
+    ],
+)
+async def test_what_makes_no_result_is_named(layer: Any, text: str) -> None:
+    with pytest.raises(MisuseError, match=text):
+        await stacked(answer, [noting("a", []), layer, noting("b", [])])(ASKED)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tybalt.errors import NotFound, ToolError
+from tybalt.errors import MisuseError, NotFound, ToolError
 from tybalt.middleware import Middleware, Request, stacked
 from tybalt.middleware.layers import Handler
 from tybalt.middleware.middleware import OPERATIONS
@@ -101,12 +101,53 @@ async def test_on_request_may_answer_which_on_response_still_sees() -> None:
     assert notes == ["a response"]
 
 
-async def test_on_request_may_answer_with_nothing() -> None:
-    class Silent(Middleware):
-        async def on_request(self, request: Request) -> Any:
-            return None
+@pytest.mark.parametrize(
+    ("hook", "name", "due"),
+    [
+        ("on_request", "add", "return the request, another one, or a result"),
+        ("on_response", "add", "return the result, or another one"),
+        ("on_error", "broken", "return a result, or raise"),
+        ("on_call_tool", "add", "return the result, as in `return await next(request)`"),
+    ],
+)
+async def test_a_forgotten_return_is_told_with_layer_and_hook(hook: str, name: str, due: str) -> None:
+    async def forgetful(self: Middleware, *_: Any) -> None:
+        return None
 
-    assert await Silent()(answer)(CALL) is None
+    kind = type("Bad", (Middleware,), {hook: forgetful})
+    with pytest.raises(MisuseError) as raised:
+        await stacked(answer, [Middleware(), kind(), Noting("b", [])])(CALL.replaced(name=name))
+    assert str(raised.value) == f"layer Bad: {hook} returned None; {due}"
+
+
+async def test_so_is_one_in_a_response_to_an_answer_of_on_request() -> None:
+    class Bad(Middleware):
+        async def on_request(self, request: Request) -> Any:
+            return "closed"
+
+        async def on_response(self, request: Request, result: Any) -> Any:
+            pass
+
+    with pytest.raises(MisuseError, match="layer Bad: on_response returned None"):
+        await Bad()(answer)(CALL)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("on_tool_call", "did you mean on_call_tool?"),
+        ("on_requests", "did you mean on_request?"),
+        ("on_zzz", "there are on_request, on_response, on_error, on_call_tool, "),
+    ],
+)
+def test_a_hook_that_would_never_run_is_refused(name: str, hint: str) -> None:
+    async def hook(self: Middleware, request: Request, next: Handler) -> Any:
+        return await next(request)
+
+    with pytest.raises(MisuseError) as raised:
+        type("Guard", (Middleware,), {name: hook})
+    assert str(raised.value).startswith(f"Guard.{name} is no hook of Middleware and would never run; {hint}")
+    type("Guard", (Middleware,), {f"_{name}": hook})
 
 
 async def test_on_response_may_answer_something_else() -> None:

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from tybalt.middleware import Request
+from tybalt.middleware.request import Sent
 from tybalt.types.tools import ToolAnnotations
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
@@ -54,6 +57,19 @@ def test_the_order_of_members_is_no_part_of_the_identity(arguments: dict[str, An
     request = Request(method="tools/call", name="add", arguments=arguments, params=params)
     again = request.replaced(arguments=turned(arguments), params=turned(params))
     assert again.identity == request.identity
+
+
+def test_what_no_layer_has_changed_counts_as_it_was_sent() -> None:
+    def request(text: str) -> Request:
+        arguments = msgspec.json.decode(text)
+        return Request(method="tools/call", name="pay", arguments=arguments, sent=Sent(arguments, Raw(text.encode())))
+
+    one, other = request('{"amount": 0.1, "to": "ann"}'), request('{"amount": 0.1000000000000000000001, "to": "ann"}')
+    assert one.arguments == other.arguments and one.identity != other.identity
+    assert one.identity == request('{"to":"ann","amount":0.1}').identity
+    changed = one.replaced(arguments={"amount": 0.1})
+    assert changed.identity == Request(method="tools/call", name="pay", arguments={"amount": 0.1}).identity
+    assert one.replaced(principal="bob").identity == one.identity
 
 
 @given(OBJECTS, OBJECTS)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tybalt.errors import MisuseError, ToolError
-from tybalt.execution import Budget, CancelKind, CancelReason, CancelToken, Interrupted, current_token, governed
+from tybalt.execution import Budget, CancelKind, CancelReason, CancelToken, Interrupted, current_token, governed, masked
 from tybalt.middleware.caching import ResponseCaching
 from tybalt.middleware.layers import Handler, stacked
 from tybalt.middleware.middleware import OPERATIONS
@@ -587,3 +588,76 @@ def test_options_that_are_none(number: Any) -> None:
         SingleFlight(methods="tools/list")
     with pytest.raises(MisuseError, match="exclude takes several texts"):
         SingleFlight(exclude="search")
+
+
+class Asked:
+    """The context of a request whose client can be asked."""
+
+    def __init__(self) -> None:
+        self.has_asked = False
+        self.told: list[Callable[[], object]] = []
+        self.when_asked = self.told.append
+
+    def ask(self) -> None:
+        self.has_asked = True
+        for tell in self.told:
+            tell()
+
+
+async def test_nobody_waits_for_a_leader_that_asks_and_the_last_to_leave_stops_it() -> None:
+    backend, layer, context = Backend(), SingleFlight(), Asked()
+    handler = stacked(backend.answer, [layer])
+    leader = asyncio.ensure_future(handler(CALL.replaced(context=context)))
+    await asyncio.sleep(0)
+    others = [asyncio.ensure_future(handler(CALL)) for _ in range(2)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    leader.cancel()
+    await asyncio.wait([leader])
+    assert len(backend.runs) == 1 and backend.stopped == 0
+    context.ask()
+    context.ask()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(backend.runs) == 3
+    assert backend.stopped == 1 and layer.statistics().in_flight == 0
+    backend.gate.set()
+    assert sorted(await asyncio.gather(*others)) == [2, 3]
+
+
+async def test_who_is_cancelled_while_it_leaves_is_cancelled() -> None:
+    backend, layer, context = Backend(), SingleFlight(), Asked()
+    handler = stacked(backend.answer, [layer])
+    leader = asyncio.ensure_future(handler(CALL.replaced(context=context)))
+    await asyncio.sleep(0)
+    other = asyncio.ensure_future(handler(CALL))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    leader.cancel()
+    await asyncio.wait([leader])
+    backend.on_cancel = other.cancel  # Cleaning up takes a turn; it is then that the other one is cancelled.
+    context.ask()
+    await asyncio.wait([other])
+    assert other.cancelled() and len(backend.runs) == 1
+
+
+async def test_what_the_leader_masks_is_finished_also_when_nobody_waits_any_more() -> None:
+    steps: list[str] = []
+    began = asyncio.Event()
+
+    async def pay(request: Request) -> None:
+        with masked():
+            began.set()
+            for step in ("reserved", "paid"):
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                steps.append(step)
+        await asyncio.Event().wait()
+
+    layer = SingleFlight()
+    with governed(CancelToken(clock=time.monotonic)):
+        caller = asyncio.ensure_future(stacked(pay, [layer])(CALL))
+    await began.wait()
+    caller.cancel()
+    await asyncio.wait([caller])
+    assert steps == ["reserved", "paid"] and layer.statistics().in_flight == 0

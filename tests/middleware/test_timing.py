@@ -193,5 +193,5 @@ async def test_several_stacks_may_share_one() -> None:
     clock = Clock()
     timing = Timing(clock=clock)
     await timing(clock.answer)(lasting(1.0))
-    await stacked(clock.answer, [timing])(Request(method="tools/list"))
+    await stacked(clock.answer, [timing])(Request(method="tools/list", meta={"become": "a result"}))
     assert set(timing.statistics()) == {ADD, ("tools/list", None)}

@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 from tests.server.driving import Driver
+from tests.server.talk import Talk
 
 LIMIT = 20.0  # seconds; what is waited for in a thread comes at once, or the test has failed
 
@@ -55,7 +56,7 @@ def text_of(answer: dict[str, Any]) -> str:
     return answer["error"]["message"] if "error" in answer else answer["result"]["content"][0]["text"]
 
 
-def nothing_is_left(driver: Driver) -> bool:
+def nothing_is_left(driver: Driver | Talk) -> bool:
     """Whether a session has forgotten every request."""
     session = driver.session
     lane = session.running.lane

@@ -957,11 +957,24 @@ class TestExplicit:
         assert "InputRequired(…): its state cannot be kept as JSON" in caplog.text
 
 
+# -- a forgotten await -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["elicit", "sample", "roots"])
+async def test_a_coroutine_that_nobody_awaits_bears_the_name_of_its_method(method: str) -> None:
+    async def forget(context: Context) -> str:
+        coroutine: Any = getattr(context, method)(*(["?"] if method != "roots" else []))
+        coroutine.close()
+        return f"{coroutine.__name__} {coroutine.__qualname__}"
+
+    assert await Talk(server_of(forget)).value("forget") == f"{method} Context.{method}"
+
+
 # -- a limit ----------------------------------------------------------------------------------------------------------
 
 
 @both
-async def test_how_often_a_call_may_ask(revision: str) -> None:
+async def test_how_often_a_call_may_ask(revision: str, caplog: pytest.LogCaptureFixture) -> None:
     async def collect(times: int, context: Context) -> int:
         for number in range(times):
             await context.elicit(f"{number}?", int)
@@ -975,8 +988,13 @@ async def test_how_often_a_call_may_ask(revision: str) -> None:
     for tool, arguments in (("collect", {"times": 4}), ("returned", {})):
         error = await talk.error(tool, lambda _: 1, **arguments)
         assert error["code"] == -32602
-        assert error["message"].startswith("This call has asked its client 3 times, which is the most it may")
+        assert error["message"].startswith(
+            "This call has asked its client 3 times, which is the most it may (`max_rounds`), and still lacks answers; "
+            "what is asked together, with `ask`, counts once"
+        )
         assert len(talk.rounds) == 3
+    told = "for more than 3 rounds; see Server(max_rounds=…), or ask together with `ask`"
+    assert caplog.text.count(told) == (2 if revision == NEWEST else 0) == len(caplog.records)
 
 
 # -- what is done around a handler ------------------------------------------------------------------------------------

@@ -2,15 +2,15 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import AsyncGenerator, Iterator
+from typing import Annotated, Any
 
 import pytest
 
 from tests.protocol.conversations import message
 from tests.server.awaiting import LIMIT, Held, answer_to, ended, nothing_is_left, text_of
 from tests.server.driving import NEWEST, Driver
-from tybalt import Context, MisuseError, Server, ToolError
+from tybalt import Context, Depends, MisuseError, Server, ToolError
 from tybalt.execution import CancelKind, Interrupted, checkpoint, masked
 from tybalt.server.call import MAX_CHILDREN
 from tybalt.server.waiting import Handover
@@ -135,6 +135,36 @@ class TestSpawn:
         answer = await answer_to(Driver(server), "work")
         assert "Internal error" in text_of(answer) and "hunter2" not in text_of(answer)
         assert "hunter2" in caplog.text
+
+    @pytest.mark.parametrize("request_timeout", [0, 1])
+    @pytest.mark.parametrize("revision", [NEWEST, "2025-11-25"])
+    def test_nor_is_it_told_where_the_handler_does_not_stop(
+        self, revision: str, request_timeout: float, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def fail() -> None:
+            raise ValueError("hunter2")
+
+        async def program() -> None:
+            server = Server("x", request_timeout=request_timeout)
+
+            @server.tool
+            async def work(context: Context) -> None:
+                context.spawn(fail())
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    assert "hunter2" not in str(context._call.token.reason)  # pyright: ignore[reportPrivateUsage]
+                    await asyncio.sleep(60)
+
+            driver = Driver(server, revision)
+            driver.start("work", id=1)
+            await asyncio.sleep(CancelKind.FAIL_FAST.cleanup_seconds + 0.1)
+            (answer,) = driver.said()
+            assert "Internal error" in text_of(answer) and "hunter2" not in str(answer)
+            assert await ended(driver) == [] and nothing_is_left(driver)
+
+        run_virtual(program)
+        assert "hunter2" in caplog.text and "its handler goes on" in caplog.text
 
     @pytest.mark.parametrize("error", [SystemExit(3), GeneratorExit(), asyncio.CancelledError()], ids=repr)
     async def test_whatever_it_raises_the_server_goes_on(self, server: Server, error: BaseException) -> None:
@@ -365,6 +395,33 @@ class TestWait:
         assert await ended(driver) == []
         assert cleaned == ["cleaned"]
 
+    @pytest.mark.parametrize("of_the_context", [False, True])
+    async def test_masked_it_hears_what_became_of_it_and_no_cancel(self, server: Server, of_the_context: bool) -> None:
+        heard: list[str] = []
+        waits, go = asyncio.Event(), asyncio.Event()
+
+        async def save() -> None:
+            waits.set()
+            await go.wait()
+            raise OSError("disk full")
+
+        @server.tool
+        def work(context: Context) -> None:
+            with context.masked() if of_the_context else masked():
+                try:
+                    context.wait(save())
+                except OSError as error:
+                    heard.append(str(error))
+            context.checkpoint()
+
+        driver = Driver(server)
+        driver.start("work", id=1)
+        await waits.wait()
+        driver.cancel(1)
+        await asyncio.sleep(0)
+        go.set()
+        assert await ended(driver) == [] and heard == ["disk full"] and nothing_is_left(driver)
+
     async def test_not_on_the_loop(self, server: Server) -> None:
         @server.tool(run_in="loop")
         def work(context: Context) -> str:
@@ -503,6 +560,87 @@ class TestWait:
 
 
 class TestMasks:
+    @pytest.mark.parametrize("kind", ["context", "bare", "layer", "dependency"])
+    def test_a_result_right_behind_one_is_a_result(self, kind: str) -> None:
+        async def program() -> None:
+            server = Server("x", middleware=[lambda handler: handler] if kind == "layer" else [], request_timeout=1)
+            saved: list[str] = []
+
+            async def transaction() -> AsyncGenerator[int, None]:
+                yield 1
+                await asyncio.sleep(2)
+                saved.append("saved")
+
+            async def save() -> str:
+                with masked():
+                    await asyncio.sleep(2)
+                    saved.append("saved")
+                return "saved"
+
+            async def save_for(context: Context) -> str:
+                return await save()
+
+            async def save_in(number: Annotated[int, Depends(transaction)]) -> str:
+                return "saved"
+
+            server.tool(name="save")(save if kind == "bare" else save_in if kind == "dependency" else save_for)
+            driver = Driver(server)
+            assert text_of(await answer_to(driver, "save")) == "saved" and saved == ["saved"]
+            assert nothing_is_left(driver)
+
+        run_virtual(program)
+
+    @pytest.mark.parametrize("nested", [False, True])
+    def test_of_two_right_behind_each_other_both_hold(self, nested: bool) -> None:
+        steps: list[str] = []
+
+        async def program() -> None:
+            server = Server("x", request_timeout=100 if nested else 1)
+
+            @server.tool(timeout="1s")
+            async def save() -> None:
+                for step in ("reserved", "paid"):
+                    with masked():
+                        await asyncio.sleep(2)
+                        steps.append(step)
+                await asyncio.sleep(60)
+                steps.append("never")
+
+            @server.tool
+            async def outer(context: Context) -> str:
+                return (await context.call_tool("save")).text
+
+            driver = Driver(server)
+            begun = asyncio.get_running_loop().time()
+            answer = await answer_to(driver, "outer" if nested else "save")
+            assert text_of(answer) == "tool 'save' did not finish within its 1 s"
+            assert asyncio.get_running_loop().time() - begun == pytest.approx(4)
+            assert nothing_is_left(driver)
+
+        run_virtual(program)
+        assert steps == ["reserved", "paid"]
+
+    def test_a_result_is_kept_while_children_are_stopped(self) -> None:
+        async def program() -> None:
+            server = Server("x", request_timeout=1)
+
+            @server.tool
+            async def work(context: Context) -> str:
+                async def resist() -> None:
+                    try:
+                        await asyncio.sleep(60)
+                    finally:
+                        await asyncio.sleep(5)
+
+                context.spawn(resist())
+                await asyncio.sleep(0.5)
+                return "in time"
+
+            driver = Driver(server)
+            assert text_of(await answer_to(driver, "work")) == "in time" and nothing_is_left(driver)
+
+        run_virtual(program)
+
     @pytest.mark.loops
     async def test_a_cancel_waits_until_the_mask_is_left(self, server: Server) -> None:
         events: list[str] = []

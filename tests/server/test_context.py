@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.server.driving import LEGACY, NEWEST, REVISIONS, Driver
-from tybalt import Context, InvalidParams, McpError, ResourceNotFound, Server, ToolError, tool
+from tybalt import Context, InvalidParams, McpError, MisuseError, ResourceNotFound, Server, ToolError, tool
 
 LOG_LEVEL = "io.modelcontextprotocol/logLevel"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -23,6 +23,17 @@ async def answer_of(driver: Driver, name: str, /, **arguments: Any) -> Any:
     *_, answer = await driver.later()
     assert answer["id"] == "call"
     return answer
+
+
+async def test_what_is_no_number_is_told_to_the_author(caplog: pytest.LogCaptureFixture) -> None:
+    def work(context: Context) -> None:
+        told: Any = context.report_progress
+        for arguments in (("half",), (1, "two"), (None,)):
+            with pytest.raises(MisuseError, match="report_progress: progress and total are numbers; got "):
+                told(*arguments)
+
+    answer = await answer_of(Driver(server_of(work), meta={"progressToken": "t"}), "work")
+    assert not answer["result"].get("isError"), caplog.text
 
 
 class TestWhoAsks:
@@ -259,6 +270,28 @@ class TestTheRestOfTheServer:
     async def test_what_is_wrong_is_raised(self, name: str, arguments: Any, error: type, text: str) -> None:
         raised, _ = await self.outcome(name, arguments)
         assert isinstance(raised, error) and text in str(raised)
+
+    @pytest.mark.parametrize(
+        ("name", "arguments", "text"),
+        [
+            ("nothing", {}, "tool 'ask' calls tool 'nothing': Unknown tool: nothing"),
+            ("add", {"a": "five"}, "tool 'ask' calls tool 'add': Invalid arguments: $.arguments.a: expected an "),
+        ],
+    )
+    @pytest.mark.parametrize("revision", REVISIONS)
+    @pytest.mark.parametrize("grouped", [False, True])
+    async def test_a_wrong_call_is_the_mistake_of_whoever_calls(
+        self, revision: str, name: str, arguments: Any, text: str, grouped: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def ask(context: Context) -> None:
+            if not grouped:
+                await context.call_tool(name, arguments)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(context.call_tool(name, arguments))
+
+        answer = await answer_of(Driver(self.server(ask), revision), "ask")
+        assert answer["result"]["isError"] and "the server's log has it" in str(answer)
+        assert text in caplog.text and text not in str(answer)
 
     async def test_read_resource(self) -> None:
         async def ask(context: Context) -> list[str | None]:

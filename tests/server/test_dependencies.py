@@ -23,6 +23,8 @@ from tybalt.reasons import CancelKind, CancelReason, Interrupted
 from tybalt.server.dependencies import Dependency, Depends
 from tybalt.server.dependency_plan import MAX_DEPTH, MAX_STEPS, Plan, compile_plan
 from tybalt.server.parameters import Parameters, compile_parameters
+from tybalt.server.questions import Elicit
+from tybalt.server.server import Server
 
 WHERE = "tool 'f' (function app.f)"
 log: ContextVar[list[str]] = ContextVar("log")
@@ -190,10 +192,24 @@ async def coroutine_function() -> Db:
     return Db()
 
 
+def test_a_class_that_no_client_can_send_is_told_how_to_be_injected() -> None:
+    def work(db: Db) -> None:
+        """Wants a database."""
+
+    with pytest.raises(
+        RegistrationError, match=r"Where no client is to send it: Annotated\[Db, Depends\(…\)\]\. Use a"
+    ):
+        Server("x").tool(work)
+    with pytest.raises(MisuseError) as raised:
+        Elicit("Which?", Db)
+    assert "Depends" not in str(raised.value), "a user fills in a form"
+
+
 @pytest.mark.parametrize(
     ("declare", "text"),
     [
-        (lambda: Depends(5), r"Depends takes a function, a class or another callable; got 5"),
+        (lambda: Depends(5), r"Depends takes a function, a class or another callable, without parentheses; got 5"),
+        (lambda: Depends(Db()), r"another callable, without parentheses; got <.*Db object"),
         (
             lambda: Depends(coroutine_function()),
             r"Depends\(coroutine_function\(\)\): pass the function itself, without",

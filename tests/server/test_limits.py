@@ -94,7 +94,7 @@ class TestDeadlines:
         found = late(revision, ask=ask)
         assert found.took == pytest.approx(30, abs=0.01)
         assert found.answer["result"]["isError"]
-        assert text_of(found.answer).endswith("did not finish within its 30 s")
+        assert text_of(found.answer).endswith("did not finish within its 30 s, the server's request_timeout")
         assert "function" not in text_of(found.answer)
 
     @pytest.mark.parametrize("revision", ERAS)
@@ -115,6 +115,23 @@ class TestDeadlines:
             found = late(timeout=timeout, ask=ask)
             assert found.took == pytest.approx(takes, abs=0.002)
             assert f"within its {takes:g} s" in text_of(found.answer)
+
+    def test_a_limit_of_the_server_that_is_shorter_is_told_as_the_servers(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for ask in (("tools/call", {"name": "work"}), TOLD, OTHERS[0]):
+            found = late(timeout="5m", ask=ask)
+            assert "within its 30 s, the server's request_timeout; it would be allowed 300 s itself" in text_of(
+                found.answer
+            )
+        assert "asks for 300 s, but the server's request_timeout of 30 s holds" in caplog.text
+        assert "request_timeout" not in text_of(late(timeout=3).answer)
+
+    @pytest.mark.parametrize("timeout", [None, 3, 30])
+    def test_one_that_is_no_longer_is_not_warned_of(self, timeout: Any, caplog: pytest.LogCaptureFixture) -> None:
+        Server("x").tool(timeout=timeout)(named)
+        Server("x", request_timeout=None).tool(timeout="5m")(named)
+        assert not caplog.records
 
     @pytest.mark.parametrize("grants", [0, None])
     def test_without_a_limit_only_that_of_the_handler(self, grants: Any) -> None:
@@ -228,6 +245,39 @@ class TestDeadlines:
         with caplog.at_level(logging.WARNING):
             assert text_of(Driver(server).ask("tools/call", {"name": "named"})) == "named"
         assert "took longer than its 1e-09 s" in caplog.text
+
+    @pytest.mark.parametrize("ask", ["plain", "never", "later"])
+    @pytest.mark.parametrize("allowed", [None, 500])
+    def test_so_is_all_else_that_blocks_the_loop_past_the_servers_limit(
+        self, ask: str, allowed: int | None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        answers: list[Any] = []
+
+        async def program() -> None:
+            server = Server("x", request_timeout=2, run_in="loop")
+            loop: Any = asyncio.get_running_loop()
+
+            @server.tool
+            def plain(context: Context) -> str:
+                loop._now += 3
+                return "done"
+
+            @server.tool
+            async def never(context: Context) -> str:
+                return plain(context)
+
+            @server.tool
+            async def later() -> str:
+                await asyncio.sleep(0)
+                loop._now += 3
+                return "done"
+
+            meta = None if allowed is None else {BUDGET: {"deadlineMs": allowed}}
+            answers.append(await answer_to(Driver(server), ask, meta=meta))
+
+        run_virtual(program)
+        assert text_of(answers[0]) == "done"
+        assert ("took longer than its 2 s, and blocked the loop" in caplog.text) == (allowed is None)
 
 
 def named() -> str:

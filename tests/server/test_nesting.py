@@ -1,7 +1,7 @@
 """A handler that calls another: on what is left of its budget, stopped with it, never deeper than allowed."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from math import inf
 from typing import Annotated, Any
 
@@ -9,8 +9,8 @@ import pytest
 
 from tests.server.awaiting import Held, answer_to, ended, nothing_is_left, text_of
 from tests.server.driving import NEWEST, Driver
-from tests.server.talk import Talk
-from tybalt import Budget, Context, Depends, Server, ToolError
+from tests.server.talk import Talk, accept
+from tybalt import Budget, Context, Depends, MisuseError, Server, ToolError
 from tybalt.execution import Interrupted, checkpoint
 from tybalt.server.nesting import MAX_NESTING
 from tybalt.testing import VirtualThreads, run_virtual
@@ -385,6 +385,79 @@ class TestCancels:
 
 
 @pytest.mark.loops
+class TestTheEnd:
+    """What a request has left behind calls nothing any more, also where the request is only just over."""
+
+    @pytest.mark.parametrize("where", ["outer", "nested", "layered"])
+    async def test_nothing_begins_when_it_is_over(self, where: str) -> None:
+        begun: list[str] = []
+        strays: list[asyncio.Task[Any]] = []
+        done = asyncio.Event()
+
+        def slowly(next: Any) -> Any:
+            async def handler(request: Any) -> Any:
+                result = await next(request)
+                done.set()
+                await asyncio.wait(strays)
+                return result
+
+            return handler
+
+        server = Server("x", middleware=[slowly] if where == "layered" else [])
+
+        @server.tool
+        async def inner() -> None:
+            begun.append("inner")
+
+        @server.tool
+        async def leaves(context: Context) -> str:
+            async def stray() -> None:
+                await done.wait()
+                await context.call_tool("inner")
+
+            strays.append(asyncio.get_running_loop().create_task(stray()))
+            return "left"
+
+        @server.tool
+        async def outer(context: Context) -> str:
+            result = await context.call_tool("leaves")
+            done.set()
+            await asyncio.wait(strays)
+            return result.text
+
+        assert text_of(await answer_to(Driver(server), "outer" if where == "nested" else "leaves")) == "left"
+        done.set()
+        await asyncio.wait(strays)
+        with pytest.raises(MisuseError, match=r"'leaves'.* is over; it cannot call tool 'inner'.* any more"):
+            strays[0].result()
+        assert begun == []
+
+    async def test_what_cleans_up_may_still_call(self, server: Server) -> None:
+        called: list[str] = []
+
+        @server.tool
+        async def release(what: str) -> None:
+            called.append(what)
+
+        async def held(context: Context) -> AsyncGenerator[int, None]:
+            yield 1
+            await context.call_tool("release", {"what": "lock"})
+
+        def held_in_thread(context: Context) -> Generator[int, None, None]:
+            yield 1
+            context.wait(context.call_tool("release", {"what": "file"}))
+
+        @server.tool
+        async def work(
+            context: Context, one: Annotated[int, Depends(held)], two: Annotated[int, Depends(held_in_thread)]
+        ) -> int:
+            return one + two
+
+        driver = Driver(server)
+        assert text_of(await answer_to(driver, "work")) == "2"
+        assert called == ["file", "lock"] and nothing_is_left(driver)
+
+
 class TestDepth:
     @pytest.mark.parametrize("kind", ["async", "thread"])
     @pytest.mark.parametrize("depth", [MAX_NESTING, MAX_NESTING + 1])
@@ -491,15 +564,15 @@ class TestTimeLimit:
 
         assert self.said(inner) == ([self.LATE], 60)
 
-    def test_a_result_right_behind_a_mask_is_too_late_and_the_caller_goes_on(self) -> None:
+    def test_a_result_right_behind_a_mask_is_a_result_and_the_caller_goes_on(self) -> None:
         async def inner(context: Context) -> str:
             with context.masked():
                 await asyncio.sleep(60)
             return "late"
 
-        assert self.said(inner, then=5) == ([self.LATE], 60)
+        assert self.said(inner, then=5) == (["late"], 60)
 
-    def test_who_swallows_it_is_late_all_the_same(self) -> None:
+    def test_who_swallows_it_has_a_result_all_the_same(self) -> None:
         async def inner() -> str:
             try:
                 await asyncio.sleep(60)
@@ -507,7 +580,52 @@ class TestTimeLimit:
                 await asyncio.sleep(1)
             return "late"
 
-        assert self.said(inner, then=5) == ([self.LATE], 11)
+        assert self.said(inner, then=5) == (["late"], 11)
+
+    def test_what_waits_for_its_children_has_its_result_before(self) -> None:
+        async def inner(context: Context) -> str:
+            async def resist() -> None:
+                try:
+                    await asyncio.sleep(60)
+                finally:
+                    await asyncio.sleep(5)
+
+            context.spawn(resist())
+            await asyncio.sleep(9)
+            return "in time"
+
+        assert self.said(inner, then=5) == (["in time"], 10)  # The limit stops the children once more.
+
+    def test_a_failure_of_a_task_group_that_was_caught_before_counts_for_nothing(self) -> None:
+        async def inner() -> str:
+            async def fail() -> None:
+                raise ValueError("no")
+
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(fail())
+            except ExceptionGroup:
+                pass
+            await asyncio.sleep(60)
+            return "never"
+
+        assert self.said(inner, then=5) == ([self.LATE], 10)
+
+    def test_a_checkpoint_in_a_task_group_is_the_only_one_that_notices(self) -> None:
+        async def inner(context: Context) -> str:
+            async def work() -> None:
+                loop = asyncio.get_running_loop()
+                ready = loop.create_future()
+                loop.call_at(loop.time() + 10, ready.set_result, None)
+                with context.masked():
+                    await ready
+                context.checkpoint()
+
+            async with asyncio.TaskGroup() as group:
+                group.create_task(work())
+            return "never"
+
+        assert self.said(inner, then=5) == ([self.LATE], 10)
 
     def test_a_checkpoint_may_notice_first(self) -> None:
         async def inner(context: Context) -> str:
@@ -534,6 +652,41 @@ class TestTimeLimit:
             raise ToolError("no")
 
         assert self.said(inner) == (["no"], 9)
+
+    @pytest.mark.parametrize(("begins", "ends"), [(100, 310), (295, 310), (0, 310)])
+    def test_one_that_begins_while_the_client_is_asked_has_its_own_time(self, begins: float, ends: float) -> None:
+        """It is longer than what is left of the request, until that is postponed; the clock goes on at 300."""
+        took: list[float] = []
+
+        async def program() -> None:
+            server = Server("x", request_timeout=50)
+            loop = asyncio.get_running_loop()
+            begun = loop.time()
+
+            @server.tool(timeout="10s")
+            async def inner(context: Context) -> None:
+                assert 0 < context.remaining <= 10
+                await asyncio.Event().wait()
+
+            @server.tool
+            async def outer(context: Context) -> str:
+                asked = context.spawn(context.elicit("Sure?", bool))
+                await asyncio.sleep(begins)
+                result = await context.call_tool("inner")
+                took.append(loop.time() - begun)
+                await asked
+                return result.text
+
+            talk = Talk(server, "2025-11-25")
+            talk.call("outer")
+            (question,) = await talk.next()
+            await asyncio.sleep(300 - (loop.time() - begun))
+            talk.reply(question, accept(value=True))
+            (answer,) = await talk.next()
+            assert text_of(answer) == self.LATE
+
+        run_virtual(program)
+        assert took == [pytest.approx(ends, abs=0.01)]
 
     def test_it_stands_still_while_the_client_is_asked(self) -> None:
         async def program() -> None:

@@ -1,6 +1,7 @@
 """A server behind middleware: the same answers in every revision, and what the layers see and may change."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,17 @@ import msgspec
 import pytest
 
 from examples.everything import server as everything
+from tests.server.awaiting import answer_to, nothing_is_left, text_of
 from tests.server.driving import MODERN, NEWEST, REVISIONS, Driver
 from tybalt import Context, Message, Server, ToolError
-from tybalt.errors import Forbidden, McpError, RegistrationError
+from tybalt.errors import Forbidden, McpError, RegistrationError, TimedOut
+from tybalt.execution import CancelKind
 from tybalt.middleware import Handler, Middleware, Request
-from tybalt.testing import converse
+from tybalt.testing import converse, run_virtual
 from tybalt.types.content import TextContent
 from tybalt.types.tools import CallToolResult
+
+pause = time.sleep  # On the loop, on purpose: a checkpoint is to notice before the timer.
 
 CONVERSATIONS = Path(__file__).parent.parent / "data" / "conversations"
 
@@ -241,6 +246,17 @@ class TestWhatALayerMayDo:
         assert "tool 'add' (function" in caplog.text
         assert (await answered(driver, "tools/list", {}))["error"]["code"] == -32603
 
+    async def test_a_forgotten_return_is_told_in_the_log_and_names_the_layer(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Bad(Middleware):
+            async def on_request(self, request: Request) -> Any:
+                pass
+
+        answer = await answered(Driver(library(Bad())), "tools/call", {"name": "add", "arguments": {"a": 1}})
+        assert answer["result"]["isError"] and "Bad" not in str(answer)
+        assert "layer Bad: on_request returned None; return the request" in caplog.text
+
     async def test_pass_on_a_request_of_its_own_making_is_a_mistake(self) -> None:
         class Forged(Middleware):
             async def on_request(self, request: Request) -> Request:
@@ -352,6 +368,84 @@ class TestWhatALayerMayDo:
         server.tool("more")(lambda: 1).remove()
         server.resource_updated("data://x")
         assert told == ["tools", "tools", "data://x"]
+
+
+class TestWhatIsToStop:
+    """A request whose time is up, or that its client has cancelled, is not begun anew by a layer."""
+
+    def test_a_layer_that_asks_again_is_told_why_not(self) -> None:
+        runs: list[float] = []
+        seen: list[str] = []
+
+        def again(next: Handler) -> Handler:
+            async def handler(request: Request) -> Any:
+                for _ in range(2):
+                    try:
+                        return await next(request)
+                    except TimedOut as error:
+                        seen.append(type(error).__name__)
+                return await next(request)
+
+            return handler
+
+        async def program() -> None:
+            server = Server("x", request_timeout=1, middleware=[again])
+            loop = asyncio.get_running_loop()
+
+            @server.tool
+            async def slow() -> str:
+                runs.append(loop.time())
+                await asyncio.sleep(60)
+                return "late"
+
+            driver = Driver(server)
+            begun = loop.time()
+            assert "did not finish within its 1 s" in text_of(await answer_to(driver, "slow"))
+            assert loop.time() - begun == pytest.approx(1) and nothing_is_left(driver)
+
+        run_virtual(program)
+        assert len(runs) == 1 and seen == ["TimedOut"] * 2
+
+    async def test_masked_it_may_begin(self) -> None:
+        def masking(next: Handler) -> Handler:
+            async def handler(request: Request) -> Any:
+                with request.context.masked():
+                    request.context._call.cancel(CancelKind.USER)
+                    return await next(request)
+
+            return handler
+
+        server = library(masking)
+        assert text_of(await answer_to(Driver(server), "add", a=1)) == "3"
+
+    async def test_a_checkpoint_in_a_task_group_is_the_limit_for_layers_too(self) -> None:
+        seen: list[type[BaseException]] = []
+
+        def noting(next: Handler) -> Handler:
+            async def handler(request: Request) -> Any:
+                try:
+                    return await next(request)
+                except BaseException as error:
+                    seen.append(type(error))
+                    raise
+
+            return handler
+
+        server = Server("x", middleware=[noting])
+
+        @server.tool(timeout="10ms")
+        async def work(context: Context) -> None:
+            async def steps() -> None:
+                while True:
+                    pause(0.002)
+                    context.checkpoint()
+                    await asyncio.sleep(0)
+
+            async with asyncio.TaskGroup() as group:
+                group.create_task(steps())
+
+        assert "did not finish within its 0.01 s" in text_of(await answer_to(Driver(server), "work"))
+        assert seen == [TimedOut]
 
 
 class TestOptions:

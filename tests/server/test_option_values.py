@@ -62,6 +62,12 @@ def words() -> str:
         ({"annotations": {"readOnlyHint": "yes"}}, "annotations: expected ToolAnnotations", "`$.readOnlyHint`); "),
         ({"annotations": {"readonly": True}}, "annotations: expected ToolAnnotations", "'readonly'"),
         ({"annotations": {5: True}}, "annotations: expected ToolAnnotations", "got {5: True}"),
+        ({"input_schema": 5}, "input_schema: expected a JSON Schema of an object", "got 5; write it as in"),
+        (
+            {"input_schema": {"type": "array"}},
+            "input_schema: expected a JSON Schema of an object",
+            "got {'type': 'array'}",
+        ),
         ({"output_schema": 5}, "output_schema: expected a JSON Schema as a dict", "got 5; pass None for no"),
         ({"strict": "yes"}, "strict: expected True or False", "got 'yes'; "),
     ],

@@ -380,7 +380,7 @@ class TestTime:
         assert happened == ["20"] and await talk.rest() == []
         await clock.advance(2)
         (answer,) = await talk.next()
-        assert text_of(answer) == "tool 'work' did not finish within its 30 s"
+        assert text_of(answer) == "tool 'work' did not finish within its 30 s, the server's request_timeout"
         assert idle(talk)
 
     @pytest.mark.parametrize("allowed", [20, 60], ids=["less than the server's", "more"])

@@ -99,6 +99,27 @@ class TestSample:
         assert params.items() >= {"maxTokens": 5, "systemPrompt": "Be brief.", "temperature": 0.5}.items()
         assert (params["stopSequences"], params["toolChoice"]) == (["."], {"mode": "auto"})
 
+    @pytest.mark.parametrize("content", ["Hi", {"type": "text", "text": "Hi"}])
+    def test_a_message_may_be_a_mapping(self, content: Any) -> None:
+        message = {"role": "assistant", "content": content}
+        shown = [{"role": "assistant", "content": {"type": "text", "text": "Hi"}}]
+        assert written(Sample(message))["params"]["messages"] == shown
+        assert written(Sample(["And?", message]))["params"]["messages"][1:] == shown
+
+    @pytest.mark.parametrize(
+        ("messages", "text"),
+        [
+            (5, "sample: expected a text, a SamplingMessage, a mapping such as .*; got 5"),
+            ([None], "; got None"),
+            (b"Hi", "; got b'Hi'"),
+            ({"role": "wizard", "content": "Hi"}, r"is no message: Invalid enum value 'wizard' - at `\$.role`"),
+            ([{"content": "Hi"}], "is no message: Object missing required field `role`"),
+        ],
+    )
+    def test_what_is_no_message(self, messages: Any, text: str) -> None:
+        with pytest.raises(MisuseError, match=text):
+            Sample(messages)
+
     def test_nothing_to_answer(self) -> None:
         with pytest.raises(MisuseError, match="there is no message to answer"):
             Sample([])

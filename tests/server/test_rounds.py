@@ -205,7 +205,7 @@ class TestRunAgain:
 
 class TestBinding:
     @pytest.mark.parametrize("key", ["when", None], ids=["key", "site"])
-    async def test_another_question_is_asked(self, key: str | None) -> None:
+    async def test_another_question_is_asked(self, key: str | None, caplog: pytest.LogCaptureFixture) -> None:
         """A message that is another each time is never answered."""
         now = counting()
 
@@ -215,6 +215,10 @@ class TestBinding:
         talk = Talk(server_of(remind, max_rounds=4))
         error = await talk.error("remind", lambda _: True)
         assert error["code"] == -32602 and "has asked its client 4 times" in error["message"]
+        assert "a question must not change from round to round" in error["message"]
+        told = [record.getMessage() for record in caplog.records]
+        assert len(told) == 4, "at each answer that no question wants any more"
+        assert all("tool 'remind' (function" in each and "does not ask any more" in each for each in told)
         messages = [asked["params"]["message"] for (asked,) in talk.rounds]
         assert messages == [f"It is {number}. Remind you?" for number in range(4)]
 
@@ -310,6 +314,63 @@ class TestBinding:
     async def test_answers_without_a_state_are_ignored(self, responses: Any) -> None:
         answer = await Talk(shop()).send("tools/call", params(inputResponses=responses))
         assert list(answer["result"]["inputRequests"]) == ["number"]
+
+
+class TestWithoutAState:
+    """A client that knows what a handler returns as its questions may answer with its first call."""
+
+    @staticmethod
+    def server() -> Server:
+        async def reserve(context: Context) -> Any:
+            ran.append(f"{context.round_state} {sorted(context.input_responses)}")
+            if "who" not in context.input_responses:
+                return InputRequired({"who": Elicit("Who?"), "sure": Elicit("Sure?", bool)}, state="asked")
+            return f"{context.input_responses['who'].content['value']} {len(context.input_responses)}"
+
+        return server_of(reserve)
+
+    async def call(self, responses: Any = None, **members: Any) -> Any:
+        given = {"inputResponses": members if responses is None else responses}
+        return await Talk(self.server()).send("tools/call", {"name": "reserve", **given})
+
+    async def test_it_is_as_if_it_had_called_before(self) -> None:
+        answer = await self.call(who=accept(value="Ada"), sure=accept(value=True), admin=accept(value=1))
+        assert answer["result"]["content"][0]["text"] == "Ada 2"
+        assert ran == ["None []", "asked ['sure', 'who']"]
+
+    async def test_a_part_is_enough_for_a_handler_that_needs_no_more(self) -> None:
+        answer = await self.call(who=accept(value="Ada"))
+        assert answer["result"]["content"][0]["text"] == "Ada 1"
+
+    async def test_what_is_missing_is_asked(self) -> None:
+        talk = Talk(self.server())
+        first = {"name": "reserve", "inputResponses": {"sure": accept(value=True)}}
+        asked = (await talk.send("tools/call", first))["result"]
+        assert list(asked["inputRequests"]) == ["who"]
+        second = {**first, "inputResponses": {"who": accept(value="Ada")}, "requestState": asked["requestState"]}
+        assert (await talk.send("tools/call", second))["result"]["content"][0]["text"] == "Ada 2"
+
+    async def test_what_nobody_asks_for_is_ignored(self) -> None:
+        answer = await self.call(admin=accept(value=1))
+        assert list(answer["result"]["inputRequests"]) == ["who", "sure"]
+        assert ran == ["None []"]
+
+    async def test_an_answer_of_another_kind_is_refused(self) -> None:
+        answer = await self.call(who={"roots": []})
+        assert answer["error"]["code"] == -32602 and "$.params.inputResponses.who" in answer["error"]["message"]
+
+    @pytest.mark.parametrize("responses", [5, []])
+    async def test_what_is_no_object_is_refused(self, responses: Any) -> None:
+        answer = await self.call(responses)
+        assert answer["error"]["code"] == -32602 and "$.params.inputResponses" in answer["error"]["message"]
+
+    async def test_it_counts_as_a_round(self) -> None:
+        async def endless(context: Context) -> Any:
+            return InputRequired({f"n{len(context.input_responses)}": Elicit("Number?", int)})
+
+        call = {"name": "endless", "inputResponses": {"n0": accept(value=1)}}
+        answer = await Talk(server_of(endless, max_rounds=1)).send("tools/call", call)
+        assert answer["error"]["code"] == -32602 and "asked its client 1 times" in answer["error"]["message"]
 
     @pytest.mark.parametrize("responses", [None, {}], ids=["none", "empty"])
     async def test_a_state_without_answers_asks_again(self, responses: Any) -> None:

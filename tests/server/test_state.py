@@ -1,12 +1,16 @@
 """`ctx.state`: a request's own, its connection's, and what a handle stands for."""
 
 import asyncio
+import json
 import threading
 from collections.abc import MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.server.awaiting import answer_to, ended, text_of
+from tests.server.driving import Driver
+from tybalt import Context, Server
 from tybalt.errors import InvalidParams, MisuseError, row_of
 from tybalt.server.state import ConnectionState, State, UnknownState
 from tybalt.server.store import MemoryStore, StateConflict, StateTooLarge, StoreFull
@@ -259,3 +263,38 @@ async def test_processes_that_share_no_store_are_told_so():
     for use in (lonely.mint({"a": 1}), lonely.open("x")):
         with pytest.raises(MisuseError, match=r"several processes.*Server\(store=\.\.\.\)"):
             await use
+
+
+class Together:
+    """A lock that nobody takes before two want it."""
+
+    def __init__(self) -> None:
+        self._both = threading.Barrier(2)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._both.wait(10)
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+async def test_threads_that_are_both_the_first_to_want_it_have_the_same(monkeypatch):
+    monkeypatch.setattr("tybalt.server.state.MAKING", Together())
+    server = Server("x", max_threads=2)
+
+    @server.tool
+    def put(name: str, context: Context) -> None:
+        context.state.connection[name] = 1
+
+    @server.tool
+    def names(context: Context) -> list[str]:
+        return sorted(context.state.connection)
+
+    driver = Driver(server)
+    driver.start("put", name="a")
+    driver.start("put", name="b")
+    await ended(driver)
+    assert json.loads(text_of(await answer_to(driver, "names"))) == ["a", "b"]
+    server.threads.close()

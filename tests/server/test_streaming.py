@@ -177,6 +177,32 @@ class TestResults:
 
         assert (await answer_to(Driver(server), "stream"))["result"]["isError"]
 
+    @pytest.mark.loops
+    @pytest.mark.parametrize("run_in", ["thread", "loop"])
+    async def test_what_is_yielded_is_no_result(self, server: Server, run_in: Any) -> None:
+        @server.tool(run_in=run_in)
+        def lines() -> Iterator[str]:
+            yield "one"
+
+        result = (await answer_to(Driver(server), "lines"))["result"]
+        assert result["content"] == [] and "structuredContent" not in result
+
+    @pytest.mark.loops
+    async def test_a_forgotten_last_word_is_told(self, server: Server, caplog: pytest.LogCaptureFixture) -> None:
+        @server.tool
+        async def promising() -> AsyncIterator[str | Returned[int]]:
+            yield "working"
+
+        @server.tool
+        def returning() -> Generator[str, None, int]:  # type: ignore[return]
+            yield "working"
+
+        driver = Driver(server)
+        assert (await answer_to(driver, "promising"))["result"]["isError"]
+        assert "Expected `int`, got `null`. Did you forget to end with `yield Returned(value)`?" in caplog.text
+        assert (await answer_to(driver, "returning"))["result"]["isError"]
+        assert "Expected `int`, got `null`. Did you forget `return`?" in caplog.text
+
     def test_only_tools_stream_and_not_automatically(self) -> None:
         def stream(it: str = "x") -> Generator[int, None, None]:
             yield 1

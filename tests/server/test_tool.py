@@ -339,7 +339,7 @@ class TestTimeouts:
         assert "give" in caplog.text and "1e-09" in caplog.text
 
     def test_one_in_time_is_not_mentioned(self, caplog: pytest.LogCaptureFixture) -> None:
-        driver = Driver(Server("x", run_in="loop").add(tool(timeout=60)(returning(int, 5))))
+        driver = Driver(Server("x", run_in="loop").add(tool(timeout=20)(returning(int, 5))))
         assert driver.call("give")["structuredContent"] == 5
         assert caplog.records == []
 
@@ -393,3 +393,10 @@ def test_a_call_in_an_older_revision_is_written_by_its_own_pieces() -> None:
         assert sessions["2025-06-18"].call("give")["structuredContent"] == {"result": 5}
         assert "structuredContent" not in sessions["2024-11-05"].call("give")
     assert isinstance(server.session(Output()).receive(sessions[NEWEST].encoded("tools/list")), bytes)
+
+
+def test_an_input_schema_takes_the_place_of_that_of_the_parameters_and_reads_nothing() -> None:
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "else": {"required": ["a"]}}
+    declared = tool(input_schema=schema)(returning(int, 5))
+    assert declared.definition.input_schema == schema
+    assert Driver(Server("x", run_in="loop").add(declared)).call("give")["structuredContent"] == 5

@@ -96,6 +96,7 @@ def test_it_is_sent_as_its_schema_says(annotation: Any, value: Any, written: Any
         (list[Decimal], [3.5]),
         (list[Epoch], ["soon"]),
         (Access, "READ"),
+        (int, None),
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -106,6 +107,7 @@ def test_what_the_schema_does_not_allow_is_refused(
     assert said["isError"] is True
     assert "structuredContent" not in said
     assert "that its return annotation does not allow" in caplog.text
+    assert ("Did you forget `return`? Change the annotation" in caplog.text) == (value is None)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,6 +132,12 @@ async def test_a_subscription_is_not_among_them(server: Server) -> None:
 async def test_a_request_that_is_cancelled_needs_no_answer(server: Server) -> None:
     cancel = '> {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}'
     assert (await converse(server, [HELLO, call("forever"), cancel]))[-1] == cancel
+
+
+async def test_a_message_that_is_no_text_is_told(server: Server) -> None:
+    message: Any = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    with pytest.raises(MisuseError, match=r"""line 1 is no text, such as '> {"jsonrpc": …}', but {'jsonrpc': '2.0'"""):
+        await converse(server, [message])
 
 
 @pytest.mark.parametrize("line", [PING.replace("> ", ">"), "<{}", "ping", " > {}"])

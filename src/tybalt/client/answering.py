@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tybalt.errors import McpError, MethodNotFound, MisuseError
+from tybalt.protocol.client import ClientConnection
 from tybalt.protocol.questions import Question
 from tybalt.types.base import Wire
 from tybalt.types.capabilities import (
@@ -28,7 +29,10 @@ from tybalt.types.roots import ListRootsResult, Root
 from tybalt.types.sampling import CreateMessageRequestParams, CreateMessageResult
 
 OnElicit: TypeAlias = Callable[[ElicitRequestParams], Any]
-"""Asks the user; returns an `ElicitResult`, what was filled in, `True` for a consent, `None` or `False` for a no."""
+"""Asks the user; returns what was filled in, `True` for a consent, `None` or `False` for a no.
+
+Or, as what a server's handler gets: `Accepted`, `Declined` or `Dismissed`. Or an `ElicitResult` of the wire.
+"""
 OnSample: TypeAlias = Callable[[CreateMessageRequestParams], Any]
 """Asks a model; returns a `CreateMessageResult`, its text, or `None` for a no."""
 Place: TypeAlias = Root | str | os.PathLike[str]
@@ -38,6 +42,8 @@ Roots: TypeAlias = Iterable[Place] | Callable[[], Any]
 ElicitMode: TypeAlias = Literal["form", "url"]
 
 ELICIT_MODES: Final[tuple[ElicitMode, ...]] = ("form", "url")
+_OPTIONS: Final = {"elicitation": "on_elicit=", "sampling": "on_sample=", "roots": "roots="}
+"""What declares a capability."""
 REJECTED: Final = -1
 """The code of a no to sampling (2025-11-25 client/sampling, "Error Handling")."""
 
@@ -83,14 +89,41 @@ class Answering:
         Raises `MethodNotFound` where nobody answers such questions, `McpError` -1 for a no to sampling, `MisuseError`
         for what a function returned that means nothing, and what the functions raise.
         """
+        name = name_of(question)
         if isinstance(question, ElicitRequestParams):
-            return _elicited(await _called("on_elicit", self._on_elicit, question), question)
+            return _elicited(await _called(name, self._on_elicit, question), question)
         if isinstance(question, CreateMessageRequestParams):
-            return _sampled(await _called("on_sample", self._on_sample, question))
+            return _sampled(await _called(name, self._on_sample, question))
         roots = self._roots
         if isinstance(roots, ListRootsResult):
             return roots
-        return _listed(await _called("roots", roots))
+        return _listed(await _called(name, roots))
+
+
+def name_of(question: Question) -> str:
+    """Which option of a client answers such a question."""
+    if isinstance(question, ElicitRequestParams):
+        return "on_elicit"
+    return "on_sample" if isinstance(question, CreateMessageRequestParams) else "roots"
+
+
+def with_remedy(error: McpError, connection: ClientConnection) -> McpError:
+    """The error; where the server lacks a capability that an option of `Client` declares, its text names the option.
+
+    `message` stays what the server said.
+    """
+    data = cast("dict[str, Any]", error.data) if isinstance(error.data, dict) else {}
+    required = data.get("requiredCapabilities")
+    if isinstance(required, dict):
+        declared, since = connection.capabilities, {"elicitation": "2025-06-18"}
+        missing = [
+            option
+            for name, option in _OPTIONS.items()
+            if name in required and getattr(declared, name) is None and connection.revision >= since.get(name, "")
+        ]
+        if missing:
+            error.args = (f"{error.message}; pass {' and '.join(missing)} to Client",)
+    return error
 
 
 async def _called(name: str, function: Callable[..., Any] | None, *question: Question) -> Any:
@@ -112,26 +145,57 @@ def _elicited(value: Any, question: ElicitRequestParams) -> ElicitResult:
         return value
     if value is None or value is False:
         return ElicitResult(action="decline")
+    outcome = _outcome(value, question) if isinstance(value, msgspec.Struct) else None
+    if outcome is not None:
+        return outcome
     if question.mode == "url":
-        if value is True:
-            return ElicitResult(action="accept")
-        expected = "True for a consent, None for a no, or an ElicitResult"
-        raise MisuseError(f"on_elicit: expected {expected} for a question in URL mode, got {value!r}")
+        return _consented(value)
     return ElicitResult(action="accept", content=_content(value))
+
+
+def _consented(value: Any) -> ElicitResult:
+    if value is True:
+        return ElicitResult(action="accept")
+    expected = "True for a consent, None for a no, or an ElicitResult"
+    raise MisuseError(f"on_elicit: expected {expected} for a question in URL mode, got {value!r}")
+
+
+def _outcome(value: msgspec.Struct, question: ElicitRequestParams) -> ElicitResult | None:
+    """The result that `Accepted`, `Declined` and `Dismissed` stand for; `None` for another Struct, which is a form."""
+    from tybalt.protocol.elicited import Accepted, Declined, Dismissed  # Most clients answer without them.
+
+    if isinstance(value, Declined | Dismissed):
+        return ElicitResult(action="decline" if isinstance(value, Declined) else "cancel")
+    if not isinstance(value, Accepted):
+        return None
+    given: Any = cast("Accepted[Any]", value).value
+    if question.mode == "url":
+        return _consented(True if given is None else given)
+    fields: Mapping[str, Any] = (question.requested_schema or {}).get("properties", {})
+    if len(fields) == 1 and not _is_form(given):
+        given = {} if given is None else dict.fromkeys(fields, given)
+    return ElicitResult(action="accept", content=_content(given))
+
+
+def _is_form(value: Any) -> bool:
+    """Whether it has values by name."""
+    return isinstance(value, Mapping | msgspec.Struct) or any(
+        hasattr(value, each) for each in ("__dataclass_fields__", "model_dump")
+    )
 
 
 def _content(value: Any) -> dict[str, Any]:
     """A form as it is sent: values by name."""
     if hasattr(value, "model_dump") and not isinstance(value, type):  # A pydantic model, which msgspec does not know.
         value = value.model_dump(mode="json", by_alias=True)
-    if isinstance(value, Mapping | msgspec.Struct) or hasattr(value, "__dataclass_fields__"):
+    if _is_form(value) and not isinstance(value, type):
         try:
             content = msgspec.to_builtins(value, str_keys=True)
             return msgspec.convert({"action": "accept", "content": content}, ElicitResult).content or {}
         except (TypeError, ValueError) as error:
             text = "the values of a form are texts, numbers, booleans and lists of texts"
             raise MisuseError(f"on_elicit: {text}; {error}") from None
-    expected = "the values by name (a mapping, a Struct, a dataclass), None for a no, or an ElicitResult"
+    expected = "the values by name (a mapping, a Struct, a dataclass), None for a no, or Accepted(…)"
     raise MisuseError(f"on_elicit: expected {expected}, got {value!r}")
 
 

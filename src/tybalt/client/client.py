@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 import msgspec
 
 from tybalt import __version__
-from tybalt.client.answering import ELICIT_MODES, Answering, ElicitMode, OnElicit, OnSample, Roots
+from tybalt.client.answering import ELICIT_MODES, Answering, ElicitMode, OnElicit, OnSample, Roots, with_remedy
 from tybalt.client.link import Serves
 from tybalt.client.opening import Opening
 from tybalt.client.operations import Operations
@@ -208,7 +208,7 @@ class Client(Operations):
                 # One request waits; an error that names none can only mean that one.
                 self._requests.fail_all(error)
             case Failed(id=identifier, error=error) if identifier is not None:
-                self._requests.fail(identifier, error)
+                self._requests.fail(identifier, with_remedy(error, self._connection))
             case Spoiled(id=identifier, reason=reason):
                 self._requests.fail(identifier, UnexpectedResult(reason))
             case Several(events=events):

@@ -5,7 +5,7 @@ through the middleware, if there is some, and through as many rounds as its serv
 """
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import msgspec
 
@@ -70,6 +70,8 @@ class Operations:
         self._questions = questions
         self._max_rounds = max_rounds
         self._layers: Layers | None = None
+        if isinstance(middleware, str) or not isinstance(middleware, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise MisuseError(f"middleware: expected a list of layers, got {middleware!r}")
         if layers := tuple(middleware):
             from tybalt.client import layers as stack  # Most clients have none.
 
@@ -102,6 +104,8 @@ class Operations:
         round on the wire, not the time in which a question of the server is answered. Raises `McpError` for a protocol
         error, and what the functions that answer raise.
         """
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise _no_name(name)
         try:
             given = dict(arguments or {})
         except (TypeError, ValueError):
@@ -139,13 +143,16 @@ class Operations:
         options = {"on_progress": on_progress, "timeout": timeout, "answer": False}
         return await self._ask("tools/call", name, given, members=members, **options)
 
-    async def call(self, name: str, /, **arguments: Any) -> Any:
+    async def call(self, name: str, /, *given: NoReturn, **arguments: Any) -> Any:
         """Call a tool and return just its value: structured content if there is some, else what its blocks hold.
 
         That is the text, where there is nothing but text, else the list of blocks. Every keyword is an argument of the
         tool: `call_tool` has a time limit, progress, and the whole result. Legacy revisions wrap what is no object as
         `{"result": value}`; that is taken off. Raises `ToolError` with the tool's own text when it fails.
         """
+        if given:
+            text = f"call({name!r}, …): the arguments are given by name, as in call({name!r}, a=1)"
+            raise MisuseError(f"{text}; call_tool({name!r}, {{…}}) takes them as a mapping")
         result = await self.call_tool(name, arguments)
         if result.is_error:
             raise ToolError(text_of(result))
@@ -300,6 +307,12 @@ class Operations:
         if request_state is not None:
             given["requestState"] = request_state
         return given
+
+
+def _no_name(given: Any) -> MisuseError:
+    name = getattr(given, "name", None) or getattr(given, "__name__", None)
+    hint = f"; give its name, {name!r}" if isinstance(name, str) else ""
+    return MisuseError(f"a tool is called by its name, a text, got {given!r}{hint}")
 
 
 def _no_arguments(name: str, arguments: Any) -> MisuseError:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from tybalt.client.answering import Answering
+from tybalt.client.answering import Answering, name_of
 from tybalt.client.deadlines import Deadlines
 from tybalt.errors import ConnectionLost, InternalError, McpError, row_of
 from tybalt.protocol.client import ClientConnection, Questioned, RequestId
@@ -93,7 +93,8 @@ class Questions:
             if isinstance(error, KeyboardInterrupt | SystemExit) or _is_cancelled():
                 raise
             logger.exception("a question of the server could not be answered")
-            answer = connection.answer(asked.id, InternalError("Internal error"))
+            text = f"the client's `{name_of(asked.question)}` failed; the client's log says how"
+            answer = connection.answer(asked.id, InternalError(text))
         if answer is not None:
             self._send(answer)
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tybalt.client.answering import with_remedy
 from tybalt.client.deadlines import Deadlines
 from tybalt.client.link import Link
 from tybalt.client.options import check_callback
@@ -104,7 +105,7 @@ class Requests:
                 return event.result
             if not isinstance(event, _NOT_YET):
                 self._forget(identifier)
-                raise _no_answer(event)
+                raise _no_answer(event, self._connection)
             self._handle(event)
         return await self._answer(identifier, method, sending, self._timeout if timeout is None else timeout)
 
@@ -221,10 +222,10 @@ def unsendable(method: str, error: Exception) -> MisuseError:
     return MisuseError(f"{text}. Options such as `timeout` and `on_progress` belong to `call_tool`")
 
 
-def _no_answer(event: Any) -> Exception:
+def _no_answer(event: Any, connection: ClientConnection) -> Exception:
     """What a request raises whose answer, by a direct call, is not the one hoped for."""
     if isinstance(event, Failed):
-        return event.error
+        return with_remedy(event.error, connection)
     return UnexpectedResult(f"the server's answer is no answer: {getattr(event, 'reason', event)}")
 
 

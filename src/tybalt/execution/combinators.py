@@ -1,7 +1,8 @@
 """Several things at once: all of them, the first, the first that succeeds, as many as are needed. On asyncio.
 
 All of them really run concurrently, none outlives the call: what is not needed any more is cancelled and awaited,
-whether the call returns, fails, times out or is cancelled itself. Each takes a `timeout`, which raises `TimeoutError`.
+whether the call returns, fails, times out or is cancelled itself. An exit asked for in one is raised where all are
+awaited, like any failure. Each takes a `timeout`, which raises `TimeoutError`.
 What is given is awaited exactly once, or closed where the call is refused.
 """
 
@@ -27,7 +28,7 @@ async def join_all(*awaitables: Awaitable[T], timeout: Duration | None = None) -
 async def join_outcomes(*awaitables: Awaitable[T], timeout: Duration | None = None) -> list[Outcome[T]]:
     """What became of each, in their order; a failure stops nobody else. After `timeout` the rest is `Cancelled`."""
     limit = _limit(awaitables, timeout)
-    tasks = [asyncio.ensure_future(each) for each in awaitables]
+    tasks = [_begun(each) for each in awaitables]
     try:
         if tasks:
             await asyncio.wait(tasks, timeout=limit)
@@ -78,7 +79,7 @@ async def _join_all(awaitables: Sequence[Awaitable[T]]) -> list[T]:
     tasks, arrived = _start(awaitables)
     try:
         for _ in tasks:
-            (await arrived.get()).result()
+            _result(await arrived.get())
         return [task.result() for task in tasks]
     finally:
         await _stop(tasks)
@@ -87,7 +88,7 @@ async def _join_all(awaitables: Sequence[Awaitable[T]]) -> list[T]:
 async def _race(awaitables: Sequence[Awaitable[T]]) -> T:
     tasks, arrived = _start(awaitables)
     try:
-        return (await arrived.get()).result()
+        return _result(await arrived.get())
     finally:
         await _stop(tasks)
 
@@ -113,21 +114,54 @@ async def _quorum(needed: int, awaitables: Sequence[Awaitable[T]]) -> list[T]:
 
 def _start(awaitables: Sequence[Awaitable[T]]) -> "tuple[list[asyncio.Future[T]], asyncio.Queue[asyncio.Future[T]]]":
     """Run them, and where they arrive when they are done: in that order, which `asyncio.wait` does not tell."""
-    tasks: list[asyncio.Future[T]] = [asyncio.ensure_future(each) for each in awaitables]
+    tasks: list[asyncio.Future[T]] = [_begun(each) for each in awaitables]
     arrived: asyncio.Queue[asyncio.Future[T]] = asyncio.Queue()
     for task in tasks:
         task.add_done_callback(arrived.put_nowait)
     return tasks, arrived
 
 
+class _Exit(Exception):
+    """An exit that was asked for in a task, on its way to whoever waits for it: in the task it would end the loop."""
+
+    def __init__(self, asked: SystemExit) -> None:
+        super().__init__(asked)
+        self.asked = asked
+
+
+def _begun(awaitable: Awaitable[T]) -> "asyncio.Future[T]":
+    if not iscoroutine(awaitable):
+        return asyncio.ensure_future(awaitable)
+    task = asyncio.ensure_future(_without_exit(awaitable))
+    task.add_done_callback(lambda _: awaitable.close())  # Cancelled before it starts, it never reaches that.
+    return task
+
+
+async def _without_exit(awaitable: Awaitable[T]) -> T:
+    try:
+        return await awaitable
+    except SystemExit as error:
+        raise _Exit(error) from error
+
+
+def _result(task: "asyncio.Future[T]") -> T:
+    failure = None if task.cancelled() else _failure(task)
+    if failure is not None:
+        raise failure
+    return task.result()
+
+
 def _failure(task: "asyncio.Future[Any]") -> BaseException | None:
-    return asyncio.CancelledError("it was cancelled from elsewhere") if task.cancelled() else task.exception()
+    if task.cancelled():
+        return asyncio.CancelledError("it was cancelled from elsewhere")
+    failure = task.exception()
+    return failure.asked if isinstance(failure, _Exit) else failure
 
 
 def _outcome(task: "asyncio.Future[T]") -> Outcome[T]:
     if task.cancelled():
         return Cancelled(CancelReason(CancelKind.PARENT_CANCELLED))
-    failure = task.exception()
+    failure = _failure(task)
     return Ok(task.result()) if failure is None else Outcome.of(failure)
 
 

@@ -8,10 +8,12 @@ its context; `cancel` is for anybody, from any thread. A token stops nothing by 
 import asyncio
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from math import inf
 from threading import RLock
+from types import CodeType
 from typing import Any, Final, Generic, TypeVar
+from weakref import ReferenceType, ref
 
 from tybalt.errors import MisuseError
 from tybalt.execution.budgets import UNLIMITED, Budget
@@ -19,6 +21,7 @@ from tybalt.reasons import CancelKind, CancelReason, Interrupted
 
 T = TypeVar("T")
 V = TypeVar("V")
+F = TypeVar("F", bound=Callable[..., Any])
 
 MAX_MASKS: Final = 64
 """How deep `masked` may be nested; more is a program that forgets to leave it."""
@@ -28,21 +31,28 @@ _lock: Final = RLock()
 would be most of what making a token costs."""
 
 _current: ContextVar["CancelToken | None"] = ContextVar("tybalt_cancel_token", default=None)
+_begun: ContextVar["tuple[ReferenceType[asyncio.Task[Any]], CancelToken] | None"] = ContextVar(
+    "tybalt_begun_token", default=None
+)
+"""A token that was asked for before the work had one, and the task that has asked: a copy of its context has it too."""
+
+_bare: Final[set[CodeType]] = set()
+"""What tasks run whose work begins without a token, see `begins_bare`."""
 
 
 class CancelToken:
     """A request to stop, that can be given once or often, and the budget that gives it by itself.
 
     `on_cancel(reason)` is called at the first cancel, or, where the work is masked then, when it is so no more; from
-    the thread of whoever cancels or unmasks.
+    the thread of whoever cancels or unmasks. `on_unmasked()` is called once, where the outermost mask is left.
     """
 
     __slots__ = (
+        "_born",
         "_children",
         "_clock",
         "_cost",
         "_deadline",
-        "_is_suspended",
         "_is_told",
         "_masks",
         "_parent",
@@ -50,9 +60,11 @@ class CancelToken:
         "_quiet",
         "_reason",
         "_spare",
+        "_suspended",
         "_told_alike",
         "flow",
         "on_cancel",
+        "on_unmasked",
     )
 
     def __init__(self, budget: Budget = UNLIMITED, *, clock: Callable[[], float]) -> None:
@@ -68,11 +80,13 @@ class CancelToken:
         self._parent: CancelToken | None = None
         self._told_alike = False
         self._is_told = False
-        self._is_suspended = False
+        self._suspended: tuple[float, float] | None = None
+        self._born = -inf
         self.flow: asyncio.Task[Any] | None = None
         """The task that is stopped by `on_cancel`: a checkpoint that raises in it has told it."""
         self._children: tuple[CancelToken, ...] = ()
         self.on_cancel: Callable[[CancelReason], object] | None = None
+        self.on_unmasked: Callable[[], object] | None = None
 
     @classmethod
     def limited(cls, deadline: float, cost: float = inf, *, clock: Callable[[], float]) -> "CancelToken":
@@ -105,10 +119,10 @@ class CancelToken:
         if deliver:
             self._tell()
 
-    def suspend(self) -> None:
-        """Let the deadline stand still for checkpoints, here and in parts of this: until `postpone` moves it."""
+    def suspend(self, *, until: float = inf) -> None:
+        """Let the deadline stand still, here and in parts of this, until `postpone` moves it: `until` at most."""
         with _lock:
-            self._is_suspended = True
+            self._suspended = (self._clock() if self._suspended is None else self._suspended[0], until)
 
     @contextmanager
     def child(self, budget: Budget = UNLIMITED, *, told_alike: bool = False) -> "Generator[CancelToken]":
@@ -120,6 +134,8 @@ class CancelToken:
         child = CancelToken(self.budget & budget, clock=self._clock)
         child._parent = self
         child._told_alike = told_alike
+        if self._standing() is not None:
+            child._born = self._clock()
         with _lock:
             self._children += (child,)
             reason = self._reason
@@ -134,14 +150,26 @@ class CancelToken:
     def postpone(self, seconds: float, *, until: float = inf) -> None:
         """Move the deadline by what somebody else took, `until` at most; where there is none, nothing happens.
 
-        Those of its parts move with it.
+        Those of its parts move with it: by what has passed since they began, where they began meanwhile.
         """
         with _lock:
-            self._is_suspended = False
-            self._deadline = max(self._deadline, min(self._deadline + seconds, until))
+            self._suspended = None
+            took = min(seconds, self._clock() - self._born) if self._born > -inf else seconds
+            self._deadline = max(self._deadline, min(self._deadline + took, until))
             children = self._children
         for child in children:
             child.postpone(seconds, until=until)
+
+    def narrow(self, budget: Budget) -> None:
+        """Set limits to work that has begun, and to its parts: both hold, those there are and these."""
+        with _lock:
+            self._deadline = min(self._deadline, budget.deadline)
+            self._cost = min(self._cost, budget.cost)
+            self._polls = min(self._polls, budget.polls)
+            self._quiet = self._quiet and self._deadline == inf and self._polls == inf
+            children = self._children
+        for child in children:
+            child.narrow(budget)
 
     @property
     def reason(self) -> CancelReason | None:
@@ -154,9 +182,17 @@ class CancelToken:
         return self._masks > 0 or (self._parent is not None and self._parent.is_masked)
 
     @property
+    def deadline(self) -> float:
+        """When its time is up: that of `budget`, without making one."""
+        return self._deadline
+
+    @property
     def budget(self) -> Budget:
-        """What may still be used."""
-        return Budget(self._deadline, self._cost, self._polls)
+        """What may still be used; where the deadline stands still, it is what it will be if time goes on now."""
+        if self._parent is None and self._suspended is None:
+            return Budget(self._deadline, self._cost, self._polls)
+        with _lock:
+            return Budget(self._due(), self._cost_left(), self._polls_left())
 
     # -- for the work itself ------------------------------------------------------------------------------------------
 
@@ -171,7 +207,11 @@ class CancelToken:
 
     def consume_cost(self, amount: float) -> bool:
         """Spend some of the cost quota: whether it sufficed. Where it does not, nothing is spent."""
-        if not amount >= 0:
+        try:
+            is_cost = amount >= 0
+        except TypeError:
+            is_cost = False
+        if not is_cost:
             raise MisuseError(f"a cost is 0 or more, got {amount!r}")
         with _lock:
             if amount > self._cost or (self._parent is not None and not self._parent.consume_cost(amount)):
@@ -205,9 +245,13 @@ class CancelToken:
             with _lock:
                 self._masks -= 1
                 deliver = self._is_to_tell()
+                unmasked = None if self._masks else self.on_unmasked
                 children = self._children
             if deliver:
                 self._tell()
+            if unmasked is not None:
+                self.on_unmasked = None
+                unmasked()
             for child in children:
                 child.catch_up()
 
@@ -251,17 +295,40 @@ class CancelToken:
         assert reason is not None
         raise Interrupted(reason)
 
-    def _stands_still(self) -> bool:
-        return self._is_suspended or (self._parent is not None and self._parent._stands_still())
+    def _standing(self) -> tuple[float, float] | None:
+        """Since when the deadline stands still, and until when at most it may be moved; `None` where it does not."""
+        if self._suspended is not None or self._parent is None:
+            return self._suspended
+        return self._parent._standing()
+
+    def _due(self) -> float:
+        standing = self._standing()
+        if standing is None or self._deadline == inf:
+            return self._deadline
+        since, until = standing
+        return max(self._deadline, min(self._deadline + self._clock() - max(since, self._born), until))
+
+    def _cost_left(self) -> float:
+        return self._cost if self._parent is None else min(self._cost, self._parent._cost_left())
+
+    def _polls_left(self) -> float:
+        return self._polls if self._parent is None else min(self._polls, self._parent._polls_left())
+
+    def _count_poll(self) -> None:
+        """What is used here is used of all that this is a part of."""
+        self._polls -= 1
+        if self._parent is not None:
+            self._parent._count_poll()
 
     def _spent(self) -> CancelReason | None:
         """Count one poll; the reason to stop where the budget has come to its end."""
         now = self._clock() if self._deadline != inf else -inf
-        if now >= self._deadline and not self._stands_still():
+        if now >= self._deadline and self._standing() is None:
             return CancelReason(CancelKind.DEADLINE, "the time is up", at=now)
-        if self._polls <= 0:
-            return CancelReason(CancelKind.POLL_QUOTA, "no checkpoint may be passed any more", at=now)
-        self._polls -= 1
+        if self._polls < inf:
+            if self._polls_left() <= 0:
+                return CancelReason(CancelKind.POLL_QUOTA, "no checkpoint may be passed any more", at=now)
+            self._count_poll()
         return None
 
 
@@ -296,6 +363,7 @@ class bound(Generic[V]):  # noqa: N801 (read as `with bound(variable, value):`)
 
 def governed(token: CancelToken) -> bound[CancelToken]:
     """Make `token` the one that `checkpoint` and `masked` mean inside of the block, and in copies of its context."""
+    current_token()  # What is put back after the block is then that of the work, if it has one.
     return bound(_current, token)
 
 
@@ -313,9 +381,35 @@ def govern(token: CancelToken) -> None:
     _current.set(token)
 
 
+def begins_bare(function: F) -> F:
+    """Let tasks of this `async def` begin without a token: who wants one gets it on first use, see `begun_token`.
+
+    For whoever makes tokens only for what waits. It costs nothing where nobody asks.
+    """
+    _bare.add(function.__code__)
+    return function
+
+
+def begun_token(task: "asyncio.Task[Any]", variables: Context) -> CancelToken | None:
+    """The token, without limits, that the work of this task has asked for before it had one; `variables` are its."""
+    begun = variables.get(_begun)
+    return begun[1] if begun is not None and begun[0]() is task else None
+
+
 def current_token() -> CancelToken | None:
     """The token of the work this code is part of, or `None`."""
-    return _current.get()
+    token = _current.get()
+    return _asked_for() if token is None else token
+
+
+def _asked_for() -> CancelToken | None:
+    task = _running_task()
+    if task is None or getattr(task.get_coro(), "cr_code", None) not in _bare:
+        return None
+    token = CancelToken(clock=task.get_loop().time)
+    _begun.set((ref(task), token))
+    _current.set(token)
+    return token
 
 
 def checkpoint() -> None:
@@ -328,7 +422,7 @@ def checkpoint() -> None:
 @contextmanager
 def masked() -> Generator[None]:
     """A part of this work that must not be stopped halfway, see `CancelToken.masked`."""
-    token = _current.get()
+    token = current_token()
     if token is None:
         yield
         return

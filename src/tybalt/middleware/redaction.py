@@ -47,6 +47,9 @@ _VALUE: Final = (
     r"[\w.\-]{0,40}\\{0,3}[\"']?\s{0,5}[:=]\s{0,5})"
     r"(?:\\+[\"'].*?(?:\\+[\"']|\Z)|\"(?:\\.|[^\"\\])*\"?|'(?:\\.|[^'\\])*'?|(?:(?:bearer|basic)\s+)?[^\s&;,\"'}]+)"
 )
+_HEADERS: Final = frozenset({"authorization", "cookie"})
+"""Words that header fields are named by: what follows them has several parts, of which each may be the secret."""
+_LINE: Final = r"[\w\-]{0,40}:[^\S\r\n]{0,5})(?![\s\\\"'])[^\r\n]+"
 
 
 class Redaction:
@@ -61,6 +64,8 @@ class Redaction:
             raise MisuseError(f'words for secrets are several, such as (*SECRET_WORDS, "iban"); got {words!r}')
         known = "|".join(_SEPARATOR.join(map(re.escape, re.findall(r"[^\W_]+", word))) for word in listed)
         self._key = re.compile(known, re.IGNORECASE) if known else None
+        fields = "|".join(word for word in listed if word.lower() in _HEADERS)
+        self._field = re.compile(f"((?:{fields}){_LINE}", re.IGNORECASE) if fields else None
         self._pair = re.compile(f"((?:{known}){_VALUE}", re.IGNORECASE | re.DOTALL) if known else None
 
     def payload(self, value: Any, limit: int) -> str:
@@ -80,6 +85,8 @@ class Redaction:
         """The same text without the values of pairs such as `token=…`, and without who logs in, in a URI."""
         if self._pair is None:
             return text
+        if self._field is not None:
+            text = self._field.sub(rf"\1{REDACTED}", text)
         return self._pair.sub(rf"\1{REDACTED}", _USER.sub(REDACTED, text))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from tybalt.protocol.exact_json import canonical, exactly
 from tybalt.types.tools import ToolAnnotations
 
 NO_ARGUMENTS: Mapping[str, Any] = {}
@@ -33,6 +34,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     principal: str | None = None
     context: Any = None
     hints: ToolAnnotations | None = None
+    sent: "Sent | None" = None
+    """For `identity`: the arguments as they came, where they came as JSON. Layers have no use for it."""
 
     def replaced(self, **changes: Any) -> "Request":
         """The same request with other members: `request.replaced(arguments={…})`."""
@@ -42,9 +45,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def identity(self) -> bytes:
         """What is asked, as bytes that are equal for equal questions: the order of members does not count.
 
-        Neither `meta` nor who asks is in it: whoever keeps answers under it adds the principal.
+        Numbers are equal where they are written alike: what no layer has changed, the handler reads as it was sent, to
+        the last digit. Neither `meta` nor who asks is in it: whoever keeps answers under it adds the principal.
         """
-        return _encode((self.method, self.name, self.arguments, self.params))
+        sent = self.sent
+        arguments = self.arguments if sent is None or sent.arguments is not self.arguments else sent.exact
+        return canonical((self.method, self.name, arguments, self.params))
 
     @property
     def repeatable(self) -> bool:
@@ -55,4 +61,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return hints is not None and bool(hints.read_only_hint or hints.idempotent_hint)
 
 
-_encode = msgspec.json.Encoder(order="sorted").encode
+class Sent(msgspec.Struct, frozen=True, eq=False):
+    """The `arguments` that a peer has sent, as layers see them, and as the JSON that they came as."""
+
+    arguments: Mapping[str, Any]
+    text: msgspec.Raw
+
+    @property
+    def exact(self) -> Any:
+        """The arguments with their numbers as they were written."""
+        return exactly(self.text)

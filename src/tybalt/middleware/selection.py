@@ -27,6 +27,13 @@ def is_personal(request: Request) -> bool:
     return bool(getattr(request.context, "has_asked", False))
 
 
+def when_personal(request: Request, tell: Callable[[], object]) -> None:
+    """Call `tell()` when the client is asked something for this request, as soon as it is."""
+    when_asked = getattr(request.context, "when_asked", None)
+    if when_asked is not None:
+        when_asked(tell)
+
+
 def is_granted(request: Request) -> bool:
     """Whether its caller grants it a budget, which may make the answer another one than anybody else would get."""
     return BUDGET in request.meta

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
@@ -20,13 +21,23 @@ from tybalt.middleware.invalidation import Concerns, Invalidated
 from tybalt.middleware.layers import Handler
 from tybalt.middleware.middleware import OPERATIONS
 from tybalt.middleware.request import Request
-from tybalt.middleware.selection import ONE_TIME, Names, is_granted, is_personal, meant_by, methods_of
+from tybalt.middleware.selection import (
+    ONE_TIME,
+    Names,
+    is_granted,
+    is_personal,
+    meant_by,
+    methods_of,
+    when_personal,
+)
 from tybalt.reasons import CancelKind, CancelReason, Interrupted
 
 MAX_FLIGHTS: Final = 1_000
 
 ATTEMPTS: Final = 2
 """How often a caller waits for others, where those who lead are stopped from elsewhere; then it runs by itself."""
+
+_FIRST: Final = asyncio.FIRST_COMPLETED
 
 Key: TypeAlias = tuple[object, str | None, bytes]
 """Which stack is asked, by whom, and what, in full."""
@@ -53,11 +64,13 @@ class SingleFlight(Invalidated):
 
     The leader runs in a copy of the first caller's context, with the first caller's `Request`: its progress, its log
     messages and its questions go to that client. All get the same result or the same exception, as one object: treat
-    it as a value. But where the first client was asked something, the others run their own, and are asked themselves.
+    it as a value. But where the first client is asked something, the others wait no more: each runs its own, and is
+    asked itself.
 
     A caller who is cancelled leaves at once, the first one too. The last to leave stops the leader and waits until it
-    has ended. If a leader is stopped by anything else, or fails after the first caller has left, whose context it runs
-    in, the others do not fail with it: they share another execution, and after `ATTEMPTS` of those each runs its own.
+    has ended. If a leader is stopped by anything else, such as the time limit of the first caller, or fails after that
+    has left, in whose context it runs, the others do not fail with it: they share another execution, and after
+    `ATTEMPTS` of those each runs its own.
 
     A change (`invalidation.py`) stops nobody, but who comes after it does not join who began before. One loop; each
     stack that this is a layer of has flights of its own. Raises `MisuseError` for options that are none.
@@ -134,21 +147,35 @@ class SingleFlight(Invalidated):
                 task.exception()  # Looked at, so that asyncio does not report it where everybody has left.
 
         flight.task.add_done_callback(ended)
+        when_personal(request, partial(self._asked, flight))
         return flight
 
     async def _landing(self, flight: "_Flight", *, leads: bool) -> None:
-        """Wait until the flight has ended. Who is cancelled meanwhile leaves, and the last one stops it."""
+        """Wait until the flight has ended, or is the first caller's alone.
+
+        Who is cancelled meanwhile leaves, and the last one stops it.
+        """
         flight.waiting += 1
         try:
-            await asyncio.wait((flight.task,))
+            await asyncio.wait((flight.task,) if leads else (flight.task, flight.asked), return_when=_FIRST)
         except asyncio.CancelledError:
             flight.is_orphan |= leads
-            if flight.waiting == 1:
-                self._retire(flight)
-                await flight.stop()
+            await self._leave(flight)
             raise
+        else:
+            await self._leave(flight)
         finally:
             flight.waiting -= 1
+
+    async def _leave(self, flight: "_Flight") -> None:
+        if flight.waiting == 1 and not flight.task.done():
+            self._retire(flight)
+            await flight.stop()
+
+    def _asked(self, flight: "_Flight") -> None:
+        self._retire(flight)
+        if not flight.asked.done():
+            flight.asked.set_result(None)
 
     def _retire(self, flight: "_Flight") -> None:
         """Let nobody join any more."""
@@ -164,15 +191,19 @@ class SingleFlight(Invalidated):
 class _Flight:
     """A leader, and how many wait for it."""
 
-    __slots__ = ("is_orphan", "key", "request", "task", "token", "waiting")
+    __slots__ = ("asked", "is_orphan", "key", "request", "task", "token", "waiting")
 
     def __init__(self, key: Key, request: Request, next: Handler) -> None:
         self.key = key
         self.request = request
         self.waiting = 0
         self.is_orphan = False
+        self.asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the first caller is asked something."""
         self.token = _token()
         self.task = asyncio.create_task(_lead(key, request, next, self.token))
+        if self.token is not None:
+            self.token.on_cancel = self._tell
 
     @property
     def is_personal(self) -> bool:
@@ -181,23 +212,39 @@ class _Flight:
 
     def has_landed(self, *, leads: bool) -> bool:
         """Whether what became of it is what becomes of the request of who `leads` it, or of another one's."""
-        if self.task.cancelled():
+        if not self.task.done() or self.task.cancelled():
             return False
         failure = self.task.exception()
         if failure is not None and (self.is_orphan or isinstance(only_error(failure), Interrupted)):
             return False
-        return leads or not self.is_personal
+        if leads:
+            return True
+        return not (self.is_personal or (failure is not None and self._is_stopped))
+
+    @property
+    def _is_stopped(self) -> bool:
+        """Whether the first caller's request was to stop: what it fails with then is its own limit, not the others'."""
+        return bool(getattr(self.request.context, "cancelled", False))
 
     async def stop(self) -> None:
-        """Cancel the leader and wait until it has ended, whoever is cancelled meanwhile."""
-        if self.token is not None:
-            self.token.cancel(CancelReason(CancelKind.PARENT_CANCELLED, "nobody waits for it any more"))
-        self.task.cancel()
+        """Cancel the leader and wait until it has ended. Raises a cancel that comes meanwhile when that is over."""
+        reason = CancelReason(CancelKind.PARENT_CANCELLED, "nobody waits for it any more")
+        if self.token is None:
+            self.task.cancel()
+        else:
+            self.token.cancel(reason)
+        again: asyncio.CancelledError | None = None
         while not self.task.done():
             try:
                 await asyncio.wait((self.task,))
-            except asyncio.CancelledError:
-                continue  # The caller is being cancelled already, and says so when this is over.
+            except asyncio.CancelledError as error:
+                again = error
+        if again is not None:
+            raise again
+
+    def _tell(self, _: CancelReason) -> None:
+        """The token tells, as soon as nothing is masked: perhaps in a thread, or where the leader leaves the mask."""
+        self.task.get_loop().call_soon_threadsafe(self.task.cancel)
 
 
 def _token() -> CancelToken | None:

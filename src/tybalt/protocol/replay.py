@@ -19,6 +19,7 @@ from msgspec import Raw, Struct
 
 from tybalt.errors import InvalidParams, McpError, MisuseError, cut
 from tybalt.protocol.codec import UNREADABLE, method_of
+from tybalt.protocol.exact_json import canonical, exactly
 from tybalt.protocol.sealed import Seal, StateRefused
 from tybalt.types.elicitation import ElicitRequest, ElicitResult
 from tybalt.types.input_required import ANSWERS, InputRequest, InputResponse, InputResponses
@@ -40,9 +41,14 @@ _NOT_THE_QUESTION: Final = ("_meta", "task", "elicitationId")
 _AGAIN: Final = "Call again without requestState and inputResponses"
 _FOREIGN: Final = f"This requestState is not one for this request. {_AGAIN}"
 _EXPIRED: Final = f"This requestState has expired. {_AGAIN}"
-_TOO_OFTEN: Final = (
+TOO_OFTEN: Final = (
+    "This call has asked its client {} times, which is the most it may (`max_rounds`), and still lacks answers; "
+    "what is asked together, with `ask`, counts once"
+)
+"""For the number of rounds: why a call that has asked ever new questions may ask no more."""
+_NEVER_THE_SAME: Final = (
     "This call has asked its client {} times, which is the most it may, and still lacks answers: "
-    "one is used for exactly the question it was given to, so that a question must not change from round to round. {}"
+    "one is used for exactly the question it was given to, so that a question must not change from round to round"
 )
 
 
@@ -129,14 +135,17 @@ class Record(Struct, array_like=True, forbid_unknown_fields=True, frozen=True, k
         expires: float,
         once: Mapping[str, Raw] | None = None,
         max_rounds: int = MAX_ROUNDS,
+        has_changed: bool = False,
     ) -> "Record":
         """The record to send along with these questions: one round later, with what `once` adds to be kept.
 
         After this call, the record is to be sealed with `state_for`. Raises `StateRefused` where the call has asked
-        `max_rounds` times before: another answer would never be used.
+        `max_rounds` times before; the text says why, `has_changed` that an answer came back to a question that is not
+        asked any more.
         """
         if self.round >= max_rounds:
-            raise StateRefused(_TOO_OFTEN.format(self.round, _AGAIN))
+            text = _NEVER_THE_SAME if has_changed else TOO_OFTEN
+            raise StateRefused(f"{text.format(self.round)}. {_AGAIN}")
         return msgspec.structs.replace(
             self,
             expires=expires,
@@ -182,7 +191,7 @@ def opened(
     if now >= record.expires:
         raise StateRefused(_EXPIRED)
     if record.round > max_rounds:
-        raise StateRefused(_TOO_OFTEN.format(record.round, _AGAIN))
+        raise StateRefused(f"{TOO_OFTEN.format(record.round)}. {_AGAIN}")
     return record
 
 
@@ -203,15 +212,16 @@ def request_digest(method: str, params: Struct | Mapping[str, Any] | Raw | None)
     """SHA-256 of what a request asks for: the same for its retry, another for any other request.
 
     `params` are those on the wire, or the Struct they were decoded as. `_meta`, `inputResponses` and `requestState` are
-    left out, and so are members that are null. The order of keys and white space do not matter; `1` and `1.0` differ.
+    left out, and so are members that are null. The order of keys and white space do not matter; numbers are compared as
+    they were written, so that no digit is lost, and `1` and `1.0` differ.
     Raises `InvalidParams` for params that cannot be read to the end.
     """
     try:
-        members = msgspec.json.decode(msgspec.json.encode(params or {}), type=dict[str, Any])
+        members = msgspec.convert(exactly(msgspec.json.encode(params or {})), dict[str, Any])
     except UNREADABLE as error:
         raise InvalidParams(f"Invalid params: {error} - at `$.params`") from None
     asked = {key: each for key, each in members.items() if each is not None and key not in _NOT_THE_REQUEST}
-    return sha256(_canonical([method, asked])).digest()
+    return sha256(canonical([method, asked])).digest()
 
 
 def question_digest(question: InputRequest) -> str:
@@ -225,7 +235,7 @@ def question_digest(question: InputRequest) -> str:
     if isinstance(question, ElicitRequest):
         params.setdefault("mode", "form")
     shown = {key: each for key, each in params.items() if key not in _NOT_THE_QUESTION}
-    return _short(_canonical([members["method"], shown]))
+    return _short(canonical([members["method"], shown]))
 
 
 def site_key(site: str, digest: str, occurrence: int) -> str:
@@ -234,7 +244,7 @@ def site_key(site: str, digest: str, occurrence: int) -> str:
     `site` is where it is asked, such as `module:function:line`; not a path, which is another on another host. `digest`
     is its `question_digest`. `occurrence` counts the times that this site has asked exactly this in one run, from 0.
     """
-    return f"q-{_short(_canonical([site, digest, occurrence]))[:16]}"
+    return f"q-{_short(canonical([site, digest, occurrence]))[:16]}"
 
 
 _decode_record: Final = msgspec.json.Decoder(Record).decode
@@ -274,10 +284,6 @@ def _kind_of(question: InputRequest) -> Kind:
 def _identity(principal: str | None) -> str:
     """Stands for a principal; nobody in particular is one too, and different from all others."""
     return "" if principal is None else _short(principal.encode("utf-8", "surrogatepass"))
-
-
-def _canonical(value: Any) -> bytes:
-    return msgspec.json.encode(value, order="sorted")
 
 
 def _short(content: bytes) -> str:

@@ -27,12 +27,14 @@ from tybalt.server.survey import CONTAINERS, is_foreign_generic, is_union, surve
 class Site(msgspec.Struct, frozen=True):
     """Where an annotation stands, as an error text begins, and which way its values go.
 
-    `aliases` are the `type` statements being looked into, so that one that contains itself is noticed.
+    `aliases` are the `type` statements being looked into, so that one that contains itself is noticed. `injects` says
+    that the framework could fill it instead of a client.
     """
 
     where: str
     direction: Direction = "input"
     aliases: tuple[Any, ...] = ()
+    injects: bool = False
 
     def refuse(self, text: str) -> RegistrationError:
         """The error to raise for an annotation at this place."""
@@ -195,7 +197,7 @@ def _alias(annotation: Any, site: Site) -> Any:
         raise _SelfContaining
     if _has_reference(annotation.__value__):
         return _by_pydantic(annotation, site, "it is a type alias that names a type in a string")
-    inside = Site(site.where, site.direction, (*site.aliases, annotation))
+    inside = msgspec.structs.replace(site, aliases=(*site.aliases, annotation))
     try:
         return adopt(annotation.__value__, inside)
     except _SelfContaining:
@@ -228,6 +230,8 @@ def _class(annotation: Any, site: Site) -> Any:
 def _by_pydantic(annotation: Any, site: Site, reason: str, remedy: str | None = None) -> Any:
     """The annotation as a type pydantic decodes, because msgspec cannot: `reason`."""
     remedy = remedy or _remedy(annotation)
+    if site.injects and isinstance(annotation, type) and reason.endswith(NO_JSON):
+        remedy = f"Where no client is to send it: Annotated[{shown(annotation)}, Depends(…)]. {remedy}"
     complaint = f"the annotation {shown(annotation)} cannot be used: {reason}"
     for finding in survey(annotation):
         if finding.reader == "msgspec":

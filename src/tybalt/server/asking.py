@@ -9,6 +9,7 @@ to a key, or to the place it is asked at, and to exactly the question that was a
 """
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -37,6 +38,8 @@ from tybalt.types.sampling import CreateMessageResult
 if TYPE_CHECKING:
     from tybalt.server.call import Call
 
+logger = logging.getLogger("tybalt.server")
+
 LIFETIME: Final = 900.0
 """Seconds a modern client has for its answers where the server sets no limit of its own."""
 _ROUND: Final = "\0round"
@@ -50,6 +53,10 @@ class Asking:
         self._call = call
         self._server = call.session.server
         self._outstanding = Outstanding(call) if call.request.era == "legacy" else None
+        self._unused: set[str] = set()
+        """What was answered last and is not asked for, so far, in this run."""
+        self._unasked: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+        """What came without a state: answers, by the keys of a round that this call has not been through."""
         self._record = self._opened()
         self._waiting: dict[asyncio.Future[None], Mapping[str, InputRequest]] = {}
         """What is asked in this round, by what whoever asks waits for."""
@@ -57,11 +64,11 @@ class Asking:
         """What a legacy client has answered in explicit rounds."""
         self._once: dict[str, msgspec.Raw] = {}
         self._locks: dict[str, asyncio.Lock] = {}
-        self._uses: dict[object, int] = {}
-        """How often a key, a place or a handler was met in this run."""
+        self._uses: dict[str, dict[object, int]] = {}
+        """How often a key, a place or a handler was met in this run, by the prefix of the handler that has met it."""
         self._is_closed = False
         if self._record.answers:
-            call.was_asked = True
+            call.note_asked()
         self.is_round_over = False
         """Whether the handler was stopped, because its client is to be asked first."""
 
@@ -104,12 +111,14 @@ class Asking:
         prefix = self._prefix()
         wanted = {prefix + key: each for key, each in questions.items()}
         keys = list(dict.fromkeys([*self._explicit()[1], *questions]))
+        self._unused.difference_update(prefix + key for key in keys)
         self._once[prefix + _ROUND] = _as_json([required.state, keys], "InputRequired(…): its state")
         if self._outstanding is not None:
             self._answered |= await self._by_request(wanted, self._outstanding)
             return
         missing = {key: each for key, each in wanted.items() if self._record.answer_to(key, each) is None}
-        await self._until_stopped(missing or wanted)
+        if not self._is_answered(missing):
+            await self._until_stopped(missing or wanted)
 
     @property
     def responses(self) -> Mapping[str, Any]:
@@ -127,15 +136,22 @@ class Asking:
         """What the call ends with where a round is over."""
         server = self._server
         asked = {key: each for questions in self._waiting.values() for key, each in questions.items()}
-        expires = time.time() + (server.answer_timeout or LIFETIME)
-        record = self._record.asking(asked, expires=expires, once=self._once, max_rounds=server.max_rounds)
-        state = state_for(record, server.seal, nonce=secrets.token_bytes(NONCE))
+        self._warn()
+        state = state_for(self._asking(asked), server.seal, nonce=secrets.token_bytes(NONCE))
         return InputRequiredResult(input_requests=asked, request_state=state)
 
     def begin(self) -> None:
         """The handler is run, perhaps not for the first time: a layer may try again what has failed."""
         self._is_closed = False
         self._uses.clear()
+
+    def again(self) -> None:
+        """The handler that runs is called again, after an explicit round; what others have asked stays as it is."""
+        prefix = self._prefix()
+        if prefix:
+            self._uses.pop(prefix, None)
+        else:
+            self.begin()
 
     def close(self) -> None:
         """The handler is over; whoever it has left behind asks nothing any more."""
@@ -150,6 +166,7 @@ class Asking:
     async def _by_replay(self, wanted: Mapping[str, InputRequest]) -> dict[str, Any]:
         results = {key: self._record.answer_to(key, question) for key, question in wanted.items()}
         missing = {key: wanted[key] for key, result in results.items() if result is None}
+        self._unused.difference_update(results.keys() - missing.keys())
         if missing:
             await self._until_stopped(missing)
         return results
@@ -177,12 +194,42 @@ class Asking:
         if self.is_round_over or self._is_closed:
             return
         self._waiting = {waiter: asked for waiter, asked in self._waiting.items() if not waiter.done()}
-        if not self._waiting:
+        if not self._waiting or self._is_put_off():
             return
         self.is_round_over = True
         self._call.end_round()
         for waiter in self._waiting:
             waiter.cancel()
+
+    def _is_put_off(self) -> bool:
+        """Whether something of the request is masked: the round ends when that is over."""
+        token, later = self._call.token, self._call.loop.call_soon_threadsafe
+        if not token.is_masked:
+            return False
+        token.on_unmasked = lambda: later(self._end_round)
+        return token.is_masked  # Else a thread has left its mask at this very moment.
+
+    def _is_answered(self, questions: Mapping[str, InputRequest]) -> bool:
+        """Whether the client has sent answers to questions that it knows, without a state: a round is saved.
+
+        It is as if it had called without them first, and all that holds for that holds here: they are for exactly what
+        is asked, of its kind, and what else there is does not count (2026-07-28 basic/patterns/mrtr, "Error Handling").
+        """
+        given, self._unasked = read_responses(self._unasked), msgspec.UNSET
+        if not given.keys() & questions.keys():
+            return False
+        self._record = self._asking(questions).answered(given)
+        return True
+
+    def _asking(self, questions: Mapping[str, InputRequest]) -> Record:
+        """The record of a round that ends with these questions."""
+        return self._record.asking(
+            questions,
+            expires=time.time() + (self._server.answer_timeout or LIFETIME),
+            once=self._once,
+            max_rounds=self._server.max_rounds,
+            has_changed=bool(self._unused),
+        )
 
     def _opened(self) -> Record:
         request, session = self._call.request, self._call.session
@@ -191,6 +238,7 @@ class Asking:
         digest = request_digest(request.method, request.params)
         sent = request.params.request_state
         if sent is None:
+            self._unasked = request.params.input_responses
             return Record.begun(principal=session.principal, method=request.method, digest=digest)
         record = opened(
             sent,
@@ -201,7 +249,24 @@ class Asking:
             digest=digest,
             max_rounds=self._server.max_rounds,
         )
-        return record.answered(read_responses(request.params.input_responses))
+        answered = record.answered(read_responses(request.params.input_responses))
+        self._unused = record.asked.keys() - answered.asked.keys()
+        return answered
+
+    def _warn(self) -> None:
+        """Tell the author what no client can help: a question that is another one each time, and too many of them."""
+        where, limit = self._call.where, self._server.max_rounds
+        if self._unused:
+            logger.warning(
+                "%s: its client has answered %d of its questions, which it does not ask any more; it asks another one "
+                "instead. An answer is used for exactly the question it was given to: keep what changes, such as a "
+                "time or a random number, with `once`",
+                where,
+                len(self._unused),
+            )
+        elif self._record.round >= limit:
+            text = "%s: asks its client for more than %d rounds; see Server(max_rounds=…), or ask together with `ask`"
+            logger.warning(text, where, limit)
 
     # -- legacy -----------------------------------------------------------------------------------------------------
 
@@ -225,23 +290,25 @@ class Asking:
             declaration = asker.declaration
             name = "" if declaration is None else f"{declaration.kind}:{declaration.key}"
             given = _text_of(asker.arguments)
-            asker.prefix = f"{site_key(outer + name, given, self._used((outer, name, given)))}."
+            asker.prefix = f"{site_key(outer + name, given, self._used(outer, (name, given)))}."
+            self._uses.pop(asker.prefix, None)  # Met before, it was by a run that has begun anew.
         return asker.prefix
 
     def _named(self, name: str) -> str:
         """The key of a question with a name; the second one of that name, in one run, is another question."""
-        key = self._prefix() + name
-        uses = self._used(key)
-        return f"{key}#{uses + 1}" if uses else key
+        prefix = self._prefix()
+        uses = self._used(prefix, name)
+        return f"{prefix}{name}#{uses + 1}" if uses else prefix + name
 
     def _placed(self, site: str, question: InputRequest) -> str:
         """The key of a question without a name."""
-        site, digest = self._prefix() + site, question_digest(question)
-        return site_key(site, digest, self._used((site, digest)))
+        prefix, digest = self._prefix(), question_digest(question)
+        return site_key(prefix + site, digest, self._used(prefix, (site, digest)))
 
-    def _used(self, what: object) -> int:
-        uses = self._uses.get(what, 0)
-        self._uses[what] = uses + 1
+    def _used(self, prefix: str, what: object) -> int:
+        met = self._uses.setdefault(prefix, {})
+        uses = met.get(what, 0)
+        met[what] = uses + 1
         return uses
 
     # -- what is kept -----------------------------------------------------------------------------------------------
@@ -261,6 +328,7 @@ class Asking:
         if self._outstanding is not None:
             return self._answered.get(key)
         kept = self._record.answers.get(key)
+        self._unused.discard(key)
         return None if kept is None or key in self._record.asked else _result_of(kept.content)
 
     # -- what may be asked --------------------------------------------------------------------------------------------
@@ -280,7 +348,7 @@ class Asking:
         refused = refusal(InputRequiredResult(input_requests=dict(wanted)), method, capabilities)
         if refused is not None:
             raise refused
-        call.was_asked = True
+        call.note_asked()
 
 
 def site_of(frame: FrameType) -> str:

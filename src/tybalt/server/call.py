@@ -16,8 +16,8 @@ from time import monotonic
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tybalt.errors import MisuseError, describe, exit_refused
-from tybalt.execution.tokens import CancelToken, current_token
+from tybalt.errors import InvalidParams, MisuseError, exit_refused
+from tybalt.execution.tokens import CancelToken, begins_bare, current_token
 from tybalt.protocol.responder import Responder
 from tybalt.reasons import CancelKind, CancelReason, Interrupted
 from tybalt.server.limits import Limits
@@ -41,6 +41,13 @@ Write = Callable[[int | str, Any], bytes]
 
 MAX_CHILDREN = 1_000
 """Tasks that one request may have running beside its handler."""
+
+
+class InvalidCall(InvalidParams):
+    """A handler calls a tool that is not there, or with arguments that do not fit.
+
+    It may catch that as any `InvalidParams`. What it does not catch is its own mistake, and none of its client's.
+    """
 
 
 def titled(where: str) -> str:
@@ -79,11 +86,14 @@ class Call:
     """The arguments as layers of middleware see them."""
     was_asked = False
     """Whether its client was asked anything, in this round or one before; of the `root`, and true for good."""
+    _asked_tell: "tuple[Callable[[], object], ...]" = ()
     is_delivered = False
     """Whether its answer is on its way, or it was said that there will be none."""
     turn_is_back = False
     """Whether it has given its turn back, because its client is asked."""
     _is_ending = False
+    is_over = False
+    """Whether its handler is over, dependencies and children included; layers around that may go on."""
     _time_limits: "tuple[TimeLimit, ...]" = ()
     _pauses = 0
     _paused_at = inf
@@ -150,7 +160,7 @@ class Call:
             except SystemExit as error:
                 raise exit_refused(error) from error
             finally:
-                call._is_ending = True
+                call._is_ending = call.is_over = True
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -196,14 +206,24 @@ class Call:
         """What its handlers keep; made on first use."""
         if self.root is not self:
             return self.root.state
-        if self._state is None:
-            self._state = self.session.server.state_of(self.session)
+        if self._state is None:  # Two threads may both be the first: which of theirs it is, is decided at once.
+            return self.__dict__.setdefault("_state", self.session.server.state_of(self.session))
         return self._state
 
     @property
     def has_asking(self) -> bool:
         """Whether `asking` is there already."""
         return self.root._asking is not None
+
+    def note_asked(self) -> None:
+        """Its client is asked something."""
+        self.was_asked = True
+        for tell in self._asked_tell:
+            tell()
+
+    def when_asked(self, tell: Callable[[], object]) -> None:
+        """Call `tell` each time its client is asked something."""
+        self._asked_tell += (tell,)
 
     def notify(self, message: bytes) -> None:
         """Tell the client something that may be lost: dropped while it does not read, so that nothing piles up."""
@@ -217,13 +237,26 @@ class Call:
         self.token.cancel(CancelReason(kind, message, at=self.time()))
 
     def stop(self, _: object = None) -> None:
-        """Cancel the handler's task, and wake threads that wait; the token says why. From any thread."""
+        """Cancel the handler's task, and wake threads that wait; the token says why. From any thread.
+
+        Where something is masked by now, it is put off until that is over.
+        """
         if not self.on_loop:
             self.loop.call_soon_threadsafe(self.stop)
             return
+        if self.token.is_masked:
+            self.token.on_unmasked = self.stop
+            if self.token.is_masked:
+                return
+            self.token.on_unmasked = None  # A thread has left its mask at this very moment.
         self._wake()
         task = self.task or self.runner
-        if task is not None:
+        if task is None:
+            return
+        if asyncio.current_task(self.loop) is task:
+            # Told where it leaves a mask: it is heard when it waits, and what has a result by then keeps it.
+            self.loop.call_soon(self.stop)
+        else:
             task.cancel()
 
     def end_round(self) -> None:
@@ -245,7 +278,7 @@ class Call:
     def end(self) -> None:
         """Let go of what refers back to this, so that it is freed at once: nothing of it runs any more."""
         self._wake()  # A thread that the handler has left behind may still wait for something.
-        self.token.on_cancel = self.token.flow = None
+        self.token.on_cancel = self.token.on_unmasked = self.token.flow = None
         if self._asking is not None:
             self._asking.close()
             self._asking = None
@@ -268,7 +301,7 @@ class Call:
             self.deadline.cancel()
         for each in self._time_limits:
             each.pause()
-        self.token.suspend()
+        self.token.suspend(until=self._latest)
         return self.time()
 
     def resume(self, since: float) -> None:
@@ -299,7 +332,15 @@ class Call:
     def begin_handler(self, runner: "asyncio.Task[Any]") -> None:
         """The handler runs in this task now, perhaps not for the first time: a layer may try again what has failed."""
         self.runner = self.token.flow = runner
-        self._is_ending = False
+        self._is_ending = self.is_over = False
+
+    def check_begins(self, declaration: "Declaration[..., Any]") -> None:
+        """Raises `MisuseError` where a handler is to be called for what is over; what cleans up may still call."""
+        task = self.root.task
+        is_answered = (task is not None and task.done()) or not (self.is_open or self.responder.cancelled)
+        # Layers around a handler that is over go on, in the task of the request.
+        if is_answered or (self.is_over and asyncio.current_task(self.loop) is not task):
+            raise MisuseError(f"{self.where} is over; it cannot call {declaration.where} any more")
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """Run a coroutine beside the handler, until the handler is done at most.
@@ -362,7 +403,7 @@ class Call:
         with lent():
             outcome = handover.outcome()
         token = current_token()
-        reason = self._reason_heard or (None if token is None else token.reason)
+        reason = self._reason_heard or (None if token is None or token.is_masked else token.reason)
         if reason is not None and not outcome.is_ok:
             raise Interrupted(reason)
         return outcome.unwrap()
@@ -400,8 +441,15 @@ class Call:
         elif isinstance(failure, Interrupted) and self.token.reason is not None:
             self.token.catch_up()  # A checkpoint beside the handler has noticed; now the handler hears of it too.
         else:
-            self.root.failure = failure
-            self.root.cancel(CancelKind.FAIL_FAST, f"a task beside it failed: {describe(failure)}")
+            self._fail(failure)
+
+    def _fail(self, failure: BaseException) -> None:
+        """The request fails with what a child of it has; what that says is for no reason, which its client may see."""
+        root = self.root
+        root.failure = failure
+        root.cancel(CancelKind.FAIL_FAST, "a task beside it failed")
+        if root.task is not None and not root.task.done():
+            root.session.running.expect_cleanup(root, CancelKind.FAIL_FAST)
 
 
 def _drop(waits: "dict[asyncio.Task[Any], CancelToken | None]", task: "asyncio.Task[Any]") -> None:
@@ -416,6 +464,7 @@ def give_up(awaitable: Awaitable[Any], _: object = None) -> None:
         awaitable.cancel()
 
 
+@begins_bare
 async def guarded(awaitable: Awaitable[Any]) -> Any:
     """What a handler awaits, in a task's own coroutine: an exit asked for in there must not end the loop."""
     try:

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from tybalt.errors import MisuseError
 from tybalt.execution.budgets import Budget
 from tybalt.execution.tokens import current_token
 from tybalt.types.capabilities import ClientCapabilities
@@ -181,7 +182,11 @@ class Context:
         Works in plain and async handlers alike. Await the result to wait while the output is blocked; without that,
         reports are dropped rather than queued while it is (2026-07-28 basic/patterns/progress).
         """
-        return self._notify(self._call.responder.progress(progress, total, message))
+        try:
+            return self._notify(self._call.responder.progress(progress, total, message))
+        except TypeError:
+            given = f"got {progress!r} of {total!r}" if total is not None else f"got {progress!r}"
+            raise MisuseError(f"report_progress: progress and total are numbers; {given}") from None
 
     def log(self, level: LoggingLevel, data: Any, *, logger: str | None = None) -> Awaitable[None]:
         """Send a log message to the client, if it asked for this level. `data` is any JSON value, never a secret.
@@ -278,7 +283,8 @@ class Context:
         """Call a function, plain or async, and keep what it returns for when the handler is run again.
 
         What is kept is recorded when a round ends: if the client's retry never comes, or comes twice, the function may
-        have run and run again. It is at least once, never exactly once. What it returns comes back as JSON values.
+        have run and run again. It is at least once, never exactly once. What it returns comes back as JSON values. A
+        plain function runs on the loop, also where a thread waits for it: what blocks is an `async def`.
         """
         return await self._call.asking.once(key, function)
 
@@ -286,6 +292,10 @@ class Context:
     def has_asked(self) -> bool:
         """Whether the client was asked something for this request: what comes of it is for nobody else."""
         return self._call.root.was_asked
+
+    def when_asked(self, tell: Callable[[], object]) -> None:
+        """Call `tell()` on the loop whenever the client is asked something for this request: for layers that share."""
+        self._call.root.when_asked(tell)
 
     @property
     def input_responses(self) -> Mapping[str, Any]:

@@ -55,7 +55,8 @@ def Depends(  # noqa: N802 (it stands where a type or a default does, and reads 
         provider.close()
         raise RegistrationError(f"Depends({provider.__qualname__}()): pass the function itself, without calling it")
     if not callable(provider):
-        raise RegistrationError(f"Depends takes a function, a class or another callable; got {cut(repr(provider))}")
+        text = "Depends takes a function, a class or another callable, without parentheses"
+        raise RegistrationError(f"{text}; got {cut(repr(provider))}")
     if run_in not in (None, "loop", "thread"):
         raise RegistrationError(f"Depends({qualified_name(provider)}): run_in is 'loop' or 'thread'; got {run_in!r}")
     return Dependency(provider, cached, run_in)

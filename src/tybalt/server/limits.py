@@ -4,6 +4,7 @@ A limit is worked out when a request begins to wait, not before: what finishes a
 business of `call` and `running`.
 """
 
+import logging
 from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ from tybalt.reasons import CancelKind, CancelReason
 
 if TYPE_CHECKING:
     from tybalt.server.declaration import Declaration
+
+
+logger = logging.getLogger("tybalt.server")
 
 
 class Limits(Struct, frozen=True, gc=False):
@@ -37,12 +41,25 @@ class Limits(Struct, frozen=True, gc=False):
         limit = min(self.allowed, self.granted)
         return CancelToken.limited(clock() + limit, self.cost, clock=clock)
 
-    def exceeded(self, where: str, now: float) -> CancelReason:
-        """Why a request stops when its time is up, with the limit in words."""
+    def exceeded(self, where: str, now: float, declaration: "Declaration[..., Any] | None" = None) -> CancelReason:
+        """Why a request that `declaration` handles stops when its time is up: which limit it was, and whose."""
         if self.allowed <= self.granted:
             text = f"{where} did not finish within the {self.allowed:g} s that its caller allows"
             return CancelReason(CancelKind.DEADLINE, text, at=now)
-        return CancelReason(CancelKind.TIMEOUT, f"{where} did not finish within its {self.granted:g} s", at=now)
+        own = inf if declaration is None or declaration.timeout is None else declaration.timeout
+        text = f"{where} did not finish within its {self.granted:g} s"
+        if own > self.granted:
+            text += ", the server's request_timeout"
+        if self.granted < own < inf:
+            text += f"; it would be allowed {own:g} s itself"
+        return CancelReason(CancelKind.TIMEOUT, text, at=now)
+
+
+def warn_of_narrowing(declaration: "Declaration[..., Any]", request_timeout: float) -> None:
+    """Say in the log that a handler will not get the time it asks for: a server's limit is never widened."""
+    if declaration.timeout is not None and declaration.timeout > request_timeout:
+        text = "%s asks for %g s, but the server's request_timeout of %g s holds; Server(request_timeout=…) widens it"
+        logger.warning(text, declaration.where, declaration.timeout, request_timeout)
 
 
 def limits_of(request: Any, declaration: "Declaration[..., Any] | None", request_timeout: float) -> Limits:

@@ -6,14 +6,16 @@ Past the middleware, for the request has passed it; with the token narrowed, the
 import asyncio
 from collections.abc import Mapping
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from tybalt.errors import InvalidParams, MisuseError, TimedOut, cut, row_of
+from tybalt.errors import InvalidParams, MisuseError, TimedOut, cut, only_error, row_of, visible_text
 from tybalt.execution.deadlines import deadlines_of
 from tybalt.execution.tokens import bound, governed
 from tybalt.protocol.answers import encode
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.reasons import CancelKind, CancelReason, Interrupted
+from tybalt.server.call import InvalidCall
 from tybalt.types.content import TextContent
 from tybalt.types.resources import ReadResourceResult
 from tybalt.types.tools import CallToolResult
@@ -32,7 +34,10 @@ _nesting: ContextVar[int] = ContextVar("tybalt_nesting", default=0)
 
 async def call_tool(call: "Call", name: str, arguments: Mapping[str, Any]) -> CallToolResult:
     """`Context.call_tool`."""
-    tool, decoded = tool_call(call.session.server, name, arguments)
+    try:
+        tool, decoded = tool_call(call.session.server, name, arguments)
+    except InvalidParams as error:
+        raise InvalidCall(f"{call.title} calls tool {cut(name)!r}: {visible_text(error)}") from error
     try:
         return tool.shape.result(await _nested(call, tool, decoded))
     except Exception as error:
@@ -52,6 +57,7 @@ async def _nested(call: "Call", declaration: "Declaration[..., Any]", arguments:
     depth = _nesting.get() + 1
     if depth > MAX_NESTING:
         raise MisuseError(f"{declaration.where}: nested {depth} deep; at most {MAX_NESTING} calls may nest")
+    call.check_begins(declaration)
     perform = call.session.server.handling(declaration).perform
     with bound(_nesting, depth), call.nested(declaration) as nested, governed(nested.token):
         async with TimeLimit(call, nested):
@@ -62,25 +68,25 @@ async def _nested(call: "Call", declaration: "Declaration[..., Any]", arguments:
 class TimeLimit:
     """The time that a called handler has for itself, where that is less than what is left to its caller.
 
-    When it is over, the handler alone is stopped, and not while it is masked; the caller gets a `TimedOut`. It stands
-    still while the client is asked. Not `asyncio.timeout`, which knows of neither.
+    When it is over, the handler alone is stopped, and not while it is masked; the caller gets a `TimedOut`, unless the
+    handler has a result all the same. It stands still while the client is asked. Not `asyncio.timeout`, which knows of
+    neither.
     """
 
     def __init__(self, outer: "Call", call: "Call") -> None:
         self._outer = outer
         self._call = call
-        self._is_shorter = call.token.budget.deadline < outer.token.budget.deadline
+        self._is_shorter = call.limits.granted < outer.token.budget.deadline - outer.time()
         self._task: asyncio.Task[Any] | None = None
         self._watch: Deadline | None = None
+        self._stopping: asyncio.Handle | None = None
         self._is_over = False
-        self._is_pending = False
         self._cancels = 0
 
     async def __aenter__(self) -> None:
         if not self._is_shorter:
             return
         self._task = asyncio.current_task()
-        self._cancels = self._task.cancelling() if self._task is not None else 0
         self._call.token.on_cancel = self._stop
         self._call.root.limit(self)
 
@@ -88,17 +94,17 @@ class TimeLimit:
         if not self._is_shorter:
             return
         self.pause()
-        self._call.token.on_cancel = None
+        self._call.token.on_cancel = self._call.token.on_unmasked = None
         self._call.root.unlimit(self)
-        if self._is_over and self._task is not None:
-            if self._is_pending or not isinstance(error, asyncio.CancelledError):
-                await self._swallow()
-            if self._task.uncancel() > self._cancels:  # Somebody else has cancelled too, and is to be heard.
-                if isinstance(error, asyncio.CancelledError):
-                    return
-                raise asyncio.CancelledError
-        if self._outer.token.reason is None and (self._is_over or _is_late(error)):
-            raise TimedOut(self._call.limits.exceeded(self._call.title, self._call.time()).message) from None
+        if self._stopping is not None:
+            self._stopping.cancel()
+        # Somebody else has cancelled too, and is to be heard.
+        if self._is_over and self._task is not None and self._task.uncancel() > self._cancels:
+            if isinstance(error, asyncio.CancelledError):
+                return
+            raise asyncio.CancelledError
+        if error is not None and self._outer.token.reason is None and (self._is_over or _is_late(error)):
+            raise TimedOut(self._reason().message) from None
 
     def pause(self) -> None:
         """Let the time stand still."""
@@ -110,31 +116,37 @@ class TimeLimit:
         self._watch = deadlines_of(self._call.loop).add(self._call.token.budget.deadline, self._time_up)
 
     def _time_up(self) -> None:
-        self._call.token.cancel(self._call.limits.exceeded(self._call.title, self._call.time()))
+        self._call.token.cancel(self._reason())
+
+    def _reason(self) -> CancelReason:
+        call = self._call
+        return call.limits.exceeded(call.title, call.time(), call.declaration)
 
     def _stop(self, reason: CancelReason) -> None:
         """The token tells, as soon as nothing is masked; a cancel of the caller stops the same task by itself."""
         if reason.kind not in (CancelKind.TIMEOUT, CancelKind.DEADLINE) or self._task is None:
             return
+        token, loop = self._call.token, self._call.loop
         if not self._call.on_loop:
-            self._call.loop.call_soon_threadsafe(self._stop, reason)
-        elif self._call.token.on_cancel is not None:
+            loop.call_soon_threadsafe(self._stop, reason)
+        elif token.on_cancel is None or self._is_over:
+            return  # The handler is over, or told already.
+        elif asyncio.current_task(loop) is self._task:
+            # Told where the handler leaves its mask: it is heard when that waits, and it may never wait any more.
+            self._stopping = loop.call_soon(self._stop, reason)
+        elif token.is_masked:
+            token.on_unmasked = partial(self._stop, reason)
+            if not token.is_masked:  # A thread has left its mask at this very moment.
+                loop.call_soon(self._stop, reason)
+        else:
             self._is_over = True
-            # Told where the handler leaves its mask, it is heard at a wait that may never come.
-            self._is_pending = asyncio.current_task(self._call.loop) is self._task
+            self._cancels = self._task.cancelling()  # Not before: what was caught of others may be counted still.
             self._task.cancel()
-
-    async def _swallow(self) -> None:
-        """Take the cancel that has come after the last wait of the handler: it is none of its caller's."""
-        try:
-            await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            if self._outer.token.reason is not None:
-                raise
 
 
 def _is_late(error: BaseException | None) -> bool:
     """Whether a checkpoint has noticed, before the timer, that the time is over."""
+    error = None if error is None else only_error(error)
     return isinstance(error, Interrupted) and error.reason.kind in (CancelKind.DEADLINE, CancelKind.TIMEOUT)
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tybalt.errors import InvalidParams, MisuseError, cut
+from tybalt.errors import InvalidParams, MisuseError, cut, only_error
 from tybalt.middleware.layers import Layer, stacked
-from tybalt.middleware.request import Request
+from tybalt.middleware.request import Request, Sent
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.reasons import Interrupted
 from tybalt.server.context import Context
@@ -62,6 +62,7 @@ class Operations:
 
     def _begin(self, declaration: Any, call: "Call") -> Awaitable[Any]:
         request = call.request
+        given = getattr(request.params, "arguments", None)
         call.arguments = _arguments_of(request.params)
         return self._handler(
             Request(
@@ -73,6 +74,7 @@ class Operations:
                 principal=call.session.principal,
                 context=Context(call),
                 hints=declaration.definition.annotations if declaration and request.method == "tools/call" else None,
+                sent=Sent(call.arguments, given) if isinstance(given, msgspec.Raw) else None,
             )
         )
 
@@ -139,16 +141,25 @@ class Operations:
         return listed
 
     async def _handled(self, call: "Call", declaration: Any, arguments: Any) -> Any:
-        """What a handler returns. Its time being up is a failure like any other here: layers want to know of it."""
+        """What a handler returns. Its time being up is a failure like any other here: layers want to know of it.
+
+        Where the request is to stop by now, such as when a layer asks again, the handler does not begin.
+        """
+        reason = call.token.reason
+        if reason is not None and not call.token.is_masked:
+            raise exceeded_limit(call) or Interrupted(reason)
         try:
             value = self._server.handling(declaration).perform(arguments, call)
             return await value if hasattr(value, "__await__") else value
-        except (asyncio.CancelledError, Interrupted) as error:
+        except (asyncio.CancelledError, Interrupted, BaseExceptionGroup) as group:
+            error = only_error(group)
+            if not isinstance(error, asyncio.CancelledError | Interrupted):
+                raise
             limit = exceeded_limit(call)
             task = asyncio.current_task()
             if limit is None or task is None:
                 raise
-            if isinstance(error, asyncio.CancelledError):
+            if isinstance(group, asyncio.CancelledError):
                 task.uncancel()
             raise limit from None
 

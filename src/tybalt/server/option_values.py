@@ -213,6 +213,15 @@ def _schema(value: Any) -> Any:
     return value  # pyright: ignore[reportUnknownVariableType]
 
 
+def _object_schema(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise TypeError
+    if value.get("type") != "object":  # pyright: ignore[reportUnknownMemberType]
+        raise ValueError
+    msgspec.json.encode(value)
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
 def _names_of(kind: type[Wire]) -> str:
     return ", ".join(kind.__struct_fields__)
 
@@ -234,6 +243,11 @@ _ROWS: Final = {
     "timeout": _Row("a duration above 0", "write seconds, '30s' or a timedelta; leave it out for no limit", _timeout),
     "run_in": _Row("'loop', 'thread' or 'auto'", "leave it out for what the server says", _place),
     "annotations": _annotations(Annotations),
+    "input_schema": _Row(
+        "a JSON Schema of an object, as a dict",
+        'write it as in input_schema={"type": "object", …}, or leave it out for that of the parameters',
+        _object_schema,
+    ),
     "output_schema": _Row("a JSON Schema as a dict", "pass None for no structured content", _schema),
     "strict": _Row("True or False", "leave it out for what the server says", _flag),
     "mime_type": _Row("a media type such as 'text/plain'", "leave it out for that of what is returned", _media_type),

@@ -44,6 +44,8 @@ class ToolOptions(_Options, total=False):
 
     annotations: ToolAnnotations | Mapping[str, Any] | None
     """Hints such as `read_only_hint`, as a Struct or a mapping."""
+    input_schema: dict[str, Any] | None
+    """What is advertised in place of the schema of the parameters, which read the arguments all the same."""
     output_schema: dict[str, Any] | UnsetType | None
     """In place of the one from the return annotation; `None` for no structured content at all."""
     strict: bool

@@ -14,6 +14,7 @@ import msgspec
 
 from tybalt.errors import InvalidParams, MisuseError, TimedOut
 from tybalt.execution.deadlines import deadlines_of
+from tybalt.protocol.replay import TOO_OFTEN
 from tybalt.reasons import CancelKind, CancelReason
 from tybalt.types.input_required import InputRequest
 
@@ -109,15 +110,15 @@ class Outstanding:
     def _count(self) -> None:
         limit = self._call.session.server.max_rounds
         if self._rounds >= limit:
-            raise InvalidParams(f"This call has asked its client {limit} times, which is the most it may")
+            raise InvalidParams(TOO_OFTEN.format(limit))
         self._rounds += 1
 
     def _time_up(self) -> None:
         """What its caller allows is over, whether or not the client has been asked all the while."""
         call, limits = self._call, self._call.limits
-        reason = limits.exceeded(call.title, call.time())
+        reason = limits.exceeded(call.title, call.time(), call.declaration)
         if limits.granted < limits.allowed:  # The server's own limit would have been over, but for the questions.
             text = f"{call.title} did not finish within the {limits.allowed:g} s that its caller allows"
             reason = CancelReason(CancelKind.TIMEOUT, text, at=call.time())
         call.token.cancel(reason)
-        call.session.running._expect_cleanup(call, reason.kind)  # pyright: ignore[reportPrivateUsage]
+        call.session.running.expect_cleanup(call, reason.kind)

@@ -234,7 +234,8 @@ def compile_parameters(
     arguments: list[Argument] = []
     properties: dict[str, Schema] = {}
     for position, parameter in enumerate(visible):
-        argument, schema = _compiled(parameter, position, schemas, doc, f"{where}: parameter {parameter.name!r}")
+        site = Site(f"{where}: parameter {parameter.name!r}", injects=bool(inject))
+        argument, schema = _compiled(parameter, position, schemas, doc, site)
         _check_name(argument, properties, reserved, where)
         arguments.append(argument)
         properties[argument.name] = _written(schema, f"{where}: parameter {parameter.name!r}")
@@ -265,9 +266,8 @@ def _plan(injected: Mapping[str, Filler], where: str, inject: tuple[type, ...]) 
 
 
 def _compiled(
-    parameter: Parameter, position: int, schemas: Schemas, doc: Docstring, where: str
+    parameter: Parameter, position: int, schemas: Schemas, doc: Docstring, site: Site
 ) -> tuple[Argument, Schema]:
-    site = Site(where)
     annotation = Any if parameter.annotation is MISSING else parameter.annotation
     default, factory, name = parameter.default, msgspec.NODEFAULT, None
     if is_field(default):

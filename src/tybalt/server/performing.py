@@ -11,13 +11,13 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from tybalt.errors import exit_refused
+from tybalt.errors import MisuseError, exit_refused, only_error
 from tybalt.execution.budgets import Budget
 from tybalt.execution.placement import Placement
 from tybalt.execution.tokens import CancelToken, governed
 from tybalt.reasons import CancelKind, CancelReason, Interrupted
 from tybalt.server.asker import asking_as
-from tybalt.server.call import Call, give_up
+from tybalt.server.call import Call, InvalidCall, give_up
 from tybalt.server.context import Context
 from tybalt.server.input_required import InputRequired
 
@@ -129,7 +129,8 @@ async def _run_in_thread(
             raise
         if token.reason is None:
             token.cancel(CancelReason(CancelKind.PARENT_CANCELLED, "whoever waited for it was stopped"))
-        call.wake(token)
+        if not token.is_masked:
+            call.wake(token)
         await _over(future)
         if not _counts(call, future):
             raise
@@ -273,20 +274,35 @@ async def _in_scope(perform: Perform, arguments: Any, call: Call, value: Any) ->
     assert task is not None
     call.begin_handler(task)
     is_own = call.root is call
+    has_result = False
     if is_own and call.has_asking:
         call.asking.begin()
     try:
         result = await _after_rounds(perform, arguments, call, value)
+        has_result = True
     except asyncio.CancelledError:
         if not _is_to_ask(call):
             raise
         result = None
+    except (InvalidCall, BaseExceptionGroup) as error:
+        alone = only_error(error)
+        if not isinstance(alone, InvalidCall):
+            raise
+        raise MisuseError(alone.message) from error
     finally:
         if is_own and call.is_round_over:
             task.uncancel()  # Our own, heard or not: a time limit around this counts those that are left.
         if is_own and call.has_asking:
             call.asking.close()
-        await call.end_children()
+        try:
+            await call.end_children()
+        except asyncio.CancelledError:
+            if not has_result or call.token.reason is None or not (is_own or call.root.token.reason is None):
+                raise
+            if is_own:
+                task.uncancel()  # It was to stop, but had its result before.
+        finally:
+            call.is_over = True
     # Where the handler has swallowed the cancel, too: it has not heard what it asked for.
     return call.asking.result() if _is_to_ask(call) else result
 
@@ -298,7 +314,7 @@ async def _after_rounds(perform: Perform, arguments: Any, call: Call, value: Any
         if not isinstance(result, InputRequired):
             return result
         await call.asking.put(result)
-        call.asking.begin()
+        call.asking.again()
         if call.runner is not None:
             call.begin_handler(call.runner)
         value = perform(arguments, call)

@@ -9,11 +9,12 @@ its own or as the end of a round, is `asking`'s business. 2026-07-28 client/elic
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
-from msgspec import Struct, structs
+from msgspec import ValidationError, convert, structs
 
 from tybalt.errors import MissingClientCapability, MisuseError
+from tybalt.protocol.elicited import Accepted, Declined, Dismissed, Elicited
 from tybalt.server.forms import Form, form_of, without_news
 from tybalt.types.content import TextContent
 from tybalt.types.elicitation import (
@@ -39,37 +40,8 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Accepted(Struct, Generic[T], frozen=True):
-    """The user has answered: `value` is of the type asked for; `None` where they were sent to a URL."""
-
-    value: T
-
-    @property
-    def accepted(self) -> bool:
-        """True."""
-        return True
-
-
-class Declined(Struct, frozen=True):
-    """The user has said no."""
-
-    @property
-    def accepted(self) -> bool:
-        """False."""
-        return False
-
-
-class Dismissed(Struct, frozen=True):
-    """The user has closed the question without an answer."""
-
-    @property
-    def accepted(self) -> bool:
-        """False."""
-        return False
-
-
-Elicited = Accepted[T] | Declined | Dismissed
-"""What became of an elicitation."""
+Given = str | SamplingMessage | Mapping[str, Any]
+"""A message as an author writes it."""
 
 
 class Question(Protocol[T_co]):
@@ -114,13 +86,14 @@ class Elicit(Generic[T]):
 class Sample:
     """Asks the client's model. `messages` is a text from the user, a message, or several of both.
 
-    `max_tokens` bounds the answer; `hints` are names of models that would suit, best first. Deprecated by the
-    specification, supported for interoperability.
+    A message is a `SamplingMessage` or a mapping of its shape, whose content may be a text. Raises `MisuseError` for
+    anything else, and for no message. `max_tokens` bounds the answer; `hints` are names of models that would suit, best
+    first. Deprecated by the specification, supported for interoperability.
     """
 
     def __init__(
         self,
-        messages: str | SamplingMessage | Sequence[str | SamplingMessage],
+        messages: Given | Sequence[Given],
         *,
         max_tokens: int = 1_000,
         system_prompt: str | None = None,
@@ -130,7 +103,9 @@ class Sample:
         tools: Sequence[Tool] = (),
         tool_choice: ToolChoice | None = None,
     ) -> None:
-        several = [messages] if isinstance(messages, str | SamplingMessage) else list(messages)
+        given: Any = messages
+        is_several = isinstance(given, Sequence) and not isinstance(given, str | bytes)
+        several: list[Any] = list(cast("Sequence[Any]", given)) if is_several else [given]
         if not several:
             raise MisuseError("sample: there is no message to answer; give one at least")
         preferences = ModelPreferences(hints=[ModelHint(name=name) for name in hints]) if hints else None
@@ -166,10 +141,21 @@ class Roots:
         return result.roots
 
 
-def _message(given: str | SamplingMessage) -> SamplingMessage:
+def _message(given: Any) -> SamplingMessage:
     if isinstance(given, SamplingMessage):
         return given
-    return SamplingMessage(role="user", content=TextContent(text=given))
+    if isinstance(given, str):
+        return SamplingMessage(role="user", content=TextContent(text=given))
+    if isinstance(given, Mapping):
+        members: dict[str, Any] = {**given}
+        if isinstance(text := members.get("content"), str):
+            members["content"] = {"type": "text", "text": text}
+        try:
+            return convert(members, SamplingMessage)
+        except ValidationError as error:
+            raise MisuseError(f"sample: {given!r} is no message: {error}") from None
+    expected = 'a text, a SamplingMessage, a mapping such as {"role": "user", "content": "Hi"}, or a list of these'
+    raise MisuseError(f"sample: expected {expected}; got {given!r}")
 
 
 def worded_for(request: InputRequest, revision: str, identifier: str) -> InputRequest:

@@ -90,12 +90,14 @@ class ResultShape:
     that builds on it must look at the type of what came.
     """
 
-    __slots__ = ("_adapter", "_check", "kind", "schema", "where")
+    __slots__ = ("_adapter", "_check", "forgotten", "kind", "schema", "where")
 
     def __init__(self, where: str, kind: Kind, schema: Schema | None = None, adopted: Any = None) -> None:
         self.where = where
         self.kind: Kind = kind
         self.schema = schema
+        self.forgotten = "Did you forget `return`?"
+        """What to ask an author whose tool gave None where that is not allowed."""
         self._adapter = adopted.adapter if isinstance(adopted, type) and issubclass(adopted, Adapted) else None
         self._check = None if adopted is None else conformity(exact_schema_of(adopted))
 
@@ -136,9 +138,10 @@ class ResultShape:
         return said
 
     def _unfit(self, value: Any, error: Exception) -> MisuseError:
+        hint = "" if value is not None else f" {self.forgotten}"
         return MisuseError(
             f"{self.where}: returned a value of type {_type_name(value)} that its return annotation does not allow: "
-            f"{error}. Change the annotation, or pass output_schema=None"
+            f"{error}.{hint} Change the annotation, or pass output_schema=None"
         )
 
     def _blocks(self, value: Any) -> list[ContentBlock] | None:

@@ -17,7 +17,7 @@ from sys import version_info
 from typing import TYPE_CHECKING, Any, Final
 
 from tybalt.errors import McpError, TimedOut, row_of, visible_text
-from tybalt.execution.tokens import govern, governing
+from tybalt.execution.tokens import CancelToken, begun_token, govern, governing
 from tybalt.outcomes import Cancelled, Err, Ok, Outcome, Panicked
 from tybalt.protocol.responder import Responder
 from tybalt.reasons import CancelKind, CancelReason
@@ -93,17 +93,22 @@ class Running:
             if hasattr(value, "__await__"):
                 return self.begin(call, value, variables)
             call.end()
-            if call.declaration is not None and call.declaration.timeout is not None:
-                _report_overrun(call, call.declaration.timeout)
+            _report_overrun(call)
             answer = call.write(request.id, value)
         except BaseException as error:  # noqa: BLE001 (a handler may raise anything)
             answer = self.told(request, _outcome_for(call, error), call.where)
         return answer if call.responder.settle() else None
 
-    def accept(self, request: Any, write: Write, declaration: "Declaration[..., Any] | None") -> Call:
-        """The call of a request that is about to be handled."""
+    def accept(
+        self,
+        request: Any,
+        write: Write,
+        declaration: "Declaration[..., Any] | None",
+        token: CancelToken | None = None,
+    ) -> Call:
+        """The call of a request that is about to be handled; `token` is that of a handler which has one already."""
         limits = limits_of(request, declaration, self._timeout)
-        return Call(self._session, self._connection.accept(request), limits, write, declaration)
+        return Call(self._session, self._connection.accept(request), limits, write, declaration, token)
 
     def begin(self, call: Call, awaitable: Awaitable[Any], variables: ContextVars) -> bytes | None:
         """Go on with what a handler returned in a task of its own, in turn; the answer if it never waits."""
@@ -126,6 +131,7 @@ class Running:
         call.task = task
         if task.done():
             answer = self._answer(call)
+            _report_overrun(call)
             call.end()
             return answer if call.responder.settle() else None
         self._keep(call, task, awaitable, turn)
@@ -141,12 +147,17 @@ class Running:
     ) -> None:
         """Answer a request when the task of its bare handler, which awaits `awaitable`, is done.
 
-        From now on what is governed by a token is: before its first wait a handler that takes no `Context` is not.
+        From now on what is governed by a token is: before its first wait a handler that takes no `Context` has one only
+        where it has asked for it, such as for a mask.
         """
-        call = self.accept(request, write, declaration)
-        call.task = task
         variables: ContextVars = getattr(task, "get_context", self._last_context)()
-        variables.run(govern, call.token)
+        token = begun_token(task, variables)
+        call = self.accept(request, write, declaration, token)
+        call.task = task
+        if token is None:
+            variables.run(govern, call.token)
+        else:
+            token.narrow(call.limits.budget(call.time()))
         self._keep(call, task, awaitable, None)
 
     def run_bare(
@@ -155,8 +166,10 @@ class Running:
         """Run what a handler returned that asks for nothing; the answer if it never waited."""
         if self.lane.full:
             call = self.accept(request, write, declaration)
+            variables = copy_context()
+            variables.run(govern, call.token)
             try:
-                return self.begin(call, awaitable, copy_context())
+                return self.begin(call, awaitable, variables)
             except McpError as error:
                 call.responder.settle()
                 return self.failed(request, error, declaration.where)
@@ -214,7 +227,7 @@ class Running:
         call = self.calls.get(responder)
         if call is not None:
             call.cancel(CancelKind.USER, "its client has cancelled it")
-            self._expect_cleanup(call, CancelKind.USER)
+            self.expect_cleanup(call, CancelKind.USER)
 
     def expect_end(self, call: Call) -> None:
         """Watch the deadline of a call, from now on or anew; not while its clock stands still."""
@@ -225,13 +238,14 @@ class Running:
             call.deadline = self._watch(call, due, self._time_up)
 
     def _time_up(self, call: Call) -> None:
-        reason = call.limits.exceeded(call.title, call.time())
+        reason = call.limits.exceeded(call.title, call.time(), call.declaration)
         call.token.cancel(reason)
         if call.runs_thread:  # Nothing stops a thread from outside, and nothing it does could change the answer.
             self.answer_for(call, reason)
-        self._expect_cleanup(call, reason.kind)
+        self.expect_cleanup(call, reason.kind)
 
-    def _expect_cleanup(self, call: Call, kind: CancelKind) -> None:
+    def expect_cleanup(self, call: Call, kind: CancelKind) -> None:
+        """Watch how long a call that is to stop takes to clean up, instead of its deadline."""
         if call.deadline is not None:
             call.deadline.cancel()
         call.deadline = self._watch(call, call.time() + kind.cleanup_seconds, self._overdue)
@@ -254,11 +268,15 @@ class Running:
         self.answer_for(call, _in_full(call, call.token.reason))
 
     def answer_for(self, call: Call, reason: CancelReason) -> None:
-        """Answer a call that still runs, unless it has its answer or its client wants none."""
+        """Answer a call that still runs, unless it has its answer or its client wants none.
+
+        Where something of it has failed, the answer is that failure, and not the reason.
+        """
         if not call.is_open:
             self._deliver(call, None)  # The rest of a batch does not wait for it either.
             return
-        answer = self._connection.respond(call.request, Cancelled(reason))
+        outcome = Cancelled(reason) if call.failure is None else Outcome.of(call.failure)
+        answer = self.told(call.request, outcome, call.where)
         call.responder.settle()
         self._deliver(call, answer)
 
@@ -290,6 +308,7 @@ class Running:
             self.lane.give_up(turn)
         if call.is_open:
             answer = self._answer(call)
+            _report_overrun(call)
             call.responder.settle()
             self._deliver(call, answer)
         else:
@@ -347,10 +366,12 @@ class Running:
         return self._connection.respond(request, error, masked=masked)
 
 
-def _report_overrun(call: Call, timeout: float) -> None:
-    """A plain function on the loop cannot be stopped; that it took too long is at least said."""
-    if call.time() > call.token.budget.deadline:
-        logger.warning("%s took longer than its %g s", call.where, timeout)
+def _report_overrun(call: Call) -> None:
+    """What blocks the loop cannot be stopped; that it took longer than the server grants is at least said."""
+    if call.time() <= call.token.deadline or call.token.reason is not None:
+        return
+    if (limits := call.limits).granted <= limits.allowed:  # Else it is the client who would fill the log.
+        logger.warning("%s took longer than its %g s, and blocked the loop meanwhile", call.where, limits.granted)
 
 
 def outcome_of(call: Call) -> Outcome[Any]:
@@ -388,7 +409,7 @@ def exceeded_limit(call: Call) -> TimedOut | None:
 def _in_full(call: Call, reason: CancelReason) -> CancelReason:
     """The same, but where the time is up, with the limit in words: a checkpoint that notices it first knows of none."""
     if reason.kind is CancelKind.DEADLINE and call.time() >= call.token.budget.deadline:
-        return call.limits.exceeded(call.title, call.time())
+        return call.limits.exceeded(call.title, call.time(), call.declaration)
     return reason
 
 

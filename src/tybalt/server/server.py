@@ -395,10 +395,12 @@ class Server:
 
     def state_of(self, session: Session) -> "State":
         """The state of a new request on a connection."""
-        from tybalt.server.state import ConnectionState, State
+        from tybalt.server.state import MAKING, ConnectionState, State
 
         if session.state is None and session.is_connection:
-            session.state = ConnectionState()
+            with MAKING:
+                if session.state is None:
+                    session.state = ConnectionState()
         return State({}, connection=session.state, store=self.store, principal=session.principal)
 
     # -- running ----------------------------------------------------------------------------------------------------

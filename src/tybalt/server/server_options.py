@@ -52,11 +52,13 @@ def check_settings(
     """Raises `RegistrationError` for a setting that means nothing."""
     for name, number in at_least_one.items():
         if type(number) is not int or number < 1:
-            raise RegistrationError(f"{name} must be 1 or more, got {number!r}")
+            raise RegistrationError(f"{name} must be a whole number of 1 or more, got {number!r}")
     if run_in not in ("thread", "loop", "auto"):
         raise RegistrationError(f"run_in must be 'thread', 'loop' or 'auto', got {run_in!r}")
     if page_size is not None and (type(page_size) is not int or page_size < 1):
-        raise RegistrationError(f"page_size must be 1 or more, or None for one page, got {page_size!r}")
+        raise RegistrationError(
+            f"page_size must be a whole number of 1 or more, or None for one page, got {page_size!r}"
+        )
     if on_duplicate not in ("error", "warn", "replace", "ignore"):
         raise RegistrationError(f"on_duplicate must be 'error', 'warn', 'replace' or 'ignore', got {on_duplicate!r}")
     for name, seconds in (("ttl", ttl), ("grace", grace)):

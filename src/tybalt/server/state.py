@@ -126,6 +126,10 @@ class State(MutableMapping[str, Any]):
         return sha256(msgspec.json.encode([_plain(self._principal), _plain(handle)])).hexdigest()
 
 
+MAKING: Final = threading.Lock()
+"""Held while the state of a connection is made: two of its threads may both be the first to want it."""
+
+
 class ConnectionState(MutableMapping[str, Any]):
     """What the requests of one connection share. Anything may be in it; it is never written anywhere.
 

@@ -59,13 +59,14 @@ class Tool(Declaration[P, R], Generic[P, R]):
         self.shape = compile_result(function, where=self.where, output_schema=options.get("output_schema", UNSET))
         if self.streams and self.is_async:
             self.shape.forgotten = "Did you forget to end with `yield Returned(value)`?"
-        self.header_parameters = _header_parameters(self.parameters.schema, self.where)
+        shown = options.get("input_schema") or self.parameters.schema
+        self.header_parameters = _header_parameters(shown, self.where)
         """What of its arguments HTTP clients say in headers too; `None` where that is nothing."""
         self.definition = ToolDefinition(
             name=self.name,
             title=options.get("title"),
             description=self.description,
-            input_schema=self.parameters.schema,
+            input_schema=shown,
             output_schema=self.shape.schema,
             annotations=self.options.get("annotations"),
             icons=self.icons,

@@ -59,6 +59,10 @@ async def converse(server: Any, lines: Sequence[str]) -> list[str]:
         threads, server.threads = server.threads, VirtualThreads()
         try:
             for number, line in enumerate(lines, 1):
+                if not isinstance(line, str):  # pyright: ignore[reportUnnecessaryIsInstance] (untyped callers)
+                    raise MisuseError(
+                        f"line {number} is no text, such as '> {{\"jsonrpc\": …}}', but {cut(repr(line))}"
+                    )
                 if line.startswith("< "):
                     continue
                 said.append(line)
