@@ -19,8 +19,9 @@ from tybalt.protocol.admission import too_large
 from tybalt.protocol.http_messages import HttpRequest, HttpResponse, fields_of, respond
 from tybalt.protocol.http_refusal import Refusal, plain
 from tybalt.protocol.statuses import JSON_HEADERS
-from tybalt.server.http.door import ANYBODY
-from tybalt.server.http.endpoint import Endpoint, Entry
+from tybalt.server.http.body_clock import BodyClock
+from tybalt.server.http.door import ANYBODY, Entry
+from tybalt.server.http.endpoint import Endpoint
 from tybalt.server.http.exchanges import Held
 from tybalt.server.http.service import Service
 from tybalt.server.http.settings import HttpSettings
@@ -51,6 +52,7 @@ class AsgiApp:
         self._exact = {path: app for path, app in settings.routes.items() if not path.endswith("/")}
         self._below = [(path, app) for path, app in settings.routes.items() if path.endswith("/")]
         self._path = settings.path.rstrip("/")
+        self._clock: BodyClock | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan of the process."""
@@ -96,7 +98,9 @@ class AsgiApp:
             return
         found = endpoint.serve(entry, body) if isinstance(entry, Entry) else entry
         if isinstance(found, HttpResponse):
-            await _send(send, found)
+            # As `_send` does it, which would be a coroutine more.
+            await send({"type": "http.response.start", "status": found.status, "headers": found.headers})
+            await send({"type": "http.response.body", "body": found.body})
         else:
             await _hold(found, receive, send)
 
@@ -124,7 +128,8 @@ class AsgiApp:
 
     async def _body(self, endpoint: Endpoint, receive: Receive) -> bytes | Refusal | None:
         """The whole body, in time and within bounds; `None` where the client went away."""
-        limit = _TimeLimit(endpoint, self._settings.body_timeout)
+        clock, limit = self._clock_of(endpoint), endpoint.policy.max_body
+        task = clock.begin()
         pieces: list[bytes] = []
         size = 0
         try:
@@ -134,17 +139,24 @@ class AsgiApp:
                     return None
                 piece: bytes = message.get("body", b"")
                 size += len(piece)
-                if size > endpoint.policy.max_body:
+                if size > limit:
                     return too_large(endpoint.policy)
                 if not message.get("more_body", False):
                     return b"".join((*pieces, piece)) if pieces else piece
                 pieces.append(piece)
         except asyncio.CancelledError:
-            if limit.is_all_of_it():
-                return limit.refusal
+            if clock.is_late(task):
+                return clock.refusal
             raise
         finally:
-            limit.cancel()
+            clock.end(task)
+
+    def _clock_of(self, endpoint: Endpoint) -> BodyClock:
+        """The clock of the loop on which this is served."""
+        clock = self._clock
+        if clock is None or clock.loop is not endpoint.loop:
+            clock = self._clock = BodyClock(endpoint.loop, self._settings.body_timeout)
+        return clock
 
     # -- beside it ----------------------------------------------------------------------------------------------------
 
@@ -209,32 +221,6 @@ async def _hold(held: Held, receive: Receive, send: Send) -> None:
 async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-class _TimeLimit:
-    """The time that one body has; `asyncio.timeout` would set a timer of its own for each."""
-
-    def __init__(self, endpoint: Endpoint, seconds: float) -> None:
-        self._task = asyncio.current_task()
-        self._seconds = seconds
-        self._is_up = False
-        self._deadline = endpoint.deadlines.add(endpoint.loop.time() + seconds, self._end)
-        self.cancel = self._deadline.cancel
-
-    def _end(self) -> None:
-        self._is_up = True
-        if self._task is not None:
-            self._task.cancel()
-
-    def is_all_of_it(self) -> bool:
-        """Whether a cancel is this limit's, and nobody else's too."""
-        return self._is_up and self._task is not None and self._task.uncancel() == 0
-
-    @property
-    def refusal(self) -> Refusal:
-        """What is answered then."""
-        text = f"the body did not come within {self._seconds:g} s"
-        return plain(408, text, (b"connection", b"close"))
 
 
 class AsgiSink:

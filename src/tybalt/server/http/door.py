@@ -12,9 +12,11 @@ from typing import Any, Final
 from msgspec import Struct
 
 from tybalt.errors import MisuseError, Unauthorized
+from tybalt.protocol.admission import Admitted
 from tybalt.protocol.http_messages import Fields
 from tybalt.protocol.http_refusal import Refusal
 from tybalt.server.http.settings import HttpSettings, TokenVerifier
+from tybalt.server.http.streams import Headers
 
 SHARED: Final = "auth_token"
 """The principal of everybody who knows the one token of a server."""
@@ -31,6 +33,20 @@ class Known(Struct, frozen=True):
 
 
 ANYBODY: Final = Known(None)
+
+
+class Entry(Struct):
+    """A request that was let in, but for its body: by its method and header fields, as `principal`.
+
+    `headers` go with its response, whatever that is. `agreed` is what of a body its headers were last found to say the
+    same as: what is the same again needs no second look.
+    """
+
+    method: str
+    admitted: Admitted
+    principal: str | None
+    headers: Headers
+    agreed: tuple[type, str, str] | None = None
 
 
 class Door:

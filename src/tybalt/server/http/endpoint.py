@@ -14,19 +14,16 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
-from tybalt.execution.deadlines import deadlines_of
-from tybalt.protocol.admission import Admitted, admit, admit_head
+from tybalt.protocol.admission import admit, admit_head
 from tybalt.protocol.http_messages import HttpRequest, HttpResponse
 from tybalt.protocol.http_refusal import Refusal
 from tybalt.protocol.statuses import answer_response
-from tybalt.server.http.door import Door, Known
+from tybalt.server.http.door import Door, Entry, Known
 from tybalt.server.http.exchanges import Held, with_headers
 from tybalt.server.http.legacy import LegacySessions
 from tybalt.server.http.modern import ModernRequests
 from tybalt.server.http.settings import HttpSettings
-from tybalt.server.http.streams import Headers, Streams
+from tybalt.server.http.streams import Streams
 
 if TYPE_CHECKING:
     from tybalt.server.server import Server
@@ -37,18 +34,6 @@ MAX_HEADS: Final = 1_024
 """Heads of requests that are remembered."""
 LONGEST_HEAD: Final = 2_048
 """Bytes of one of them."""
-
-
-class Entry(Struct, frozen=True):
-    """A request that was let in, but for its body: by its method and header fields, as `principal`.
-
-    `headers` go with its response, whatever that is.
-    """
-
-    method: str
-    admitted: Admitted
-    principal: str | None
-    headers: Headers
 
 
 class Endpoint:
@@ -64,7 +49,6 @@ class Endpoint:
         self.policy = settings.policy(server.revisions, offers_stream=not is_shared)
         self._cors = settings.cors
         self.loop = asyncio.get_running_loop()
-        self.deadlines = deadlines_of(self.loop)
         self.heads: dict[object, tuple[Entry, int]] = {}
         """What was let in, by its head, to the letter, and how long a whole request with this head is."""
         self._streams = Streams()
@@ -113,7 +97,7 @@ class Endpoint:
         """`serve`, for those who know how to send JSON: bytes are an answer, which wants the entry's headers too."""
         admitted = entry.admitted
         if admitted.era == "modern":
-            found = self._modern.post(admitted, body, entry.principal, entry.headers)
+            found = self._modern.post(entry, body)
         elif entry.method == "POST":
             found = self._legacy.post(admitted, body, entry.principal, entry.headers)
         elif entry.method == "GET":

@@ -24,7 +24,8 @@ from tybalt.protocol.http_messages import HttpRequest, HttpResponse, fields_of
 from tybalt.protocol.http_refusal import Refusal, plain
 from tybalt.protocol.statuses import JSON_HEADERS, answer_response, status_of_answer
 from tybalt.server.http.asgi import AsgiApp
-from tybalt.server.http.endpoint import Endpoint, Entry
+from tybalt.server.http.door import Entry
+from tybalt.server.http.endpoint import Endpoint
 from tybalt.server.http.exchanges import Held, with_headers
 from tybalt.server.http.streams import Headers
 

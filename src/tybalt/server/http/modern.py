@@ -7,19 +7,19 @@ cancel is the end of the response stream and nothing else. 2026-07-28 basic/tran
 from typing import TYPE_CHECKING, Any, Final
 
 from tybalt.errors import HeaderMismatch, Overloaded, RateLimited
-from tybalt.protocol.admission import Admitted
 from tybalt.protocol.codec import UNREADABLE, ModernCall, decode_modern
 from tybalt.protocol.http_messages import HttpResponse
 from tybalt.protocol.http_policy import Policy
 from tybalt.protocol.http_refusal import Refusal
 from tybalt.protocol.mirrored import standard_mismatch
-from tybalt.protocol.prescan import vet
+from tybalt.protocol.prescan import PRESCAN_FROM, vet
 from tybalt.protocol.revision_header import disagreement
 from tybalt.protocol.statuses import ACCEPTED, STREAM_HEADERS, answer_response, error_response
+from tybalt.server.http.door import Entry
 from tybalt.server.http.exchanges import Exchange, Held
 from tybalt.server.http.listening import Listeners
 from tybalt.server.http.principals import Principals
-from tybalt.server.http.streams import Headers, Streams
+from tybalt.server.http.streams import Streams
 from tybalt.server.session import Session
 from tybalt.types.subscriptions import SubscriptionsListenRequest
 from tybalt.types.tools import CallToolRequest
@@ -44,42 +44,50 @@ class ModernRequests:
         self._listeners = Listeners(server, streams, max_streams)
         self.is_draining = False
 
-    def post(
-        self, admitted: Admitted, body: bytes, principal: str | None, headers: Headers
-    ) -> bytes | HttpResponse | Held | Refusal:
+    def post(self, entry: Entry, body: bytes) -> bytes | HttpResponse | Held | Refusal:
         """The answer as bytes, where it is there at once and travels as JSON; else the response."""
-        session = self._principals.session(principal)
-        if vet(body) is not None:
-            return self._read_slowly(session, admitted, body, headers)
+        session = self._principals.session(entry.principal)
+        if (len(body) > PRESCAN_FROM or not body.isascii()) and vet(body) is not None:
+            return self._read_slowly(session, entry, body)
         try:
             request: Any = decode_modern(body)
         except UNREADABLE:
-            refusal = disagreement("modern", admitted.fields, body, self._policy)
-            return self._read_slowly(session, admitted, body, headers) if refusal is None else refusal
-        if (mismatch := self._mismatch(admitted, request)) is not None:
-            return error_response(400, mismatch, "modern", request_id=request.id)
+            refusal = disagreement("modern", entry.admitted.fields, body, self._policy)
+            return self._read_slowly(session, entry, body) if refusal is None else refusal
         kind: type = request.__class__
+        if kind in _CALLS:
+            params = request.params
+            said = (kind, params.meta.protocol_version, params.name)
+            mismatch = None if entry.agreed == said else standard_mismatch(entry.admitted.fields, request)
+            if mismatch is None:
+                entry.agreed = said
+                mismatch = self._parameter_mismatch(entry, params)
+        else:
+            mismatch = standard_mismatch(entry.admitted.fields, request)
+        if mismatch is not None:
+            return error_response(400, mismatch, "modern", request_id=request.id)
         if kind is SubscriptionsListenRequest:
-            return self._listen(request, body, principal, headers)
+            return self._listen(request, body, entry)
         if kind not in _CALLS and not hasattr(request, "id"):
             return ACCEPTED
-        return self._run(session, admitted, session.connection.judge(request), body, headers)
+        return self._run(session, entry, session.connection.judge(request), body)
 
-    def _read_slowly(
-        self, session: Session, admitted: Admitted, body: bytes, headers: Headers
-    ) -> bytes | HttpResponse | Held:
+    def _read_slowly(self, session: Session, entry: Entry, body: bytes) -> bytes | HttpResponse | Held:
         """A body that is too large to be trusted, or no message at all."""
         action = session.connection.receive(body)
         if type(action) is bytes:
             return action
-        if (mismatch := self._mismatch(admitted, action)) is not None:
+        mismatch = standard_mismatch(entry.admitted.fields, action)
+        if mismatch is None and type(action) in _CALLS:
+            mismatch = self._parameter_mismatch(entry, action.params)
+        if mismatch is not None:
             return error_response(400, mismatch, "modern", request_id=action.id)
-        return self._run(session, admitted, action, body, headers) if hasattr(action, "id") else ACCEPTED
+        return self._run(session, entry, action, body) if hasattr(action, "id") else ACCEPTED
 
-    def _run(
-        self, session: Session, admitted: Admitted, action: Any, body: bytes, headers: Headers
-    ) -> bytes | HttpResponse | Held:
-        exchange = Exchange("modern", self._open_stream if admitted.events else None, headers, not admitted.json)
+    def _run(self, session: Session, entry: Entry, action: Any, body: bytes) -> bytes | HttpResponse | Held:
+        admitted = entry.admitted
+        open_stream = self._open_stream if admitted.events else None
+        exchange = Exchange("modern", open_stream, entry.headers, not admitted.json)
         shared, session.replies = session.replies, exchange
         try:
             answer = session.act(action, body)
@@ -92,22 +100,17 @@ class ModernRequests:
             return exchange
         return answer
 
-    def _mismatch(self, admitted: Admitted, request: Any) -> HeaderMismatch | None:
-        mismatch = standard_mismatch(admitted.fields, request)
-        if mismatch is not None or type(request) not in _CALLS:
-            return mismatch
-        tool: Any = self._tool("tool", request.params.name)
+    def _parameter_mismatch(self, entry: Entry, params: Any) -> HeaderMismatch | None:
+        tool: Any = self._tool("tool", params.name)
         if tool is None or tool.header_parameters is None:
             return None
-        return tool.header_parameters.mismatch(admitted.fields, request.params.arguments or _NOTHING)
+        return tool.header_parameters.mismatch(entry.admitted.fields, params.arguments or _NOTHING)
 
-    def _listen(
-        self, request: SubscriptionsListenRequest, body: bytes, principal: str | None, headers: Headers
-    ) -> bytes | HttpResponse | Held:
+    def _listen(self, request: SubscriptionsListenRequest, body: bytes, entry: Entry) -> bytes | HttpResponse | Held:
         if self.is_draining:
             return error_response(503, Overloaded("the server ends"), "modern", request_id=request.id)
         try:
-            listener = self._listeners.begin(principal, (*STREAM_HEADERS, *headers))
+            listener = self._listeners.begin(entry.principal, (*STREAM_HEADERS, *entry.headers))
         except RateLimited as error:
             return error_response(429, error, "modern", request_id=request.id)
         answer = listener.session.act(listener.session.connection.judge(request), body)
