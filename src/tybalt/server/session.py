@@ -23,7 +23,7 @@ from tybalt.protocol.subscriptions import ListName
 from tybalt.reasons import CancelKind
 from tybalt.server.call import Call, Write
 from tybalt.server.declaration import Declaration
-from tybalt.server.receiving import compile_receive
+from tybalt.server.receiving import Receive, compile_receive
 from tybalt.server.running import Running
 from tybalt.types import legacy
 from tybalt.types.completion import CompleteRequest
@@ -36,6 +36,7 @@ from tybalt.types.resources import (
 from tybalt.types.tools import CallToolRequest, ListToolsRequest
 
 if TYPE_CHECKING:
+    from tybalt.protocol.frames import Oversized
     from tybalt.server.catalogue import Kind
     from tybalt.server.operations import Operations
     from tybalt.server.server import Server
@@ -168,7 +169,7 @@ class Session:
         self._revision: str | None = None
         self._asked: dict[int, tuple[asyncio.Future[msgspec.Raw], Replies]] = {}
         self.running = Running(self)
-        self.receive = compile_receive(self)
+        self.receive: Receive = self._receive_first
         """Handle one message as a transport delivered it; the answer if there is one at once, else `None`.
 
         Never raises for what a peer sends. It is another function after the handshake, and when tools change: look it
@@ -180,12 +181,17 @@ class Session:
 
     # -- messages in ------------------------------------------------------------------------------------------------
 
+    def _receive_first(self, message: "bytes | Oversized") -> bytes | None:
+        """Compiled when the first message comes: many sessions of HTTP never get one in this way."""
+        self.receive = compile_receive(self)
+        return self.receive(message)
+
     def act(self, action: Any, message: bytes) -> bytes | None:
         """Do what the core says about a message."""
         if type(action) is bytes or action is None:
             if self._revision != self.connection.revision:  # That was the handshake.
                 self._revision = self.connection.revision
-                self.receive = compile_receive(self)
+                self.receive = self._receive_first
             return action
         self.message = message
         try:
@@ -356,7 +362,7 @@ class Session:
         """Tell the client that a list has changed, if it may know."""
         self.connection.profile = self.server.profile_of(self.era, is_forgetful=self.is_forgetful)
         if name == "tools":
-            self.receive = compile_receive(self)
+            self.receive = self._receive_first
         self.output.announce(*self.connection.list_changed(name))
 
     def resource_updated(self, uri: str) -> None:

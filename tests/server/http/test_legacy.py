@@ -238,6 +238,32 @@ class TestTheStreamOfASession:
                 assert (await stream.message())["method"] == "notifications/tools/list_changed"
 
     @FACE
+    async def test_so_many_of_one_client(self, face: str) -> None:
+        token = {"authorization": "Bearer a token of many characters"}
+        async with web(face, speaker()[0], max_streams=1, auth_token="a token of many characters") as client:
+            first, second = await client.begin(**token), await client.begin(**token)
+            headers = {"accept": "text/event-stream", **token}
+            async with client.stream("GET", **headers, **first) as stream:
+                await stream.event()
+                assert (await client.send("GET", **headers, **second)).status == 429
+                assert (await client.send("DELETE", **token, **first)).status == 204
+                async with client.stream("GET", **headers, **second) as another:
+                    assert another.status == 200
+
+    @FACE
+    async def test_one_that_nobody_reads_makes_room(self, face: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(legacy_sessions, "HOT", 1)
+        monkeypatch.setattr(legacy_sessions, "MAX_LIVE", 2)
+        server, _ = speaker()
+        async with web(face, server) as client:
+            sessions = [await client.begin() for _ in range(3)]
+            for session in sessions[:2]:
+                async with client.stream("GET", accept="text/event-stream", **session) as stream:
+                    await stream.event()
+            while (await client.post(legacy("ping"), **sessions[2])).status != 200:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0)
+
+    @FACE
     async def test_a_second_one_takes_the_place_of_the_first(self, face: str) -> None:
         server, _ = speaker()
         async with web(face, server) as client:

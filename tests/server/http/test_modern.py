@@ -266,13 +266,16 @@ class TestSubscriptions:
 
     @FACE
     async def test_so_many_of_one_client(self, face: str) -> None:
-        async with web(face, adder(), max_streams=1) as client:
-            listen = modern_headers("subscriptions/listen")
+        token = "a token of many characters"
+        async with web(face, adder(), max_streams=1, auth_token=token) as client:
+            listen = {**modern_headers("subscriptions/listen"), "authorization": f"Bearer {token}"}
             async with client.stream("POST", self.body(toolsListChanged=True), **listen) as stream:
                 await stream.message()
                 refused = await client.post(self.body(toolsListChanged=True), **listen)
                 assert refused.status == 429
-                assert "1 subscriptions" in refused.json["error"]["message"]
+                assert "1 streams are open" in refused.json["error"]["message"]
+            async with client.stream("POST", self.body(toolsListChanged=True), **listen) as stream:
+                assert (await stream.message())["method"] == "notifications/subscriptions/acknowledged"
 
     @FACE
     async def test_a_silent_stream_says_that_it_is_there(self, face: str) -> None:

@@ -187,6 +187,14 @@ class TestWorkers:
             served.signal(signal.SIGTERM)
             assert served.end()[0] == 0
 
+    def test_they_end_with_who_has_started_them(self) -> None:
+        with program(str(PROGRAMS), "2") as served:
+            for _ in range(2):
+                served.noted("opened")
+            served.signal(signal.SIGKILL)
+            for _ in range(2):
+                served.noted("closed")
+
     def test_all_are_replaced_and_nobody_is_refused(self) -> None:
         with program(str(PROGRAMS), "2") as served:
             for _ in range(2):

@@ -159,6 +159,25 @@ class TestDoor:
             hostile = await client.post(LIST, **HEADERS, origin="https://evil.example")
             assert hostile.status == 403
 
+    @pytest.mark.parametrize("waits", [True, False])
+    async def test_a_verifier_that_fails_lets_nobody_in(self, waits: bool, caplog: pytest.LogCaptureFixture) -> None:
+        class Verifier:
+            def verify(self, token: str) -> Any:
+                if waits:
+                    return self.later()
+                raise OSError("the directory at 10.0.0.7 is down")
+
+            async def later(self) -> str:
+                raise OSError("the directory at 10.0.0.7 is down")
+
+        async with web("asgi", Server("x"), verifier=Verifier()) as client:
+            response = await client.post(LIST, **HEADERS, authorization="Bearer x")
+            assert response.status == 500
+            assert b"10.0.0.7" not in response.body
+            reference = response.json["error"].split()[-1]
+            assert reference in caplog.text
+            assert "10.0.0.7" in caplog.text
+
     async def test_a_token_is_in_no_repr(self) -> None:
         settings = http_settings({"auth_token": "a token of many characters"})
         assert "many" not in repr(settings)

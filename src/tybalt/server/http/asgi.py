@@ -47,6 +47,10 @@ class AsgiApp:
     """A server as an ASGI application. Make it with `Server.asgi`."""
 
     def __init__(self, server: "Server", settings: HttpSettings, *, is_shared: bool = False) -> None:
+        if settings.sse_path is not None:
+            from tybalt.server.http.sse import require_one_process
+
+            require_one_process(server, settings, is_shared=is_shared)
         self.service = Service(server, settings, is_shared=is_shared)
         self._settings = settings
         self._exact = {path: app for path, app in settings.routes.items() if not path.endswith("/")}
@@ -63,6 +67,9 @@ class AsgiApp:
         path = _path_of(scope)
         if kind == "http" and path.rstrip("/") == self._path:
             await self._mcp(scope, receive, send)
+            return
+        if self._is_channel(kind, path):
+            await self._channel(path, scope, receive, send)
             return
         app = self._route(path)
         if app is not None:
@@ -157,6 +164,33 @@ class AsgiApp:
         if clock is None or clock.loop is not endpoint.loop:
             clock = self._clock = BodyClock(endpoint.loop, self._settings.body_timeout)
         return clock
+
+    # -- shared channels, where they are on ---------------------------------------------------------------------------
+
+    def _is_channel(self, kind: str, path: str) -> bool:
+        settings = self._settings
+        if kind == "websocket":
+            return settings.websocket and path.rstrip("/") == self._path
+        return settings.sse_path is not None and path in (settings.sse_path, settings.messages_path)
+
+    async def _channel(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        # Only here: neither is a part of MCP today.
+        from tybalt.server.http.sse import serve_sse
+        from tybalt.server.http.websocket import refuse_websocket, serve_websocket
+
+        try:
+            endpoint = self.service.endpoint or await self.service.open()
+        except McpError as error:
+            response = Refusal(503, error).response(datetime.now(UTC))
+            refused = refuse_websocket(response, scope, send) if scope["type"] == "websocket" else _send(send, response)
+            await refused
+            return
+        if scope["type"] == "websocket":
+            await serve_websocket(endpoint, scope, receive, send)
+        else:
+            found = await serve_sse(endpoint, path, scope, receive, send, self._body)
+            if found is not None:
+                await _send(send, found)
 
     # -- beside it ----------------------------------------------------------------------------------------------------
 

@@ -4,9 +4,11 @@ A door knows tokens and principals, and nothing of MCP. Without a lock everybody
 6750; 2025-11-25 basic/authorization, "Token Handling". What a principal may do is not decided here.
 """
 
+import logging
 from collections.abc import Awaitable
 from hashlib import sha256
 from hmac import compare_digest
+from secrets import token_hex
 from typing import Any, Final
 
 from msgspec import Struct
@@ -14,9 +16,11 @@ from msgspec import Struct
 from tybalt.errors import MisuseError, Unauthorized
 from tybalt.protocol.admission import Admitted
 from tybalt.protocol.http_messages import Fields
-from tybalt.protocol.http_refusal import Refusal
+from tybalt.protocol.http_refusal import Refusal, plain
 from tybalt.server.http.settings import HttpSettings, TokenVerifier
 from tybalt.server.http.streams import Headers
+
+logger = logging.getLogger("tybalt.server")
 
 SHARED: Final = "auth_token"
 """The principal of everybody who knows the one token of a server."""
@@ -77,14 +81,25 @@ class Door:
         assert self._verifier is not None
         if not (token.isascii() and token):
             return _invalid()
-        verdict = self._verifier.verify(token.decode("ascii"))
-        if hasattr(verdict, "__await__"):
-            return _awaited(verdict)
-        return _known(verdict)
+        try:
+            verdict = self._verifier.verify(token.decode("ascii"))
+            return _awaited(verdict) if hasattr(verdict, "__await__") else _known(verdict)
+        except Exception as error:  # noqa: BLE001 (it may raise anything)
+            return _failed(error)
 
 
 async def _awaited(verdict: Any) -> Known | Refusal:
-    return _known(await verdict)
+    try:
+        return _known(await verdict)
+    except Exception as error:  # noqa: BLE001 (it may raise anything)
+        return _failed(error)
+
+
+def _failed(error: Exception) -> Refusal:
+    """The author's code has failed: nobody gets in, and nobody is told more."""
+    reference = token_hex(4)
+    logger.error("the verifier of tokens failed (reference %s)", reference, exc_info=error)
+    return plain(500, f"Internal error; the server's log has it under {reference}")
 
 
 def _known(principal: Any) -> Known | Refusal:

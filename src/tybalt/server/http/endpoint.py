@@ -18,10 +18,12 @@ from tybalt.protocol.admission import admit, admit_head
 from tybalt.protocol.http_messages import HttpRequest, HttpResponse
 from tybalt.protocol.http_refusal import Refusal
 from tybalt.protocol.statuses import answer_response
+from tybalt.server.http.channels import Channels
 from tybalt.server.http.door import Door, Entry, Known
 from tybalt.server.http.exchanges import Held, with_headers
 from tybalt.server.http.legacy import LegacySessions
 from tybalt.server.http.modern import ModernRequests
+from tybalt.server.http.places import Places
 from tybalt.server.http.settings import HttpSettings
 from tybalt.server.http.streams import Streams
 
@@ -52,9 +54,12 @@ class Endpoint:
         self.heads: dict[object, tuple[Entry, int]] = {}
         """What was let in, by its head, to the letter, and how long a whole request with this head is."""
         self._streams = Streams()
-        self._modern = ModernRequests(server, self.policy, self._streams, max_streams=settings.max_streams)
+        places = Places(settings.max_streams)
+        self.channels = Channels(server, places)
+        """What is no request of its own: WebSockets, and the streams of 2024-11-05."""
+        self._modern = ModernRequests(server, self.policy, self._streams, places)
         self._legacy = LegacySessions(
-            server, settings, self.policy, server.session_seal, self._streams, is_shared=is_shared
+            server, settings, self.policy, server.session_seal, self._streams, places, is_shared=is_shared
         )
         self._timer: asyncio.TimerHandle | None = None
         self._swept = 0.0
@@ -149,16 +154,21 @@ class Endpoint:
             self._legacy.sweep()
         self._timer = loop.call_later(self.settings.keep_alive, self._tick, loop)
 
+    def end_streams(self) -> None:
+        """End the streams that have no end, and begin no more."""
+        self._modern.end_streams()
+        self._legacy.end_streams()
+
     async def drain(self, grace: float, hurry: asyncio.Event | None = None) -> None:
         """End the streams that have no end, let what runs finish for `grace` seconds, then stop it.
 
         Whoever comes meanwhile is served; after it, nothing is left of the endpoint.
         """
-        self._modern.end_streams()
-        self._legacy.end_streams()
+        self.end_streams()
         sessions = (*self._modern.sessions(), *self._legacy.sessions())
         busy = [session for session in sessions if session.running.calls]
-        await asyncio.gather(*(session.drain(grace, hurry) for session in busy))
+        ending = self.channels.drain(grace, hurry)
+        await asyncio.gather(ending, *(session.drain(grace, hurry) for session in busy))
         self.close()
 
     def close(self) -> None:
@@ -166,5 +176,6 @@ class Endpoint:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self.channels.close()
         self._modern.close()
         self._legacy.close()

@@ -13,7 +13,7 @@ import os
 import socket
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Final, cast
+from typing import Any, Final, NoReturn
 
 import uvicorn
 from httptools import HttpParserError, parse_url
@@ -28,6 +28,7 @@ from tybalt.server.http.door import Entry
 from tybalt.server.http.endpoint import Endpoint
 from tybalt.server.http.exchanges import Held, with_headers
 from tybalt.server.http.streams import Headers
+from tybalt.server.http.websocket import require_websockets
 
 logger = logging.getLogger("tybalt.server")
 
@@ -154,6 +155,9 @@ class Lane(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Whose it is: the lane's, or the application's."""
         self._stage = "body"
+        if self._is_full:
+            text = f"{self._settings.max_connections:,} connections are open, which is the most this server holds"
+            self._refuse_head(plain(503, text, (b"retry-after", b"1")))
         authority = b""
         path = self.url
         if path[:1] != b"/" and path != b"*":
@@ -165,7 +169,6 @@ class Lane(HttpToolsProtocol):
             and self.parser.get_method() == b"POST"
             and not self.parser.should_upgrade()
             and not self._is_busy
-            and not self._is_full
         ):
             version = self.parser.get_http_version()
             keep_alive = version != "1.0" and self.parser.should_keep_alive() and not self._is_ending
@@ -232,11 +235,15 @@ class Lane(HttpToolsProtocol):
         self._head += size
         if self._head > MAX_HEAD or len(self.headers) > MAX_FIELDS:
             text = f"the head of a request has at most {MAX_HEAD:,} bytes and {MAX_FIELDS} header fields"
-            self._refusal = plain(431, text)
-            raise HttpParserError(text)
+            self._refuse_head(plain(431, text))
+
+    def _refuse_head(self, refusal: Refusal) -> NoReturn:
+        """Read no further: uvicorn asks for `send_400_response` then."""
+        self._refusal = refusal
+        raise HttpParserError(str(refusal.error))
 
     def send_400_response(self, msg: str) -> None:
-        """What was read is no request, or has too long a head."""
+        """What was read is no request, or one that nobody reads further."""
         refusal = self._refusal or plain(400, "this is no HTTP request")
         response = refusal.response(datetime.now(UTC))
         self.transport.write(head_of(response.status, self.fields(), response.headers, _CLOSE) + response.body)
@@ -296,6 +303,10 @@ class Lane(HttpToolsProtocol):
         super().connection_lost(exc)
         self._request = None
 
+    def _should_upgrade(self) -> bool:
+        """Whether this request may make the connection a WebSocket: not while another is being answered on it."""
+        return not self._is_busy and not self._is_full and super()._should_upgrade()
+
     @property
     def _is_busy(self) -> bool:
         cycle = self.cycle
@@ -303,8 +314,7 @@ class Lane(HttpToolsProtocol):
 
     @property
     def _is_full(self) -> bool:
-        limit = self.limit_concurrency
-        return limit is not None and len(self.connections) > limit
+        return len(self.connections) > self._settings.max_connections
 
     def fields(self) -> list[tuple[bytes, bytes]]:
         """What goes with every response: the date."""
@@ -485,6 +495,18 @@ class LaneServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: AsgiApp) -> None:
         super().__init__(config)
         self._app = app
+        self.parent: int | None = None
+        """A pipe whose end says that the process which has started this one is gone."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        await super().startup(sockets)
+        if self.parent is not None:
+            asyncio.get_running_loop().add_reader(self.parent, self._orphaned)
+
+    def _orphaned(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.parent or 0)
+        self.should_exit = True
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """The first signal ends it well, the second at once."""
@@ -497,40 +519,51 @@ class LaneServer(uvicorn.Server):
         if counter % 10 == 0:
             now = asyncio.get_running_loop().time()
             for connection in tuple(self.server_state.connections):
-                cast("Lane", connection).sweep(now)
+                if isinstance(connection, Lane):  # The time of a WebSocket is measured with pings.
+                    connection.sweep(now)
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept nobody, finish what runs, end what has no end, then close."""
+        """Accept nobody, end what has no end, finish what was begun, then close.
+
+        Connections get the server's grace to answer what they have begun to read, what runs without one the rest of
+        it. What does not finish is stopped and answered, and all of that gets a moment to be read.
+        """
         for server in self.servers:
             server.close()
         for each in sockets or ():
             each.close()
+        service = self._app.service
+        until = asyncio.get_running_loop().time() + service.server.grace
+        self._end_connections()
+        service.begin_end()
+        await self._await_connections(service.server.grace)
+        await service.drain(max(0.0, until - asyncio.get_running_loop().time()))
+        await self._await_connections(PATIENCE)
         for connection in tuple(self.server_state.connections):
-            connection.shutdown()
-        await self._app.service.drain()
-        await self._await_connections()
+            connection.transport.abort()
         for task in tuple(self.server_state.tasks):
             task.cancel()
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=PATIENCE)
         await self.lifespan.shutdown()
 
-    async def _await_connections(self) -> None:
-        """Give what was written a moment to be read."""
+    def _end_connections(self) -> None:
         for connection in tuple(self.server_state.connections):
             connection.shutdown()
+
+    async def _await_connections(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(seconds):
                 while self.server_state.connections:  # noqa: ASYNC110 (uvicorn's set of connections tells nobody)
                     await asyncio.sleep(0.02)
-        for connection in tuple(self.server_state.connections):
-            connection.transport.abort()
 
 
 def lane_server(app: AsgiApp, **options: Any) -> LaneServer:
     """uvicorn with the lane for `app`, quiet but for errors; `options` are uvicorn's."""
     settings = app.service.settings
+    if settings.websocket:
+        require_websockets()
     config = uvicorn.Config(
         app,
         http=lane_of(app),
@@ -539,8 +572,10 @@ def lane_server(app: AsgiApp, **options: Any) -> LaneServer:
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=settings.max_connections,
-        ws="none",
+        ws="websockets-sansio" if settings.websocket else "none",
+        ws_max_size=settings.max_body,
+        # Compression costs memory for each connection, and tells those who read along what repeats.
+        ws_per_message_deflate=False,
         **options,
     )
     return LaneServer(config, app)

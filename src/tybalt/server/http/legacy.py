@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
-from tybalt.errors import InvalidRequest, McpError, Overloaded
+from tybalt.errors import InvalidRequest, McpError, Overloaded, RateLimited
 from tybalt.protocol.admission import Admitted
 from tybalt.protocol.codec import UNREADABLE, decode_legacy, glimpse
 from tybalt.protocol.connection import Client, Memory, ServerConnection
@@ -32,6 +32,7 @@ from tybalt.protocol.session_ids import SessionClaims, SessionRefused, open_sess
 from tybalt.protocol.statuses import ACCEPTED, STREAM_HEADERS, answer_response, status_of_answer
 from tybalt.reasons import CancelKind
 from tybalt.server.http.exchanges import Exchange, Held
+from tybalt.server.http.places import Places
 from tybalt.server.http.principals import NOWHERE
 from tybalt.server.http.settings import HttpSettings
 from tybalt.server.http.streams import Headers, Keeper, Sink, Stream, Streams
@@ -76,10 +77,7 @@ class LegacySession:
         return self.standing is None and not self.session.running.calls
 
     def close(self, kind: CancelKind | None = None) -> None:
-        """End its stream and, for `kind`, what runs."""
-        if self.standing is not None:
-            self.standing.close()
-            self.standing = None
+        """End, for `kind`, what runs of it, and let it go."""
         if kind is not None:
             for call in tuple(self.session.running.calls.values()):
                 call.cancel(kind, "its client has ended the session")
@@ -140,10 +138,13 @@ class LegacySessions:
         policy: Policy,
         seal: Seal,
         streams: Streams,
+        places: Places,
         *,
         is_shared: bool,
     ) -> None:
         self._all = streams
+        self._places = places
+        self._is_ending = False
         self._server = server
         self._settings = settings
         self._policy = policy
@@ -252,9 +253,17 @@ class LegacySessions:
         last_event_id = admitted.fields.get(b"last-event-id")
         if last_event_id is not None:
             return self._resume(session, last_event_id.decode("latin-1"), (*STREAM_HEADERS, *headers))
+        if self._is_ending:
+            return _refused(Overloaded("the server ends"), b"", status=503)
         if session.standing is not None:
             session.standing.close()  # A client that opens another has lost the first.
+        else:
+            try:
+                self._places.take(principal)
+            except RateLimited as error:
+                return plain(429, str(error))
         session.standing = self._opened(session.session, (*STREAM_HEADERS, *headers))
+        session.unread_since = None
         return Reading(session.standing, gone=partial(self._unread, session))
 
     def delete(self, admitted: Admitted, principal: str | None) -> HttpResponse | Refusal:
@@ -267,6 +276,7 @@ class LegacySessions:
         self._ended[session.claims.key] = session.claims.expires
         self._live.pop(admitted.session_id, None)
         self._memories.pop(session.claims.key, None)
+        self._end_standing(session)
         session.close(CancelKind.USER)
         self._log.forget(session.claims.key)
         return HttpResponse(204)
@@ -336,14 +346,25 @@ class LegacySessions:
     def _make_room(self) -> None:
         """Let one go that is idle, of the sixteen that were used longest ago."""
         for identifier in tuple(islice(self._live, 16)):
-            session = self._live[identifier]
-            if session.is_idle and self._remembered(session):
-                del self._live[identifier]
-                session.close()
+            if self._let_go(identifier):
                 return
             self._live.move_to_end(identifier)
-        if len(self._live) >= MAX_LIVE:
-            raise Overloaded(f"{MAX_LIVE:,} sessions are open, which is the most this server holds", retry_after=10)
+        if len(self._live) < MAX_LIVE:
+            return
+        for identifier, session in tuple(self._live.items()):
+            if session.unread_since is not None:  # What it was told is kept; what it would be told is not.
+                self._end_standing(session)
+                if self._let_go(identifier):
+                    return
+        raise Overloaded(f"{MAX_LIVE:,} sessions are open, which is the most this server holds", retry_after=10)
+
+    def _let_go(self, identifier: str) -> bool:
+        session = self._live[identifier]
+        if not (session.is_idle and self._remembered(session)):
+            return False
+        del self._live[identifier]
+        session.close()
+        return True
 
     def _remembered(self, session: LegacySession) -> bool:
         """Keep what the client has set; False where there is no room for it."""
@@ -354,6 +375,12 @@ class LegacySessions:
             return False
         self._memories[session.claims.key] = memory, session.claims.expires
         return True
+
+    def _end_standing(self, session: LegacySession) -> None:
+        if session.standing is not None:
+            session.standing.close()
+            session.standing = session.unread_since = None
+            self._places.leave(session.session.principal)
 
     # -- streams ------------------------------------------------------------------------------------------------------
 
@@ -385,9 +412,8 @@ class LegacySessions:
         self._memories = {key: kept for key, kept in self._memories.items() if kept[1] > today}
         for identifier, session in tuple(self._live.items()):
             since = session.unread_since
-            if session.standing is not None and since is not None and now - since > self._settings.event_lifetime:
-                session.standing.close()
-                session.standing = None
+            if since is not None and now - since > self._settings.event_lifetime:
+                self._end_standing(session)
             if session.is_idle and session.claims.expires <= today:
                 del self._live[identifier]
                 session.close()
@@ -399,15 +425,15 @@ class LegacySessions:
         return (*(each.session for each in self._live.values()), *self._passing)
 
     def end_streams(self) -> None:
-        """End the streams that belong to no request."""
+        """End the streams that belong to no request, and begin no more."""
+        self._is_ending = True
         for session in self._live.values():
-            if session.standing is not None:
-                session.standing.close()
-                session.standing = None
+            self._end_standing(session)
 
     def close(self) -> None:
         """Forget all; nothing runs any more."""
         for session in self._live.values():
+            self._end_standing(session)
             session.close()
         self._live.clear()
 

@@ -5,10 +5,9 @@ basic/patterns/subscriptions). A client that goes away has unsubscribed. Each st
 the catalogue tells of changes.
 """
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
-from tybalt.errors import RateLimited
+from tybalt.server.http.places import Places
 from tybalt.server.http.streams import Headers, Sink, Stream, Streams
 from tybalt.server.session import Session
 
@@ -67,23 +66,20 @@ class Listener:
 
 
 class Listeners:
-    """The open subscriptions of an endpoint; `limit` of one principal."""
+    """The open subscriptions of an endpoint."""
 
-    def __init__(self, server: "Server", streams: Streams, limit: int) -> None:
+    def __init__(self, server: "Server", streams: Streams, places: Places) -> None:
         self._server = server
         self._streams = streams
-        self._limit = limit
+        self._places = places
         self._open: dict[Listener, None] = {}
-        self._counts: Counter[str | None] = Counter()
 
     def begin(self, principal: str | None, headers: Headers) -> Listener:
         """A subscription that is about to be acknowledged. Raises `RateLimited` where its principal has too many.
 
         After calling this, call `keep` or `drop`.
         """
-        if self._counts[principal] >= self._limit:
-            text = f"{self._limit} subscriptions are open, which is the most one client may have. Close one first"
-            raise RateLimited(text)
+        self._places.take(principal)
         stream = self._streams.open(headers)
         output = StreamOutput(stream)
         session = Session(self._server, output, principal=principal, era="modern", is_connection=False)
@@ -92,21 +88,17 @@ class Listeners:
     def keep(self, listener: Listener) -> None:
         """It is acknowledged."""
         self._open[listener] = None
-        self._counts[listener.session.principal] += 1
 
     def drop(self, listener: Listener) -> None:
         """It was refused."""
+        self._places.leave(listener.session.principal)
         listener.session.close()
 
     def forget(self, listener: Listener) -> None:
         """It is over."""
         if listener in self._open:
             del self._open[listener]
-            principal = listener.session.principal
-            self._counts[principal] -= 1
-            if not self._counts[principal]:
-                del self._counts[principal]
-            listener.session.close()
+            self.drop(listener)
 
     def end(self) -> None:
         """End them all."""

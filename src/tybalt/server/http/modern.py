@@ -18,6 +18,7 @@ from tybalt.protocol.statuses import ACCEPTED, STREAM_HEADERS, answer_response, 
 from tybalt.server.http.door import Entry
 from tybalt.server.http.exchanges import Exchange, Held
 from tybalt.server.http.listening import Listeners
+from tybalt.server.http.places import Places
 from tybalt.server.http.principals import Principals
 from tybalt.server.http.streams import Streams
 from tybalt.server.session import Session
@@ -35,13 +36,13 @@ _CALLS: Final = (ModernCall, CallToolRequest)
 class ModernRequests:
     """The modern requests of one endpoint."""
 
-    def __init__(self, server: "Server", policy: Policy, streams: Streams, *, max_streams: int) -> None:
+    def __init__(self, server: "Server", policy: Policy, streams: Streams, places: Places) -> None:
         self._server = server
         self._policy = policy
         self._tool = server.catalogue.get
         self._principals = Principals(server)
         self._open_stream = streams.open
-        self._listeners = Listeners(server, streams, max_streams)
+        self._listeners = Listeners(server, streams, places)
         self.is_draining = False
 
     def post(self, entry: Entry, body: bytes) -> bytes | HttpResponse | Held | Refusal:

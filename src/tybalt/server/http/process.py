@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tybalt.errors import MisuseError
 from tybalt.server.http.asgi import AsgiApp
 from tybalt.server.http.settings import HttpSettings, http_settings
+from tybalt.server.http.sse import require_one_process
+from tybalt.server.http.websocket import require_websockets
 
 if TYPE_CHECKING:
     from tybalt.server.server import Server
@@ -49,6 +51,9 @@ def run_http(
     if workers > 1 and not hasattr(os, "fork"):
         raise MisuseError(f"workers={workers}: this system cannot fork processes; start several with one worker each")
     _require_uvicorn()
+    if settings.websocket:
+        require_websockets()
+    require_one_process(server, settings, is_shared=workers > 1)
     listening = _bound(host, port)
     for number in (signal.SIGTERM, signal.SIGINT):
         # Before uvicorn has its handlers, and after it has put these back, an end is a success.
@@ -104,10 +109,11 @@ def _announce(server: "Server", settings: HttpSettings, host: str, port: int, wo
     sys.stderr.flush()
 
 
-def _serve(app: AsgiApp, listening: socket.socket) -> None:
+def _serve(app: AsgiApp, listening: socket.socket, parent: int | None = None) -> None:
     from tybalt.server.http.lane import lane_server
 
     serving = lane_server(app, backlog=_BACKLOG)
+    serving.parent = parent
     with asyncio.Runner(loop_factory=serving.config.get_loop_factory()) as runner:
         runner.run(serving.serve([listening]))
 
@@ -124,6 +130,8 @@ class Workers:
         """When each was started, by process id."""
         self._leaving: set[int] = set()
         self._is_ending = False
+        self._pipe = os.pipe()
+        """Its writing end is the parent's alone: when that is gone, its workers end too."""
 
     def run(self) -> None:
         """Start them, and wait until all have ended."""
@@ -156,7 +164,9 @@ class Workers:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, _succeed)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
-            _serve(AsgiApp(self._server, self._settings, is_shared=True), self._listening)
+            reading, writing = self._pipe
+            os.close(writing)
+            _serve(AsgiApp(self._server, self._settings, is_shared=True), self._listening, reading)
             status = 0
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else 1

@@ -50,6 +50,12 @@ class Service:
             self._task = loop.create_task(self._hold(self._opened))
         return await asyncio.shield(self._opened)
 
+    def begin_end(self) -> None:
+        """End the streams that have no end: `drain` follows, and till then requests are served."""
+        self._ending = True
+        if self.endpoint is not None:
+            self.endpoint.end_streams()
+
     async def drain(self, grace: float | None = None, hurry: asyncio.Event | None = None) -> None:
         """End streams, let requests finish for `grace` seconds (the server's), stop the rest, close the lifespan.
 

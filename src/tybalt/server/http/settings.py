@@ -26,7 +26,9 @@ ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 """An ASGI 3 application."""
 
 MAX_STREAMS: Final = 64
-"""Streams of events that one principal may have open at a time."""
+"""Streams without an end that one principal may have open at a time."""
+OF_NOBODY: Final = 16
+"""How many times as many all those have together who need not say who they are."""
 
 
 class TokenVerifier(Protocol):
@@ -62,6 +64,8 @@ class HttpOptions(TypedDict, total=False):
     routes: Mapping[str, ASGI]
     health: str | None
     readiness: str | None
+    websocket: bool
+    sse_path: str | None
 
 
 class HttpSettings(Struct, frozen=True, kw_only=True):
@@ -76,7 +80,8 @@ class HttpSettings(Struct, frozen=True, kw_only=True):
     - `sessions`: whether legacy clients get a session; without, each of their requests stands alone. Default: yes.
     - `json_only`: answer legacy requests with JSON, never with a stream. Default: no.
     - `lenient_accept`: serve clients whose `Accept` lists one of the two types an answer may have. Default: no.
-    - `max_body`: bytes of a body; default: 1 MiB. `max_streams`: streams of one principal; default: 64.
+    - `max_body`: bytes of a body; default: 1 MiB. `max_streams`: streams without an end (subscriptions and those of
+      legacy sessions) of one principal; default: 64. All who need no token have 16 times as many together.
     - `max_events`, `event_lifetime`: what is kept of a legacy stream for a client that comes back; default: 100, 1 h.
     - `session_lifetime`: how long a legacy session may last, however busy; default: 24 h.
     - `keep_alive`: after how many seconds a silent stream says that it is there; default: 15 s.
@@ -86,6 +91,9 @@ class HttpSettings(Struct, frozen=True, kw_only=True):
     - `routes`: other ASGI applications by path, exactly or below it where the path ends in `/`; default: none.
     - `health`, `readiness`: paths that say whether the process lives, and whether it serves; default: `/health` and
       `/ready`; `None` for none.
+    - `websocket`: whether `path` takes WebSockets too, which are no part of MCP; default: no.
+    - `sse_path`: where clients of 2024-11-05 open their stream, such as `/sse`, with `messages` beside it to send to;
+      deprecated, and for one process alone; default: `None`, nowhere.
     """
 
     path: str = "/mcp"
@@ -110,6 +118,8 @@ class HttpSettings(Struct, frozen=True, kw_only=True):
     routes: Mapping[str, ASGI] = {}
     health: str | None = "/health"
     readiness: str | None = "/ready"
+    websocket: bool = False
+    sse_path: str | None = None
 
     def __repr__(self) -> str:
         """Without the token."""
@@ -119,6 +129,11 @@ class HttpSettings(Struct, frozen=True, kw_only=True):
     def is_locked(self) -> bool:
         """Whether a request needs a token."""
         return self.auth_token is not None or self.verifier is not None
+
+    @property
+    def messages_path(self) -> str | None:
+        """Where the clients of `sse_path` send their messages: beside it."""
+        return None if self.sse_path is None else f"{self.sse_path.rpartition('/')[0]}/messages"
 
     def policy(self, revisions: Sequence[str], *, offers_stream: bool) -> Policy:
         """The rules of HTTP for a server that speaks these revisions."""
@@ -143,7 +158,7 @@ _DURATIONS: Final = (
     "idle_timeout",
 )
 _COUNTS: Final = ("max_body", "max_streams", "max_events", "max_connections")
-_SWITCHES: Final = ("sessions", "json_only", "lenient_accept")
+_SWITCHES: Final = ("sessions", "json_only", "lenient_accept", "websocket")
 
 
 def http_settings(options: Mapping[str, Any]) -> HttpSettings:
@@ -163,7 +178,9 @@ def http_settings(options: Mapping[str, Any]) -> HttpSettings:
             raise MisuseError(f"{name} is True or False, got {given[name]!r}")
     _check_paths(given)
     _check_door(given)
-    return HttpSettings(**_lists(given))
+    settings = HttpSettings(**_lists(given))
+    _check_sse(settings)
+    return settings
 
 
 def _duration(name: str, given: Any) -> float:
@@ -177,7 +194,7 @@ def _duration(name: str, given: Any) -> float:
 
 
 def _check_paths(given: dict[str, Any]) -> None:
-    paths = [(name, given[name]) for name in ("path", "health", "readiness") if given.get(name) is not None]
+    paths = [(name, given[name]) for name in ("path", "health", "readiness", "sse_path") if given.get(name) is not None]
     paths += [("routes", path) for path in given.get("routes", ())]
     for name, path in paths:
         if not (isinstance(path, str) and path.startswith("/")):
@@ -185,6 +202,19 @@ def _check_paths(given: dict[str, Any]) -> None:
     for path, app in dict(given.get("routes", {})).items():
         if not callable(app):
             raise MisuseError(f"routes[{path!r}]: expected an ASGI application, got {app!r}")
+
+
+def _check_sse(settings: HttpSettings) -> None:
+    """Two paths more must not be one that there is already."""
+    if settings.sse_path is None:
+        return
+    others = (settings.path.rstrip("/"), settings.health, settings.readiness, *settings.routes)
+    taken = [path for path in (settings.sse_path, settings.messages_path) if path in others]
+    if taken or settings.sse_path == settings.messages_path:
+        path = taken[0] if taken else settings.sse_path
+        raise MisuseError(
+            f"sse_path={settings.sse_path!r} needs two paths, its own and {settings.messages_path}; {path} is taken"
+        )
 
 
 def _check_door(given: dict[str, Any]) -> None:
