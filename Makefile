@@ -24,7 +24,7 @@ help: ## Say what there is
 setup: dev ## Create .venv and install the package with its development tools
 	@echo "setup: .venv is ready; make demo, make test and make check run in it"
 
-demo: bare ## Launch an example server, call it in both eras, print what was said
+demo: bare ## Launch an example server over stdio and over HTTP, call it in both eras, print what was said
 	@$(BIN)/python examples/demo.py
 
 test: dev ## Run the tests, with the examples of README.md and docs/ among them
@@ -43,8 +43,10 @@ interop: python ## Let foreign clients (the official SDKs, the Inspector) launch
 	@$(PYTHON) tools/bootstrap.py interop
 	$(INTEROP)/python $(PYTEST) interop
 
-soak: dev ## Play 10,000 random schedules of cancels, deadlines, disconnects, errors, overload and shutdown
+# What measures time and memory has the machine to itself: no second process of tests beside it.
+soak: dev ## Play 10,000 random schedules of what can go wrong; then HTTP under load, slow clients, large bodies, restarts
 	TYBALT_SCHEDULES=10000 $(BIN)/python $(PYTEST) --timeout 600 tests/server/test_schedules.py
+	$(BIN)/python -m pytest --quiet --timeout 600 tests/soak
 
 docs: dev ## Run every example in README.md and docs/
 	$(BIN)/python $(PYTEST) tests/test_readme.py

@@ -1,9 +1,11 @@
-"""`make demo`: start the example server as a real subprocess, talk to it in both eras, print what was said."""
+"""`make demo`: start example servers as subprocesses, over stdio in both eras and over HTTP; print what was said."""
 
 import asyncio
 import sys
 from pathlib import Path
 from typing import Literal
+
+import over_http
 
 from tybalt import Client, ElicitRequestParams, McpError, ToolError
 
@@ -73,9 +75,10 @@ async def main() -> None:
     print(f"Starting {SERVER.name} as a subprocess over stdio, once for each era.")
     await talk("modern")
     await talk("legacy")
-    print("\nThat was a real MCP server and a real client.")
-    print("Next: README.md, or `.venv/bin/tybalt list examples/everything.py`.")
 
 
 if __name__ == "__main__":
     asyncio.run(main())
+    over_http.show()
+    print("\nThose were real MCP servers, on real pipes and sockets.")
+    print("Next: README.md, or `.venv/bin/tybalt list examples/everything.py`.")

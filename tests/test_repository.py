@@ -37,6 +37,7 @@ def test_every_development_tool_is_pinned():
 def test_environments_agree_on_what_they_share():
     dev, interop = pins("dev.txt"), pins("interop.txt")
     assert {name for name in dev.keys() & interop.keys() if dev[name] != interop[name]} == set()
+    assert pins("bare.txt").items() <= dev.items()
 
 
 def test_the_peers_are_those_the_project_promises():

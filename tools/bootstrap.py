@@ -4,8 +4,8 @@ It is the first thing a fresh machine runs, so it needs nothing but Python 3.7: 
 what to do next, not a SyntaxError. What is installed already is not installed again: a stamp in each environment holds
 the digest of everything that decided its contents.
 
-    python3 tools/bootstrap.py bare        the package and what it needs, for `make demo`
-    python3 tools/bootstrap.py dev         the same and the tools in requirements/dev.txt
+    python3 tools/bootstrap.py bare        the package and its `http` extra, for `make demo`
+    python3 tools/bootstrap.py dev         the package and the tools in requirements/dev.txt
     python3 tools/bootstrap.py interop     foreign clients from PyPI and npm
     python3 tools/bootstrap.py dev-3.13    dev once more, in .venv-3.13; exits with 3 where that adds nothing
 """
@@ -119,18 +119,15 @@ def prepare(environment: pathlib.Path, python: str, name: str) -> None:
             raise complaint
         print(f"setup: creating {environment.name} with {python}", flush=True)
         run([python, "-m", "venv", "--clear", str(environment)], "Remove the folder and run it again.")
-    requirements = [ROOT / "requirements" / f"{name}.txt"] if name != "bare" else []
-    digest = digest_of([ROOT / "pyproject.toml", *requirements], environment)
+    requirements = ROOT / "requirements" / f"{name}.txt"
+    digest = digest_of([ROOT / "pyproject.toml", requirements], environment)
     stamp = environment / f".installed-{name}"
     if stamp.is_file() and stamp.read_text() == digest:
         return
-    wanted = " and ".join(["tybalt", *(str(each.relative_to(ROOT)) for each in requirements)])
-    print(f"setup: installing {wanted} into {environment.name}", flush=True)
+    print(f"setup: installing tybalt and {requirements.relative_to(ROOT)} into {environment.name}", flush=True)
     command = [str(own), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-    for each in requirements:
-        command += ["--requirement", str(each)]
     run(
-        [*command, "--editable", str(ROOT)],
+        [*command, "--requirement", str(requirements), "--editable", str(ROOT)],
         "If the network is the reason: pip reads PIP_INDEX_URL and its own configuration. Then run it again.",
     )
     stamp.write_text(digest)

@@ -21,7 +21,7 @@ def serve(target: str, options: Mapping[str, Any]) -> int:
     given = dict(options)
     place = {name: given.pop(name) for name in ("host", "port", "workers") if name in given}
     token = os.environ.get(TOKEN)
-    if token:
+    if token is not None:  # An empty one is refused like any that is too short: it was meant to be one.
         given["auth_token"] = token
     try:
         run_http(server, **place, options=given)

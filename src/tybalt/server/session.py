@@ -69,6 +69,11 @@ class Output(Protocol):
 class Replies(Protocol):
     """Where goes what belongs to one request: on HTTP each has its own, elsewhere all go to the same output."""
 
+    @property
+    def cannot_ask(self) -> str | None:
+        """Why nothing can be asked of a legacy client here; `None` where it can."""
+        ...
+
     def keep(self, call: "Call") -> None:
         """The request is answered later; `call` is what handles it."""
         ...
@@ -97,6 +102,8 @@ class Replies(Protocol):
 
 class SharedReplies:
     """The replies of a connection on which all messages go to one output."""
+
+    cannot_ask: str | None = None
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -134,9 +141,6 @@ class Session:
     for both, and `is_connection` says whether handlers can keep state for as long as it lasts. One that `is_forgetful`
     serves a single request of a session that nobody remembers. `max_running` is the server's where it is not given.
     """
-
-    cannot_ask: str | None = None
-    """Why nothing can be asked of a legacy client here."""
 
     def __init__(
         self,
@@ -327,8 +331,8 @@ class Session:
         `replies` are those of the request for which it is asked. After calling this, call `stop_asking` when nobody
         waits any more.
         """
-        if self.cannot_ask is not None:
-            raise MisuseError(self.cannot_ask)
+        if replies.cannot_ask is not None:
+            raise MisuseError(replies.cannot_ask)
         identifier, message = self.connection.ask(question)
         future: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
         self._asked[identifier] = future, replies

@@ -16,6 +16,8 @@ def note(text: str) -> None:
 
 @asynccontextmanager
 async def lifespan(_: Server) -> AsyncGenerator[None]:
+    if "BROKEN" in os.environ:
+        raise OSError("the database is not there")
     note("opened")
     yield
     note("closed")

@@ -373,7 +373,9 @@ class TestCancel:
 
 
 @FACE
-async def test_where_several_processes_serve_what_needs_a_memory_refuses(face: str) -> None:
+async def test_where_several_processes_serve_what_needs_a_memory_refuses(
+    face: str, caplog: pytest.LogCaptureFixture
+) -> None:
     server, go = speaker()
     go.set()
 
@@ -387,10 +389,12 @@ async def test_where_several_processes_serve_what_needs_a_memory_refuses(face: s
         answer = await client.post(call("speak"), **session)
         assert answer.json["result"]["content"][0]["text"] == "done"
         assert (await client.send("GET", accept="text/event-stream", **session)).status == 405
+        assert (await client.send("DELETE", **session)).status == 405
         refused = await client.post(legacy("logging/setLevel", {"level": "error"}), **session)
         assert refused.json["error"]["code"] == -32601
         asked = await client.post(call("ask"), **session)
-        assert "Internal error" in asked.json["result"]["content"][0]["text"] or asked.json["result"]["isError"]
+        assert asked.json["result"]["isError"] is True
+        assert "several processes serve this address" in caplog.text
 
 
 class TestTheEndOfASession:
@@ -496,6 +500,19 @@ class TestSwitches:
             assert response.headers["content-type"] == "application/json"
             assert response.json["result"]["content"][0]["text"] == "done"
             assert (await client.send("GET", accept="text/event-stream", **session)).status == 405
+
+    @FACE
+    async def test_where_there_is_no_stream_nothing_is_asked(self, face: str, caplog: pytest.LogCaptureFixture) -> None:
+        server = Server("x")
+
+        @server.tool
+        async def ask(context: Context) -> str:
+            return repr(await context.elicit("?"))
+
+        async with web(face, server, json_only=True) as client:
+            session = await _session_with(client, LEGACY, {"elicitation": {}})
+            assert (await client.post(call("ask"), **session)).json["result"]["isError"] is True
+            assert "answered with JSON alone" in caplog.text
 
     @FACE
     async def test_one_era_alone(self, face: str) -> None:

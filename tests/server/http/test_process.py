@@ -98,7 +98,7 @@ def program(*command: str, **environment: str) -> Iterator[Program]:
         running.child.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_what_runs_is_answered_streams_end_with_their_result_and_the_status_is_0(number: int) -> None:
     with program() as served:
         listen = modern("subscriptions/listen", {"notifications": {"toolsListChanged": True}}, id="s")
@@ -187,6 +187,12 @@ class TestWorkers:
             served.signal(signal.SIGTERM)
             assert served.end()[0] == 0
 
+    def test_where_they_cannot_start_nobody_tries_for_ever(self) -> None:
+        with program(str(PROGRAMS), "2", BROKEN="1") as served:
+            status, said = served.end()
+            assert status == 3
+            assert "could not start" in said
+
     def test_they_end_with_who_has_started_them(self) -> None:
         with program(str(PROGRAMS), "2") as served:
             for _ in range(2):
@@ -232,11 +238,13 @@ class TestCommandLine:
             (("--http", "--workers", "0"), "expected a number of processes"),
             (("--http", "--host", "256.1.1.1"), "host='256.1.1.1'"),
             (("--http", "--path", "mcp"), "begins with '/'"),
+            (("--http", "--port", "0"), "16 visible"),
         ],
     )
     def test_what_is_wrong_is_said(self, words: tuple[str, ...], text: str) -> None:
         command = [sys.executable, "-m", "tybalt", "run", str(PROGRAMS), *words]
-        ended = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=20, check=False)
+        environment = {**ENVIRONMENT, "TYBALT_AUTH_TOKEN": ""} if "visible" in text else ENVIRONMENT
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20, check=False)
         assert ended.returncode == 2
         assert text in ended.stderr
         assert "Traceback" not in ended.stderr

@@ -78,15 +78,51 @@ class TestLifespan:
     async def test_after_the_end_nothing_is_served(self) -> None:
         server, happened = watched()
         async with web("asgi", server) as client:
-            assert (await client.send("GET", path="/ready")).status == 503
-            await client.post(LIST, **HEADERS)
             assert (await client.send("GET", path="/ready")).status == 200
+            assert (await client.send("HEAD", path="/ready")).status == 200
+            assert happened == ["begins"]
             await server.drain()
             await server.drain()
             assert happened == ["begins", "ends"]
             assert (await client.send("GET", path="/ready")).status == 503
             assert (await client.send("GET", path="/health")).status == 200
             assert (await client.post(LIST, **HEADERS)).status == 503
+
+    async def test_one_that_fails_is_not_ready(self) -> None:
+        @asynccontextmanager
+        async def lifespan(_: Server) -> AsyncGenerator[None]:
+            raise OSError("the database is not up yet")
+            yield
+
+        async with web("asgi", Server("x", lifespan=lifespan)) as client:
+            assert (await client.send("GET", path="/ready")).status == 503
+            assert (await client.send("GET", path="/health")).status == 200
+
+    async def test_a_host_may_begin_its_lifespan_again(self) -> None:
+        server, happened = watched()
+        app = server.asgi()
+        for _ in range(2):
+            said: list[str] = []
+            over = asyncio.Event()
+            asked = iter(["lifespan.startup", "lifespan.shutdown"])
+
+            async def receive(asked: Any = asked, over: asyncio.Event = over) -> Any:
+                kind = next(asked)
+                if kind == "lifespan.shutdown":
+                    await over.wait()
+                return {"type": kind}
+
+            async def send(message: Any, said: list[str] = said) -> None:
+                said.append(message["type"])
+
+            living = asyncio.ensure_future(app({"type": "lifespan"}, receive, send))
+            client = Client(AsgiFace(app))
+            assert (await client.post(LIST, **HEADERS)).status == 200
+            over.set()
+            await living
+            assert said == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+            assert (await client.post(LIST, **HEADERS)).status == 503
+        assert happened == ["begins", "ends"] * 2
 
 
 class TestMounted:

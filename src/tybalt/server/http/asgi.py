@@ -75,7 +75,7 @@ class AsgiApp:
         if app is not None:
             await app(scope, receive, send)
         elif kind == "http":
-            await _send(send, self._beside(path, scope["method"]))
+            await _send(send, await self._beside(path, scope["method"]))
         else:
             await send({"type": "websocket.close", "code": 1008})
 
@@ -200,16 +200,26 @@ class AsgiApp:
             return app
         return next((app for prefix, app in self._below if path.startswith(prefix)), None)
 
-    def _beside(self, path: str, method: str) -> HttpResponse:
+    async def _beside(self, path: str, method: str) -> HttpResponse:
         settings = self._settings
-        if path == settings.health and method == "GET":
+        if path == settings.health and method in ("GET", "HEAD"):
             return _ALIVE
-        if path == settings.readiness and method == "GET":
-            return _ALIVE if self.service.is_ready else _NOT_READY
+        if path == settings.readiness and method in ("GET", "HEAD"):
+            return _ALIVE if await self._is_ready() else _NOT_READY
         return plain(404, f"there is nothing here; the MCP endpoint is {settings.path}").response(datetime.now(UTC))
+
+    async def _is_ready(self) -> bool:
+        """Whether requests are served; who asks first opens the lifespan where the host does not pass it on."""
+        if self.service.endpoint is None:
+            try:
+                await self.service.open()
+            except Exception as error:  # noqa: BLE001 (a lifespan may raise anything)
+                logger.warning("%s is not ready: %s", self.service.server.name, error)
+        return self.service.is_ready
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
+        self.service.reopen()
         try:
             await self.service.open()
         except Exception as error:

@@ -8,17 +8,18 @@ hold on each; the HTTP of the endpoint has its own (`endpoint`).
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from tybalt.errors import Era, Overloaded, RateLimited
+from tybalt.errors import Era, McpError, Overloaded
 from tybalt.protocol.admission import admit_sender
 from tybalt.protocol.http_messages import HttpRequest
 from tybalt.protocol.http_refusal import Refusal
 from tybalt.server.ending import unless
 from tybalt.server.http.door import Known
+from tybalt.server.http.places import Places
 from tybalt.server.session import Session
 
 if TYPE_CHECKING:
@@ -130,7 +131,6 @@ class Channel:
                 await asyncio.wait([writing], timeout=PATIENCE)
             return not has_gone
         finally:
-            session.close()
             await session.abort()
             self.outgoing.give_up()
             writing.cancel()
@@ -145,35 +145,34 @@ class Channel:
 
 
 class Channels:
-    """The open channels of one endpoint; `limit` of one principal."""
+    """The open channels of one endpoint."""
 
-    def __init__(self, server: "Server", limit: int) -> None:
+    def __init__(self, server: "Server", places: Places) -> None:
         self.server = server
         self.ending = asyncio.Event()
         self.grace = 0.0
         self.hurry: asyncio.Event | None = None
-        self._limit = limit
-        self._counts: Counter[str | None] = Counter()
+        self._places = places
         self._open: dict[Channel, str | None] = {}
         """Each with the name it has."""
         self._named: dict[str, Channel] = {}
 
-    def refusal(self, principal: str | None) -> Refusal | None:
-        """Why not to open one: its principal has too many, or the server ends."""
-        if self.ending.is_set():
-            return Refusal(503, Overloaded("the server ends"))
-        if self._counts[principal] >= self._limit:
-            text = f"{self._limit} channels are open, which is the most one client may have. Close one first"
-            return Refusal(429, RateLimited(text))
+    def reserve(self, principal: str | None) -> Refusal | None:
+        """Take a place for one, or say why there is none. After calling this, with success, you must use `opened`."""
+        try:
+            if self.ending.is_set():
+                raise Overloaded("the server ends")
+            self._places.take(principal)
+        except McpError as error:
+            return Refusal(error.code, error)
         return None
 
     @contextmanager
     def opened(
         self, principal: str | None, *, era: Era | None = None, name: str | None = None
     ) -> Generator[Channel, None, None]:
-        """A channel for as long as the block lasts; others find it by its `name`. Before it, ask for a `refusal`."""
+        """A channel for as long as the block lasts; others find it by its `name`."""
         channel = Channel(self, principal, era)
-        self._counts[principal] += 1
         self._open[channel] = name
         if name is not None:
             self._named[name] = channel
@@ -187,23 +186,23 @@ class Channels:
         channel = self._named.get(name)
         return channel if channel is not None and channel.session.principal == principal else None
 
-    async def drain(self, grace: float, hurry: asyncio.Event | None = None) -> None:
-        """End them all: what runs may finish for `grace` seconds, or until `hurry` is set. No other is opened."""
-        self.grace, self.hurry = grace, hurry
-        self.ending.set()
+    def end(self, grace: float, hurry: asyncio.Event | None = None) -> None:
+        """End them all: what runs may finish for `grace` seconds, or until `hurry` is set. No other is opened.
+
+        Called again, it does nothing: the first grace counts.
+        """
+        if not self.ending.is_set():
+            self.grace, self.hurry = grace, hurry
+            self.ending.set()
+
+    async def wait_over(self) -> None:
+        """Wait until all have ended."""
         for channel in tuple(self._open):
             await channel.over.wait()
 
-    def close(self) -> None:
-        """End them all, soon."""
-        self.ending.set()
-
     def _forget(self, channel: Channel) -> None:
         channel.session.close()
-        principal = channel.session.principal
-        self._counts[principal] -= 1
-        if not self._counts[principal]:
-            del self._counts[principal]
+        self._places.leave(channel.session.principal)
         name = self._open.pop(channel)
         if name is not None:
             del self._named[name]

@@ -11,6 +11,7 @@ loop drives an endpoint.
 """
 
 import asyncio
+from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -34,6 +35,8 @@ SWEEP: Final = 60.0
 """After how many seconds what has had its time is forgotten."""
 MAX_HEADS: Final = 1_024
 """Heads of requests that are remembered."""
+MAX_SESSION_HEADS: Final = 64
+"""Those of them that name a legacy session: nobody else sends them, and an idle session is to weigh nothing."""
 LONGEST_HEAD: Final = 2_048
 """Bytes of one of them."""
 
@@ -48,11 +51,12 @@ class Endpoint:
         self.server = server
         self.settings = settings
         self.door = Door(settings)
-        self.policy = settings.policy(server.revisions, offers_stream=not is_shared)
+        self.policy = settings.policy(server.revisions, remembers=not is_shared)
         self._cors = settings.cors
         self.loop = asyncio.get_running_loop()
         self.heads: dict[object, tuple[Entry, int]] = {}
         """What was let in, by its head, to the letter, and how long a whole request with this head is."""
+        self._session_heads: deque[bytes | tuple[tuple[bytes, bytes], ...]] = deque()
         self._streams = Streams()
         places = Places(settings.max_streams)
         self.channels = Channels(server, places)
@@ -61,8 +65,8 @@ class Endpoint:
         self._legacy = LegacySessions(
             server, settings, self.policy, server.session_seal, self._streams, places, is_shared=is_shared
         )
-        self._timer: asyncio.TimerHandle | None = None
-        self._swept = 0.0
+        self._swept = self.loop.time()
+        self._timer: asyncio.TimerHandle | None = self.loop.call_later(settings.keep_alive, self._tick)
 
     # -- one request --------------------------------------------------------------------------------------------------
 
@@ -114,8 +118,6 @@ class Endpoint:
             return found  # pyright: ignore[reportReturnType] (what it is was just looked at)
         if isinstance(found, Refusal):
             return found.response(datetime.now(UTC))
-        if self._timer is None:
-            self._watch()
         return found
 
     def remember(self, head: bytes | tuple[tuple[bytes, bytes], ...], entry: Entry, size: int) -> None:
@@ -130,6 +132,11 @@ class Endpoint:
         if length <= LONGEST_HEAD:
             if len(self.heads) >= MAX_HEADS:
                 self.heads.clear()
+                self._session_heads.clear()
+            if entry.admitted.session_id:
+                if len(self._session_heads) >= MAX_SESSION_HEADS:
+                    self.heads.pop(self._session_heads.popleft(), None)
+                self._session_heads.append(head)
             self.heads[head] = entry, size
 
     def refuse(self, refusal: Refusal, request: HttpRequest) -> HttpResponse:
@@ -141,21 +148,17 @@ class Endpoint:
 
     # -- what goes on by itself ---------------------------------------------------------------------------------------
 
-    def _watch(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._swept = loop.time()
-        self._timer = loop.call_later(self.settings.keep_alive, self._tick, loop)
-
-    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _tick(self) -> None:
         """Keep streams from looking idle, and forget what has had its time."""
         self._streams.keep_alive()
-        if loop.time() - self._swept >= SWEEP:
-            self._swept = loop.time()
+        if self.loop.time() - self._swept >= SWEEP:
+            self._swept = self.loop.time()
             self._legacy.sweep()
-        self._timer = loop.call_later(self.settings.keep_alive, self._tick, loop)
+        self._timer = self.loop.call_later(self.settings.keep_alive, self._tick)
 
     def end_streams(self) -> None:
         """End the streams that have no end, and begin no more."""
+        self.channels.end(self.server.grace)
         self._modern.end_streams()
         self._legacy.end_streams()
 
@@ -164,11 +167,11 @@ class Endpoint:
 
         Whoever comes meanwhile is served; after it, nothing is left of the endpoint.
         """
+        self.channels.end(grace, hurry)
         self.end_streams()
         sessions = (*self._modern.sessions(), *self._legacy.sessions())
         busy = [session for session in sessions if session.running.calls]
-        ending = self.channels.drain(grace, hurry)
-        await asyncio.gather(ending, *(session.drain(grace, hurry) for session in busy))
+        await asyncio.gather(self.channels.wait_over(), *(session.drain(grace, hurry) for session in busy))
         self.close()
 
     def close(self) -> None:
@@ -176,6 +179,6 @@ class Endpoint:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self.channels.close()
+        self.channels.end(0)
         self._modern.close()
         self._legacy.close()

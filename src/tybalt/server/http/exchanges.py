@@ -45,6 +45,7 @@ class Exchange:
         "_sink",
         "_stream",
         "_wants_stream",
+        "cannot_ask",
         "era",
     )
 
@@ -54,8 +55,10 @@ class Exchange:
         open_stream: Callable[[Headers], Stream] | None,
         headers: Headers,
         wants_stream: bool,
+        cannot_ask: str | None = None,
     ) -> None:
         self.era: Era = era
+        self.cannot_ask = cannot_ask
         self._open_stream = open_stream
         self._headers = headers
         self._wants_stream = wants_stream

@@ -36,8 +36,6 @@ MAX_HEAD: Final = 64 * 1024
 """Bytes that the head of a request may have: its target and its header fields."""
 MAX_FIELDS: Final = 100
 """Header fields of one request."""
-MAX_PIPELINED: Final = 16
-"""Requests of one connection that may wait for the one before, until nothing more is read."""
 PATIENCE: Final = 1.0
 """Seconds that connections get to end after the last response was sent."""
 
@@ -550,7 +548,8 @@ class LaneServer(uvicorn.Server):
 
     def _end_connections(self) -> None:
         for connection in tuple(self.server_state.connections):
-            connection.shutdown()
+            if isinstance(connection, Lane):  # The service ends WebSockets, when what they have asked is done.
+                connection.shutdown()
 
     async def _await_connections(self, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -52,6 +52,12 @@ MAX_MEMORIES: Final = 10_000
 MAX_ENDED: Final = 100_000
 """Sessions that were ended before their time, and are remembered until then."""
 
+NO_STREAM: Final = (
+    "this request is answered with JSON alone, by `json_only` or by what its client accepts, so that nothing can be "
+    "asked on the way: serve legacy clients with streams, to ask"
+)
+"""Why a handler cannot ask there."""
+
 PRIMES_SINCE: Final = "2025-11-25"
 """The revision from which a stream begins with an event without data."""
 
@@ -230,7 +236,8 @@ class LegacySessions:
         open_stream = None
         if not self._settings.json_only and admitted.events:
             open_stream = partial(self._opened, session)
-        exchange = Exchange("legacy", open_stream, headers, not admitted.json)
+        cannot_ask = self._why_forgetful if self._is_forgetful else None if open_stream is not None else NO_STREAM
+        exchange = Exchange("legacy", open_stream, headers, not admitted.json, cannot_ask)
         shared, session.replies = session.replies, exchange
         try:
             answer = session.receive(body)
@@ -261,7 +268,7 @@ class LegacySessions:
             try:
                 self._places.take(principal)
             except RateLimited as error:
-                return plain(429, str(error))
+                return plain(429, str(error), (b"retry-after", b"10"))
         session.standing = self._opened(session.session, (*STREAM_HEADERS, *headers))
         session.unread_since = None
         return Reading(session.standing, gone=partial(self._unread, session))
@@ -338,7 +345,6 @@ class LegacySessions:
         session = Session(
             self._server, NOWHERE, principal=principal, era="legacy", is_connection=False, is_forgetful=True
         )
-        session.cannot_ask = self._why_forgetful
         session.connection.resume(revision, client)
         self._passing.add(session)
         return session

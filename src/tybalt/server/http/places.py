@@ -18,7 +18,9 @@ class Places:
         limit = self._limit * OF_NOBODY if principal is None else self._limit
         if self._taken[principal] >= limit:
             whose = "all clients without a token together" if principal is None else "one client"
-            raise RateLimited(f"{limit} streams are open, which is the most that {whose} may have. Close one first")
+            raise RateLimited(
+                f"{limit} streams are open, which is the most that {whose} may have. Close one first", retry_after=10
+            )
         self._taken[principal] += 1
 
     def leave(self, principal: str | None) -> None:

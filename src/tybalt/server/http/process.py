@@ -30,6 +30,9 @@ logger = logging.getLogger("tybalt.server")
 SOON: Final = 1.0
 """Seconds between the deaths of a worker under which it is not started again at once: it would fail again."""
 
+NOT_STARTED: Final = 3
+"""What uvicorn exits with where the lifespan fails at the start."""
+
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _BACKLOG: Final = 2_048
 _HEARD: Final = frozenset(
@@ -60,10 +63,14 @@ def run_http(
         signal.signal(number, _succeed)
     _announce(server, settings, host, listening.getsockname()[1], workers)
     if workers == 1:
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, _terminate)  # There is nobody to replace it: a terminal that is gone ends it.
         _serve(AsgiApp(server, settings), listening)
     else:
         _ = server.session_seal  # Its key has to be there before the workers are: they share it.
-        Workers(server, settings, listening, workers).run()
+        status = Workers(server, settings, listening, workers).run()
+        if status:
+            raise SystemExit(status)
 
 
 def _require_uvicorn() -> None:
@@ -130,11 +137,12 @@ class Workers:
         """When each was started, by process id."""
         self._leaving: set[int] = set()
         self._is_ending = False
+        self._status = 0
         self._pipe = os.pipe()
         """Its writing end is the parent's alone: when that is gone, its workers end too."""
 
-    def run(self) -> None:
-        """Start them, and wait until all have ended."""
+    def run(self) -> int:
+        """Start them, and wait until all have ended: the status of the process."""
         signal.signal(signal.SIGCHLD, _nothing)  # Whose default is to be forgotten, also by who waits for it.
         signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
         for _ in range(self._count):
@@ -148,6 +156,7 @@ class Workers:
             else:
                 self._end(number)
         self._listening.close()
+        return self._status
 
     def _start(self) -> None:
         process = os.fork()
@@ -187,7 +196,13 @@ class Workers:
             if self._is_ending or process in self._leaving:
                 self._leaving.discard(process)
                 continue
-            logger.error("a worker ended (status %d); another is started", os.waitstatus_to_exitcode(status))
+            code = os.waitstatus_to_exitcode(status)
+            if code == NOT_STARTED:  # The next one could not either.
+                logger.error("a worker could not start; the others end")
+                self._status = code
+                self._end(signal.SIGTERM)
+                continue
+            logger.error("a worker ended (status %d); another is started", code)
             if time.monotonic() - started < SOON:
                 time.sleep(SOON)
             self._start()
@@ -213,6 +228,10 @@ class Workers:
 
 def _nothing(number: int, frame: FrameType | None) -> None:
     """Hear of it."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (what a handler is called with)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _succeed(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (what a handler is called with)

@@ -38,6 +38,13 @@ class Service:
         """Whether requests are served, and will be for a while."""
         return self.endpoint is not None and not self._ending
 
+    def reopen(self) -> None:
+        """Serve again after the end: a host that begins its lifespan anew means it so."""
+        if self._ending and (self._task is None or self._task.done()):
+            self._task = self._opened = None
+            self._over = asyncio.Event()
+            self._ending = False
+
     async def open(self) -> Endpoint:
         """The endpoint, with the server's lifespan open. Raises what that raises, and `Overloaded` at the end."""
         if self.endpoint is not None:

@@ -135,15 +135,15 @@ class HttpSettings(Struct, frozen=True, kw_only=True):
         """Where the clients of `sse_path` send their messages: beside it."""
         return None if self.sse_path is None else f"{self.sse_path.rpartition('/')[0]}/messages"
 
-    def policy(self, revisions: Sequence[str], *, offers_stream: bool) -> Policy:
-        """The rules of HTTP for a server that speaks these revisions."""
+    def policy(self, revisions: Sequence[str], *, remembers: bool) -> Policy:
+        """The rules of HTTP for a server that speaks these revisions, and `remembers` its legacy sessions."""
         return Policy(
             hosts=self.hosts,
             origins=self.origins,
             modern=tuple(each for each in MODERN if each in revisions),
             legacy=tuple(each for each in LEGACY if each in revisions),
-            offers_stream=offers_stream and self.sessions and not self.json_only,
-            ends_sessions=self.sessions,
+            offers_stream=remembers and self.sessions and not self.json_only,
+            ends_sessions=remembers and self.sessions,
             max_body=self.max_body,
             needs_both_types=not self.lenient_accept,
         )

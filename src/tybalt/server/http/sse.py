@@ -22,9 +22,10 @@ from tybalt.protocol.http_messages import HttpRequest, HttpResponse, fields_of
 from tybalt.protocol.http_refusal import Refusal, plain
 from tybalt.protocol.sse import KEEP_ALIVE, event
 from tybalt.protocol.statuses import ACCEPTED, STREAM_HEADERS
-from tybalt.server.http.channels import Channel, Outgoing, let_in
+from tybalt.server.http.channels import Outgoing, let_in
 from tybalt.server.http.exchanges import with_headers
 from tybalt.server.http.settings import HttpSettings
+from tybalt.server.http.streams import Headers
 from tybalt.types.revisions import LEGACY
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ Scope = dict[str, Any]
 ReadBody = Callable[["Endpoint", Any], Awaitable[bytes | Refusal | None]]
 """Reads a body, within its bounds; `None` where the client went away."""
 
-_PARAMETER: Final = b"session="
+_PARAMETER: Final = "session"
 
 
 def require_one_process(server: "Server", settings: HttpSettings, *, is_shared: bool) -> None:
@@ -51,23 +52,96 @@ def require_one_process(server: "Server", settings: HttpSettings, *, is_shared: 
         raise MisuseError(f"sse_path={settings.sse_path!r} is for legacy clients, and this server serves none")
 
 
-class SseFace:
-    """The two paths of one endpoint."""
+async def serve_sse(
+    endpoint: "Endpoint", path: str, scope: Scope, receive: Any, send: Any, read_body: ReadBody
+) -> HttpResponse | None:
+    """Serve one request to one of the two paths: the response, `None` where it was sent, or nobody wants it."""
+    settings = endpoint.settings
+    request = HttpRequest(scope["method"], scope["headers"], http_version=scope.get("http_version", "1.1"))
+    if settings.cors is not None and (preflight := settings.cors.preflight(request, endpoint.policy)) is not None:
+        return preflight
+    known = await let_in(endpoint, request)
+    method = "GET" if path == settings.sse_path else "POST"
+    headers = () if settings.cors is None else settings.cors.headers(fields_of(request.headers)[0])
+    if isinstance(known, Refusal):
+        found = known
+    elif request.method != method:
+        found = plain(405, f"there is {method} here", (b"allow", method.encode()))
+    elif method == "POST":
+        found = await _take(endpoint, request, known.principal, scope, receive, read_body)
+    elif (found := endpoint.channels.reserve(known.principal)) is None:
+        await _stream(endpoint, known.principal, headers, scope, receive, send)
+    if isinstance(found, Refusal):
+        return endpoint.refuse(found, request)
+    return None if found is None else with_headers(found, headers)
 
-    def __init__(self, endpoint: "Endpoint", read_body: ReadBody) -> None:
-        self._endpoint = endpoint
-        self._read_body = read_body
-        self._settings = endpoint.settings
 
-    async def serve(self, path: str, scope: Scope, receive: Any, send: Any) -> None:
-        """Serve one request to one of them."""
-        endpoint = self._endpoint
-        request = HttpRequest(scope["method"], scope["headers"], http_version=scope.get("http_version", "1.1"))
-        found = endpoint.preflight(request) or await self._found(path, request, scope, receive)
-        if isinstance(found, Refusal):
-            found = endpoint.refuse(found, request)
-        if isinstance(found, HttpResponse):
-            await send({"type": "http.response.start", "status": found.status, "headers": found.headers})
-            await send({"type": "http.response.body", "body": found.body})
-        elif found is not None:
-            await self._stream(found.principal, request, scope, receive, send)
+async def _stream(
+    endpoint: "Endpoint", principal: str | None, headers: Headers, scope: Scope, receive: Any, send: Any
+) -> None:
+    """The stream of a session, from its first event to its end, which is that of the session."""
+    name = secrets.token_urlsafe(16)
+    # A mount's prefix may hold what its host took from the address, decoded.
+    address = f"{quote(scope.get('root_path', ''))}{endpoint.settings.messages_path}?{_PARAMETER}={name}"
+    with endpoint.channels.opened(principal, era="legacy", name=name) as channel:
+        await send({"type": "http.response.start", "status": 200, "headers": (*STREAM_HEADERS, *headers)})
+        await _send_piece(send, event(address.encode(), name="endpoint"))
+        is_told = await channel.serve(_gone(receive), _say(channel.outgoing, send, endpoint.settings.keep_alive))
+        if is_told:
+            await send({"type": "http.response.body", "body": b""})
+
+
+async def _gone(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _say(outgoing: Outgoing, send: Any, silence: float) -> None:
+    """Send what the session says, and after so many seconds without anything that it is still there."""
+    while True:
+        try:
+            async with asyncio.timeout(silence):
+                message = await outgoing.next()
+        except TimeoutError:
+            await _send_piece(send, KEEP_ALIVE)
+            continue
+        if message is None:
+            return
+        await _send_piece(send, event(message, name="message"))
+
+
+async def _send_piece(send: Any, piece: bytes) -> None:
+    await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+async def _take(
+    endpoint: "Endpoint", request: HttpRequest, principal: str | None, scope: Scope, receive: Any, read_body: ReadBody
+) -> HttpResponse | Refusal | None:
+    """Take a message; its answer goes to the stream."""
+    if (refusal := refuse_form(fields_of(request.headers)[0])) is not None:
+        return refusal
+    name = _name(scope.get("query_string", b""))
+    if endpoint.channels.named(name, principal) is None:
+        return _no_such_session(endpoint.settings)
+    body = await read_body(endpoint, receive)
+    if not isinstance(body, bytes):
+        return body
+    channel = endpoint.channels.named(name, principal)
+    if channel is None:  # It has ended meanwhile.
+        return _no_such_session(endpoint.settings)
+    if channel.outgoing.blocked:
+        text = "the stream of this session is not read: read it, then send this again"
+        return Refusal(503, Overloaded(text, retry_after=1))
+    answer = channel.session.receive(body)
+    if answer is not None:
+        channel.outgoing.write(answer)
+    return ACCEPTED
+
+
+def _name(query: bytes) -> str:
+    given = (each.partition(b"=") for each in query.split(b"&"))
+    return next((value.decode("latin-1") for name, _, value in given if name == _PARAMETER.encode()), "")
+
+
+def _no_such_session(settings: HttpSettings) -> Refusal:
+    return plain(404, f"there is no such session; GET {settings.sse_path} begins one")

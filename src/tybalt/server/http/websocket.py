@@ -57,7 +57,7 @@ async def serve_websocket(endpoint: "Endpoint", scope: Scope, receive: Any, send
     elif offered and chosen is None:
         refusal = plain(400, f"the subprotocols here are {JSON} and {PACKED}; offer one of them, or none")
     else:
-        refusal = endpoint.channels.refusal(known.principal)
+        refusal = endpoint.channels.reserve(known.principal)
         if refusal is None:
             with endpoint.channels.opened(known.principal) as channel:
                 await send({"type": "websocket.accept", "subprotocol": chosen})
@@ -74,6 +74,7 @@ async def refuse_websocket(response: HttpResponse, scope: Scope, send: Any) -> N
     start = {"type": "websocket.http.response.start", "status": response.status, "headers": [*response.headers]}
     await send(start)
     await send({"type": "websocket.http.response.body", "body": response.body})
+    await asyncio.sleep(0)  # uvicorn notes in its next turn that this was an answer, and takes no answer for an error.
 
 
 class Socket:
@@ -145,4 +146,3 @@ class Socket:
                 await self._send({"type": "websocket.close", "code": code})
         except Exception as error:  # noqa: BLE001 (each ASGI server says in its own way that nobody is there)
             logger.debug("a client has gone before it was told that the connection ends: %r", error)
-
