@@ -17,17 +17,16 @@ from typing import Any, Final, NoReturn
 
 import uvicorn
 from httptools import HttpParserError, parse_url
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tybalt.protocol.admission import too_large
-from tybalt.protocol.http_messages import HttpRequest, HttpResponse, fields_of
+from tybalt.protocol.http_messages import fields_of
 from tybalt.protocol.http_refusal import Refusal, plain
-from tybalt.protocol.statuses import JSON_HEADERS, answer_response, status_of_answer
+from tybalt.protocol.statuses import JSON_HEADERS, status_of_answer
 from tybalt.server.http.asgi import AsgiApp
+from tybalt.server.http.cycle import CLOSE, LaneCycle, head_of
 from tybalt.server.http.door import Entry
 from tybalt.server.http.endpoint import Endpoint
-from tybalt.server.http.exchanges import Held, with_headers
-from tybalt.server.http.streams import Headers
 from tybalt.server.http.websocket import require_websockets
 
 logger = logging.getLogger("tybalt.server")
@@ -38,9 +37,6 @@ MAX_FIELDS: Final = 100
 """Header fields of one request."""
 PATIENCE: Final = 1.0
 """Seconds that connections get to end after the last response was sent."""
-
-_CHUNKED: Final = b"transfer-encoding: chunked\r\n"
-_CLOSE: Final = b"connection: close\r\n"
 
 
 def lane_of(app: AsgiApp) -> type[HttpToolsProtocol]:
@@ -244,7 +240,7 @@ class Lane(HttpToolsProtocol):
         """What was read is no request, or one that nobody reads further."""
         refusal = self._refusal or plain(400, "this is no HTTP request")
         response = refusal.response(datetime.now(UTC))
-        self.transport.write(head_of(response.status, self.fields(), response.headers, _CLOSE) + response.body)
+        self.transport.write(head_of(response.status, self.fields(), response.headers, CLOSE) + response.body)
         self.transport.close()
 
     # -- time ---------------------------------------------------------------------------------------------------------
@@ -257,7 +253,7 @@ class Lane(HttpToolsProtocol):
         if self._stage in ("head", "body") and (self._stage == "body" or self._head):
             text = f"the {self._stage} of the request did not come within {limit:g} s"
             response = plain(408, text).response(datetime.now(UTC))
-            self.transport.write(head_of(408, self.fields(), response.headers, _CLOSE) + response.body)
+            self.transport.write(head_of(408, self.fields(), response.headers, CLOSE) + response.body)
         self.transport.close()
 
     def _limit(self) -> float | None:
@@ -322,156 +318,6 @@ class Lane(HttpToolsProtocol):
     def is_ending(self) -> bool:
         """Whether no request is to follow."""
         return self._is_ending
-
-
-class _NoEvent:
-    """Stands where uvicorn looks for somebody who waits."""
-
-    def set(self) -> None:
-        """Nobody does."""
-
-
-_NOBODY: Final = _NoEvent()
-
-
-class LaneCycle:
-    """One request of the lane, and the sink of its response."""
-
-    __slots__ = (
-        "_authority",
-        "_headers",
-        "_held",
-        "_http_version",
-        "_is_chunked",
-        "_lane",
-        "disconnected",
-        "endpoint",
-        "is_checked",
-        "keep_alive",
-        "pieces",
-        "response_complete",
-        "size",
-    )
-
-    message_event = _NOBODY
-
-    def __init__(
-        self,
-        lane: Lane,
-        endpoint: Endpoint,
-        headers: list[tuple[bytes, bytes]],
-        authority: bytes,
-        http_version: str,
-        *,
-        keep_alive: bool,
-    ) -> None:
-        self._lane = lane
-        self._headers = headers
-        self._authority = authority
-        self._held: Held | None = None
-        self._is_chunked = True
-        self._http_version = http_version
-        self.endpoint = endpoint
-        self.pieces: list[bytes] = []
-        self.size = 0
-        self.is_checked = False
-        self.keep_alive = keep_alive
-        self.disconnected = False
-        self.response_complete = False
-
-    def message(self, body: bytes) -> HttpRequest:
-        """The request as a value."""
-        return HttpRequest("POST", self._headers, body, self._http_version, self._authority)
-
-    def run(self) -> Entry | None:
-        """Answer it, now that it is whole. Returns what it was let in with, if the same head may be let in again."""
-        pieces = self.pieces
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        entry = self.endpoint.enter(self.message(body))
-        if isinstance(entry, HttpResponse):
-            self.respond(entry)
-            return None
-        self.answer(entry, self.endpoint.answer(entry, body))
-        return entry if self.keep_alive and not self._authority and not self._lane.expect_100_continue else None
-
-    def answer(self, entry: Entry, found: bytes | HttpResponse | Held) -> None:
-        """Send what the endpoint has found."""
-        if isinstance(found, bytes):
-            found = answer_response(found, entry.admitted.era)
-        if isinstance(found, HttpResponse):
-            self.respond(with_headers(found, entry.headers))
-        else:
-            self._held = found
-            found.attach(self)
-
-    def lost(self) -> None:
-        """Its client has gone."""
-        self.disconnected = True
-        held, self._held = self._held, None
-        if held is not None and not self.response_complete:
-            held.gone(self)
-
-    # -- the sink -----------------------------------------------------------------------------------------------------
-
-    def respond(self, response: HttpResponse) -> None:
-        """Send a whole response."""
-        self.send_response(response)
-        self._complete()
-
-    def send_response(self, response: HttpResponse) -> None:
-        """Write it."""
-        lane = self._lane
-        if not self.disconnected:
-            end = b"" if self.keep_alive else _CLOSE
-            lane.transport.write(head_of(response.status, lane.fields(), response.headers, end) + response.body)
-
-    def begin(self, headers: Headers) -> None:
-        """Begin a stream: in chunks, where the client knows them, else up to the end of the connection."""
-        if self._http_version == "1.0":
-            self._is_chunked = self.keep_alive = False
-        end = (_CHUNKED if self._is_chunked else b"") + (b"" if self.keep_alive else _CLOSE)
-        if not self.disconnected:
-            self._lane.transport.write(head_of(200, self._lane.fields(), headers, end))
-
-    def send(self, data: bytes) -> None:
-        """Send a piece of it."""
-        if not self.disconnected:
-            self._lane.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
-
-    def end(self) -> None:
-        """End it."""
-        if self._is_chunked and not self.disconnected:
-            self._lane.transport.write(b"0\r\n\r\n")
-        self._complete()
-
-    @property
-    def blocked(self) -> bool:
-        """Whether what was written waits."""
-        return self._lane.flow.write_paused
-
-    async def drained(self) -> None:
-        """Wait until it does not."""
-        await self._lane.flow.drain()
-
-    def _complete(self) -> None:
-        self.response_complete = True
-        self._held = None
-        if not self.keep_alive and not self.disconnected:
-            self._lane.transport.close()
-        self._lane.on_response_complete()
-
-
-def head_of(status: int, *fields: Any) -> bytes:
-    """The head of a response: fields, as pairs or as lines that are written already."""
-    lines: list[bytes] = [STATUS_LINE[status]]
-    for some in fields:
-        if isinstance(some, bytes):
-            lines.append(some)
-        else:
-            lines += [b"%b: %b\r\n" % field for field in some]
-    lines.append(b"\r\n")
-    return b"".join(lines)
 
 
 def _target(url: bytes) -> tuple[bytes, bytes]:

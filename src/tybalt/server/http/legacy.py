@@ -11,10 +11,9 @@ each request stands alone (`_passing`), and what needs a memory is neither offer
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from tybalt.errors import InvalidRequest, McpError, Overloaded, RateLimited
@@ -32,10 +31,11 @@ from tybalt.protocol.session_ids import SessionClaims, SessionRefused, open_sess
 from tybalt.protocol.statuses import ACCEPTED, STREAM_HEADERS, answer_response, status_of_answer
 from tybalt.reasons import CancelKind
 from tybalt.server.http.exchanges import Exchange, Held
+from tybalt.server.http.legacy_session import LegacySession, Reading
 from tybalt.server.http.places import Places
 from tybalt.server.http.principals import NOWHERE
 from tybalt.server.http.settings import HttpSettings
-from tybalt.server.http.streams import Headers, Keeper, Sink, Stream, Streams
+from tybalt.server.http.streams import Headers, Keeper, Stream, Streams
 from tybalt.server.session import Session
 from tybalt.types.capabilities import ClientCapabilities
 from tybalt.types.implementation import Implementation
@@ -63,75 +63,6 @@ PRIMES_SINCE: Final = "2025-11-25"
 
 UNKNOWN: Final = Client(Implementation(name="unknown", version="0"), ClientCapabilities())
 """The client of a request that stands alone."""
-
-
-class LegacySession:
-    """A legacy session that is alive: its session, and the stream that belongs to no request, if it has one."""
-
-    __slots__ = ("claims", "session", "standing", "unread_since")
-
-    def __init__(self, server: "Server", claims: SessionClaims, principal: str | None, memory: Memory | None) -> None:
-        self.claims = claims
-        self.standing: Stream | None = None
-        self.unread_since: float | None = None
-        self.session = Session(server, self, principal=principal, era="legacy", is_connection=False)
-        self.session.connection.resume(claims.revision, Client(claims.client, claims.capabilities), memory)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing of it runs, or is open."""
-        return self.standing is None and not self.session.running.calls
-
-    def close(self, kind: CancelKind | None = None) -> None:
-        """End, for `kind`, what runs of it, and let it go."""
-        if kind is not None:
-            for call in tuple(self.session.running.calls.values()):
-                call.cancel(kind, "its client has ended the session")
-        self.session.close()
-
-    # -- the output of the session: what belongs to no request ------------------------------------------------------
-
-    def write(self, *messages: bytes) -> None:
-        """Say it on the standing stream; without one, nobody listens."""
-        if self.standing is not None:
-            for message in messages:
-                self.standing.say(message)
-
-    def announce(self, *messages: bytes) -> None:
-        """The same, once where it has to wait."""
-        if self.standing is not None:
-            for message in messages:
-                self.standing.announce(message)
-
-    @property
-    def blocked(self) -> bool:
-        """Whether the client does not read."""
-        return self.standing is not None and self.standing.blocked
-
-    async def drained(self) -> None:
-        """Wait until it does."""
-        if self.standing is not None:
-            await self.standing.drained()
-
-
-class Reading:
-    """A client that reads a stream of its session, from where it has left off."""
-
-    def __init__(self, stream: Stream, missed: Iterable[Any] = (), gone: Callable[[], None] | None = None) -> None:
-        self._stream = stream
-        self._missed = missed
-        self._gone = gone
-
-    def attach(self, sink: Sink) -> None:
-        """Read it here."""
-        self._stream.attach(sink, self._missed)
-        self._missed = ()
-
-    def gone(self, sink: Sink) -> None:
-        """The client has gone; what comes is kept for it."""
-        self._stream.detach(sink)
-        if self._gone is not None:
-            self._gone()
 
 
 class LegacySessions:

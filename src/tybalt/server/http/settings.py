@@ -209,7 +209,7 @@ def _check_sse(settings: HttpSettings) -> None:
     if settings.sse_path is None:
         return
     others = (settings.path.rstrip("/"), settings.health, settings.readiness, *settings.routes)
-    taken = [path for path in (settings.sse_path, settings.messages_path) if path in others]
+    taken = [path for path in (settings.sse_path, settings.messages_path) if path in others or path == f"{others[0]}/"]
     if taken or settings.sse_path == settings.messages_path:
         path = taken[0] if taken else settings.sse_path
         raise MisuseError(

@@ -1,0 +1,86 @@
+"""A legacy session over HTTP that is alive, and a client that reads one of its streams.
+
+What its sessions are resumed from, and when they are let go, is the business of `legacy`.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from tybalt.protocol.connection import Client, Memory
+from tybalt.protocol.event_log import Entry
+from tybalt.protocol.session_ids import SessionClaims
+from tybalt.reasons import CancelKind
+from tybalt.server.http.streams import Sink, Stream
+from tybalt.server.session import Session
+
+if TYPE_CHECKING:
+    from tybalt.server.server import Server
+
+
+class LegacySession:
+    """A legacy session that is alive: its session, and the stream that belongs to no request, if it has one."""
+
+    __slots__ = ("claims", "session", "standing", "unread_since")
+
+    def __init__(self, server: "Server", claims: SessionClaims, principal: str | None, memory: Memory | None) -> None:
+        self.claims = claims
+        self.standing: Stream | None = None
+        self.unread_since: float | None = None
+        self.session = Session(server, self, principal=principal, era="legacy", is_connection=False)
+        self.session.connection.resume(claims.revision, Client(claims.client, claims.capabilities), memory)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing of it runs, or is open."""
+        return self.standing is None and not self.session.running.calls
+
+    def close(self, kind: CancelKind | None = None) -> None:
+        """End, for `kind`, what runs of it, and let it go."""
+        if kind is not None:
+            for call in tuple(self.session.running.calls.values()):
+                call.cancel(kind, "its client has ended the session")
+        self.session.close()
+
+    # -- the output of the session: what belongs to no request ------------------------------------------------------
+
+    def write(self, *messages: bytes) -> None:
+        """Say it on the standing stream; without one, nobody listens."""
+        if self.standing is not None:
+            for message in messages:
+                self.standing.say(message)
+
+    def announce(self, *messages: bytes) -> None:
+        """The same, once where it has to wait."""
+        if self.standing is not None:
+            for message in messages:
+                self.standing.announce(message)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the client does not read."""
+        return self.standing is not None and self.standing.blocked
+
+    async def drained(self) -> None:
+        """Wait until it does."""
+        if self.standing is not None:
+            await self.standing.drained()
+
+
+class Reading:
+    """A client that reads a stream of its session, from where it has left off."""
+
+    def __init__(self, stream: Stream, missed: Iterable[Entry] = (), gone: Callable[[], None] | None = None) -> None:
+        self._stream = stream
+        self._missed = missed
+        self._gone = gone
+
+    def attach(self, sink: Sink) -> None:
+        """Read it here."""
+        self._stream.attach(sink, self._missed)
+        self._missed = ()
+
+    def gone(self, sink: Sink) -> None:
+        """The client has gone; what comes is kept for it."""
+        self._stream.detach(sink)
+        if self._gone is not None:
+            self._gone()
