@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
@@ -137,6 +138,21 @@ class TestMounted:
             assert (await client.send("POST", LIST, asked, **HEADERS)).status == 200
         assert (await client.send("GET", path="/other")).body == b"other"
         assert (await client.send("GET", path=f"{mount}/nothing")).status == 404
+        await server.drain()
+        assert happened == ["begins", "ends"]
+
+    async def test_in_fastapi(self) -> None:
+        server, happened = watched()
+        host = FastAPI()
+        host.mount("/tools", server.asgi())
+
+        @host.get("/other")
+        def other() -> str:
+            return "other"
+
+        client = Client(AsgiFace(host))
+        assert (await client.send("POST", LIST, "/tools/mcp", **HEADERS)).status == 200
+        assert (await client.send("GET", path="/other")).json == "other"
         await server.drain()
         assert happened == ["begins", "ends"]
 

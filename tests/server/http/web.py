@@ -150,19 +150,30 @@ async def served(face: str, app: AsgiApp) -> AsyncGenerator[Client]:
 # -- ASGI -------------------------------------------------------------------------------------------------------------
 
 
-class AsgiFace:
-    """Calls an application as an ASGI server does."""
-
-    def __init__(self, app: Any, root_path: str = "") -> None:
-        self._app = app
-        self._root_path = root_path
+class Face:
+    """One way to ask; `stream` is the face's own."""
 
     async def send(self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes) -> Response:
+        """One request and its whole response."""
         async with self.stream(method, path, headers, body) as stream:
             pieces: list[bytes] = []
             while piece := await stream._read():
                 pieces.append(piece)
             return Response(stream.status, list(stream.headers.items()), b"".join(pieces))
+
+    def stream(
+        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
+    ) -> contextlib.AbstractAsyncContextManager[Stream]:
+        """One request, and its response as it comes."""
+        raise NotImplementedError
+
+
+class AsgiFace(Face):
+    """Calls an application as an ASGI server does."""
+
+    def __init__(self, app: Any, root_path: str = "") -> None:
+        self._app = app
+        self._root_path = root_path
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -174,6 +185,7 @@ class AsgiFace:
             "method": method,
             "path": self._root_path + path,
             "root_path": self._root_path,
+            "query_string": b"",
             "headers": headers,
         }
         sent: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
@@ -224,18 +236,11 @@ async def asgi_face(app: AsgiApp) -> AsyncGenerator[AsgiFace]:
 # -- the lane ---------------------------------------------------------------------------------------------------------
 
 
-class LaneFace:
+class LaneFace(Face):
     """Speaks HTTP over real sockets, a connection for each request."""
 
     def __init__(self, port: int) -> None:
         self.port = port
-
-    async def send(self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes) -> Response:
-        async with self.stream(method, path, headers, body) as stream:
-            pieces: list[bytes] = []
-            while piece := await stream._read():
-                pieces.append(piece)
-            return Response(stream.status, list(stream.headers.items()), b"".join(pieces))
 
     @contextlib.asynccontextmanager
     async def stream(

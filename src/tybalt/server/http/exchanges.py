@@ -9,13 +9,14 @@ back.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from tybalt.errors import Era
 from tybalt.protocol.http_messages import HttpResponse
-from tybalt.protocol.statuses import STREAM_HEADERS, answer_response
+from tybalt.protocol.statuses import ACCEPTED, STREAM_HEADERS, answer_response
 from tybalt.server.call import Call
 from tybalt.server.http.streams import Headers, Sink, Stream
+from tybalt.server.session import Session
 
 
 class Held(Protocol):
@@ -68,6 +69,22 @@ class Exchange:
         self._answer: bytes | None = None
         self._is_answered = False
 
+    def carry(
+        self, session: Session, receive: Callable[..., bytes | None], *message: Any
+    ) -> "bytes | HttpResponse | Exchange":
+        """Let a session `receive` a message whose replies come here: the answer, if it is there at once and as JSON."""
+        shared, session.replies = session.replies, self
+        try:
+            answer = receive(*message)
+        finally:
+            session.replies = shared
+        if answer is None:
+            return self if self._calls or self._stream is not None else ACCEPTED
+        if self._calls or self._stream is not None or self._wants_stream:
+            self.finish(answer)
+            return self
+        return answer
+
     # -- what sessions say ------------------------------------------------------------------------------------------
 
     def keep(self, call: Call) -> None:
@@ -117,11 +134,6 @@ class Exchange:
             await self._stream.drained()
 
     # -- what faces ask -----------------------------------------------------------------------------------------------
-
-    @property
-    def is_pending(self) -> bool:
-        """Whether an answer is still to come, or a stream has begun."""
-        return bool(self._calls) or self._stream is not None
 
     def attach(self, sink: Sink) -> None:
         """Send the response there."""

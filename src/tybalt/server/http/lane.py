@@ -404,11 +404,22 @@ class LaneServer(uvicorn.Server):
                     await asyncio.sleep(0.02)
 
 
+def _socket_class() -> type[asyncio.Protocol]:
+    """uvicorn's protocol class for WebSockets, less patient with a client that does not answer when it is closed."""
+    require_websockets()
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    class LaneSocket(WebSocketsSansIOProtocol):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.close_timeout = PATIENCE
+
+    return LaneSocket
+
+
 def lane_server(app: AsgiApp, **options: Any) -> LaneServer:
     """uvicorn with the lane for `app`, quiet but for errors; `options` are uvicorn's."""
     settings = app.service.settings
-    if settings.websocket:
-        require_websockets()
     config = uvicorn.Config(
         app,
         http=lane_of(app),
@@ -417,7 +428,7 @@ def lane_server(app: AsgiApp, **options: Any) -> LaneServer:
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        ws="websockets-sansio" if settings.websocket else "none",
+        ws=_socket_class() if settings.websocket else "none",
         ws_max_size=settings.max_body,
         # Compression costs memory for each connection, and tells those who read along what repeats.
         ws_per_message_deflate=False,

@@ -28,7 +28,7 @@ from tybalt.protocol.prescan import vet
 from tybalt.protocol.revision_header import ASSUMED_REVISION, disagreement
 from tybalt.protocol.sealed import NONCE, Seal
 from tybalt.protocol.session_ids import SessionClaims, SessionRefused, open_session, seal_session
-from tybalt.protocol.statuses import ACCEPTED, STREAM_HEADERS, answer_response, status_of_answer
+from tybalt.protocol.statuses import STREAM_HEADERS, answer_response, status_of_answer
 from tybalt.reasons import CancelKind
 from tybalt.server.http.exchanges import Exchange, Held
 from tybalt.server.http.legacy_session import LegacySession, Reading
@@ -169,17 +169,7 @@ class LegacySessions:
             open_stream = partial(self._opened, session)
         cannot_ask = self._why_forgetful if self._is_forgetful else None if open_stream is not None else NO_STREAM
         exchange = Exchange("legacy", open_stream, headers, not admitted.json, cannot_ask)
-        shared, session.replies = session.replies, exchange
-        try:
-            answer = session.receive(body)
-        finally:
-            session.replies = shared
-        if answer is None:
-            return exchange if exchange.is_pending else ACCEPTED
-        if exchange.is_pending or not admitted.json:
-            exchange.finish(answer)
-            return exchange
-        return answer
+        return exchange.carry(session, session.receive, body)
 
     # -- GET and DELETE -----------------------------------------------------------------------------------------------
 

@@ -89,17 +89,7 @@ class ModernRequests:
         admitted = entry.admitted
         open_stream = self._open_stream if admitted.events else None
         exchange = Exchange("modern", open_stream, entry.headers, not admitted.json)
-        shared, session.replies = session.replies, exchange
-        try:
-            answer = session.act(action, body)
-        finally:
-            session.replies = shared
-        if answer is None:
-            return exchange if exchange.is_pending else ACCEPTED
-        if exchange.is_pending or not admitted.json:
-            exchange.finish(answer)
-            return exchange
-        return answer
+        return exchange.carry(session, session.act, action, body)
 
     def _parameter_mismatch(self, entry: Entry, params: Any) -> HeaderMismatch | None:
         tool: Any = self._tool("tool", params.name)
