@@ -77,7 +77,17 @@ def admit_head(request: HttpRequest, policy: Policy) -> Refusal | None:
     length = fields.get(b"content-length", b"")
     if _LENGTH.fullmatch(length) is not None and int(length) > policy.max_body:
         return too_large(policy)
-    return _refuse_form(fields) or _refuse_accept(fields.get(b"accept"), policy)
+    return refuse_form(fields) or _refuse_accept(fields.get(b"accept"), policy)
+
+
+def admit_sender(request: HttpRequest, policy: Policy) -> Fields | Refusal:
+    """The header fields of a request beside the endpoint, if its sender may be answered at all. Never raises.
+
+    A WebSocket, and the paths of 2024-11-05, have other rules than the endpoint; who may ask is the same.
+    """
+    fields, repeated = fields_of(request.headers)
+    refusal = _refuse_sender(request, fields, repeated, policy)
+    return fields if refusal is None else refusal
 
 
 def too_large(policy: Policy) -> Refusal:
@@ -85,9 +95,19 @@ def too_large(policy: Policy) -> Refusal:
     return plain(413, f"the body is larger than {policy.max_body:,} bytes, which is the most this server reads")
 
 
+def refuse_form(fields: Fields) -> Refusal | None:
+    """The refusal of a body that says of itself that it is no plain JSON."""
+    if not is_json(fields.get(b"content-type")):
+        return plain(415, "the body must be JSON: send `Content-Type: application/json`, in UTF-8")
+    coding = fields.get(b"content-encoding")
+    if coding is not None and coding.lower() != b"identity":
+        return plain(415, "a body must come as it is, not compressed", (b"accept-encoding", b"identity"))
+    return None
+
+
 def _admit_post(fields: Fields, body: bytes, policy: Policy) -> Admitted | Refusal:
     accept = fields.get(b"accept")
-    refusal = _refuse_form(fields) or _refuse_accept(accept, policy)
+    refusal = refuse_form(fields) or _refuse_accept(accept, policy)
     if refusal is not None:
         return refusal
     era, revision = _era(fields, policy)
@@ -149,16 +169,6 @@ def _refuse_sender(request: HttpRequest, fields: Fields, repeated: tuple[bytes, 
         return None if policy.origins.allows(origin) else _forbidden(f"Origin {shown(origin)} may not ask here", policy)
     if fields.get(b"sec-fetch-site") == b"cross-site" and not policy.origins.allows_all:
         return _forbidden("a page of another site may not ask here", policy)
-    return None
-
-
-def _refuse_form(fields: Fields) -> Refusal | None:
-    """A body that is no plain JSON."""
-    if not is_json(fields.get(b"content-type")):
-        return plain(415, "the body must be JSON: send `Content-Type: application/json`, in UTF-8")
-    coding = fields.get(b"content-encoding")
-    if coding is not None and coding.lower() != b"identity":
-        return plain(415, "a body must come as it is, not compressed", (b"accept-encoding", b"identity"))
     return None
 
 
