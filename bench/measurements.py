@@ -76,6 +76,23 @@ class Claim(Struct, kw_only=True):
     how: str = ""
 
 
+class Loaded(Struct, kw_only=True):
+    """A server over HTTP under the load of so many connections: the best of each figure.
+
+    `rate` in calls a second, `cpu` in microseconds of the server's processor time for each (None where it cannot be
+    read), `p50` and `p99` in milliseconds, `load` how busy the load generator was, of 1.
+    """
+
+    name: str
+    python: str
+    connections: int
+    rate: float
+    cpu: float | None
+    p50: float
+    p99: float
+    load: float
+
+
 class Results(Struct, kw_only=True):
     """Everything of one run."""
 
@@ -83,6 +100,7 @@ class Results(Struct, kw_only=True):
     rows: list[Row] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
+    loads: list[Loaded] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     """What could not be measured, and why."""
     quick: bool = False
@@ -92,6 +110,7 @@ class Results(Struct, kw_only=True):
         self.rows += other.rows
         self.pieces += other.pieces
         self.claims += other.claims
+        self.loads += other.loads
         self.missing += other.missing
 
 

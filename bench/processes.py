@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter, perf_counter_ns
+from typing import Protocol
 
 from environments import CHILD_ENVIRONMENT
 from messages import call
@@ -19,6 +20,12 @@ from messages import call
 PIPE_SIZE = 65536
 PATIENCE = 60.0
 """Seconds a process may take for anything it is asked here."""
+
+
+class Placeable(Protocol):
+    """A process."""
+
+    pid: int
 
 
 class Piped:
@@ -120,15 +127,20 @@ class Piped:
 
     def resident_megabytes(self) -> float:
         """The memory it holds now."""
-        if sys.platform == "linux":
-            with open(f"/proc/{self.pid}/status") as status:
-                return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")) / 1024
-        said = subprocess.run(["ps", "-o", "rss=", "-p", str(self.pid)], capture_output=True, check=True)
-        return int(said.stdout) / 1024
+        return resident_megabytes(self.pid)
 
     def _said(self) -> str:
         self._complaints.seek(0)
         return self._complaints.read().decode(errors="replace")[-2000:]
+
+
+def resident_megabytes(pid: int) -> float:
+    """The memory that a process holds now."""
+    if sys.platform == "linux":
+        with open(f"/proc/{pid}/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")) / 1024
+    said = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, check=True)
+    return int(said.stdout) / 1024
 
 
 def can_place(cores: int) -> bool:
@@ -137,7 +149,7 @@ def can_place(cores: int) -> bool:
 
 
 @contextmanager
-def placed(cores: int, processes: Iterable[Piped]) -> Iterator[None]:
+def placed(cores: int, processes: Iterable[Placeable]) -> Iterator[None]:
     """Keep this process on one core and the others on that one, or on the next; 0 leaves it to the system.
 
     Left alone, the system puts them now on one core and now on two, and the figures are two different ones.

@@ -5,6 +5,7 @@
 
 from math import log10
 
+import http_report
 from environments import BENCH, PEERS, ROOT, pinned
 from measurements import Goal, Results, Row
 
@@ -23,7 +24,7 @@ with it. Figures are the best of many short rounds, with the garbage collector o
 `add(a: int, b: int) -> int`, in the modern era unless said.
 """
 
-PLOT_ROWS = ("inprocess", "direct", "memory", "pipelined", "stdio", "list-stdio", "spawn")
+PLOT_ROWS = ("inprocess", "direct", "memory", "pipelined", "stdio", "list-stdio", "http-lane-rate", "spawn")
 _COLOURS = {"floor": "#9aa5b1", "tybalt": "#2563eb", "mcp": "#f59e0b", "fastmcp": "#dc2626"}
 
 
@@ -51,6 +52,7 @@ def markdown(results: Results) -> str:
         f"## The machine\n\n{machine}\n",
         _goals_section(results),
         _peers_section(results),
+        http_report.section(results),
         _claims_section(results),
         _pieces_section(results),
         _missed_section(results),
@@ -97,7 +99,7 @@ def _peers_section(results: Results) -> str:
     titles = " | ".join(f"{name} {pinned(name)}" for name in names)
     lines = [
         "## Ours against others\n",
-        "Each in an environment of its own with exact versions, asked by the same bare client over the same pipes; in",
+        "Each in an environment of its own with exact versions, asked by the same bare client in the same way; in",
         "memory, each by its own client. In brackets: how many times as much of it Tybalt does.\n",
         f"| what | Python | Tybalt | {titles} |",
         f"|---|---|---:|{'---:|' * len(names)}",

@@ -1,8 +1,8 @@
 """`make bench`: measures every row of the performance table for us, the floors and the peers, and writes what it found.
 
     python bench/run.py                   everything: bench/results/latest.json, docs/benchmarks.md and its plot
-    python bench/run.py --quick           fewer and shorter rounds, under a minute; docs/ stays as it is
-    python bench/run.py --only stdio      one part: inprocess, memory, claims, stdio or start; docs/ stays as it is
+    python bench/run.py --quick           fewer and shorter rounds, about two minutes; docs/ stays as it is
+    python bench/run.py --only stdio      one part: inprocess, memory, claims, stdio, start, http; docs/ stays as it is
     python bench/run.py --no-peers        without mcp and fastmcp; docs/ stays as it is
     python bench/run.py --report          write docs/ once more from bench/results/latest.json
 
@@ -10,6 +10,7 @@ Nothing here is a test: it fails only when something cannot be measured or a flo
 """
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -28,7 +29,8 @@ from timing import Effort
 
 LATEST = BENCH / "results" / "latest.json"
 IN_ONE_PROCESS = ("inprocess", "memory", "claims")
-WITH_PROCESSES = ("stdio", "start")
+WITH_PROCESSES = {"stdio": "stdio", "start": "start", "http": "http_rows"}
+"""The parts that start processes, and the modules that measure them."""
 
 
 def main() -> int:
@@ -70,10 +72,10 @@ def _measure(options: argparse.Namespace) -> Results:
                 results.add(_in_one_process(part, interpreter, quick=options.quick))
     if "memory" in wanted:
         _peers_in_memory(results, peers, effort)
-    for part in WITH_PROCESSES:
+    for part, module in WITH_PROCESSES.items():
         if part in wanted:
             print(f"bench: {part}", file=sys.stderr, flush=True)
-            results.add(__import__(part).measure(pythons, peers, effort))
+            results.add(importlib.import_module(module).measure(pythons, peers, effort))
     return results
 
 

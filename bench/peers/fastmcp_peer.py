@@ -1,6 +1,7 @@
 """FastMCP, as its documentation shows it: a server in the shapes of `bench/ours.py`, and its in-memory client.
 
 python fastmcp_peer.py add | pause | many     serve over stdio
+python fastmcp_peer.py http PORT              serve `add` and `ticks` over streamable HTTP
 python fastmcp_peer.py memory ROUNDS          time calls in memory; prints JSON: microseconds by era
 """
 
@@ -9,18 +10,26 @@ import json
 import sys
 import time
 
-from fastmcp import Client, FastMCP
+from fastmcp import Client, Context, FastMCP
 
 MANY = 300
 
 
 def make(shape: str) -> FastMCP:
     server = FastMCP("bench", version="1.0.0")
-    if shape == "add":
+    if shape in ("add", "http"):
 
         @server.tool
         def add(a: int, b: int) -> int:
             return a + b
+
+        if shape == "http":
+
+            @server.tool
+            async def ticks(count: int, context: Context) -> int:
+                for number in range(count):
+                    await context.report_progress(number + 1, count)
+                return count
 
     elif shape == "pause":
 
@@ -55,5 +64,7 @@ if __name__ == "__main__":
     if sys.argv[1] == "memory":
         modes = {"modern": "2026-07-28", "legacy": "legacy"}
         print(json.dumps({era: asyncio.run(in_memory(mode, int(sys.argv[2]))) for era, mode in modes.items()}))
+    elif sys.argv[1] == "http":
+        make("http").run(transport="http", port=int(sys.argv[2]), show_banner=False, log_level="ERROR")
     else:
         make(sys.argv[1]).run(show_banner=False, log_level="ERROR")

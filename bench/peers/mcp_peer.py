@@ -1,6 +1,7 @@
 """The official SDK, as its documentation shows it: a server in the shapes of `bench/ours.py`, and its in-memory client.
 
 python mcp_peer.py add | pause | many     serve over stdio
+python mcp_peer.py http PORT              serve `add` and `ticks` over streamable HTTP
 python mcp_peer.py memory ROUNDS          time calls in memory; prints JSON: microseconds by era
 """
 
@@ -11,17 +12,26 @@ import time
 
 from mcp import Client
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
 
 MANY = 300
 
 
 def make(shape: str) -> MCPServer:
     server = MCPServer("bench", version="1.0.0", log_level="ERROR")
-    if shape == "add":
+    if shape in ("add", "http"):
 
         @server.tool()
         def add(a: int, b: int) -> int:
             return a + b
+
+        if shape == "http":
+
+            @server.tool()
+            async def ticks(count: int, context: Context) -> int:
+                for number in range(count):
+                    await context.report_progress(number + 1, count)
+                return count
 
     elif shape == "pause":
 
@@ -56,5 +66,7 @@ if __name__ == "__main__":
     if sys.argv[1] == "memory":
         modes = {"modern": "2026-07-28", "legacy": "legacy"}
         print(json.dumps({era: asyncio.run(in_memory(mode, int(sys.argv[2]))) for era, mode in modes.items()}))
+    elif sys.argv[1] == "http":
+        make("http").run("streamable-http", port=int(sys.argv[2]))
     else:
         make(sys.argv[1]).run()
