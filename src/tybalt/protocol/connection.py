@@ -107,6 +107,10 @@ _FEATURES: Final = {
 """The server capability each method belongs to: without it the method does not exist (-32601)."""
 
 
+Own = Callable[["ServerConnection", Any], Action]
+"""What a connection does about a message by itself."""
+
+
 class Client(Struct, frozen=True):
     """Who a legacy client said it is, in `initialize`: self-reported, for display and logs only."""
 
@@ -233,7 +237,7 @@ class ServerConnection:
         that look at the request in between; they must `vet` every message first.
         """
         own = self._own.get(request.__class__)
-        return request if own is None else own(request)
+        return request if own is None else own(self, request)
 
     def accept(self, request: Any) -> Responder:
         """Keep a request that cannot be answered at once, so that a cancel can find it.
@@ -348,7 +352,7 @@ class ServerConnection:
             notification = decode(message)
         except UNREADABLE:
             return None
-        return self._own[type(notification)](notification)
+        return self._own[type(notification)](self, notification)
 
     def _receive_response(self, envelope: Envelope, message: bytes) -> Action:
         """An answer to a question of ours; any other, one that was answered or withdrawn too, is ignored."""
@@ -382,30 +386,42 @@ class ServerConnection:
 
     # -- what the core answers by itself ----------------------------------------------------------------------------
 
-    def _own_requests(self) -> dict[type[Struct], Callable[[Any], Action]]:
-        own: dict[type[Struct], Callable[[Any], Action]] = {
-            DiscoverRequest: self._discover,
-            SubscriptionsListenRequest: self._listen,
-            CancelledNotification: self._cancelled if self._heeds_cancels else _ignore,
-            InitializeRequest: self._initialize,
-            PingRequest: self._pong,
-            SetLevelRequest: self._set_level,
-            SubscribeRequest: self._subscribe,
-            UnsubscribeRequest: self._unsubscribe,
-            InitializedNotification: self._initialized,
+    def _own_requests(self) -> "dict[type[Struct], Own]":
+        """What is answered here, made once for all connections of a profile that are in the same state.
+
+        Functions of the class: a table of bound methods would be a connection that holds itself.
+        """
+        spoken = self._profile.legacy[-1] if self._profile.legacy else LATEST_MODERN
+        self._legacy = self._profile.answers(self.revision or spoken)
+        state = (self.phase == "new", self._legacy.revision, self._heeds_cancels)
+        own = self._profile.tables.get(state)
+        if own is None:
+            own = self._profile.tables[state] = self._made_table()
+        return own
+
+    def _made_table(self) -> "dict[type[Struct], Own]":
+        this = ServerConnection
+        own: dict[type[Struct], Own] = {
+            DiscoverRequest: this._discover,
+            SubscriptionsListenRequest: this._listen,
+            CancelledNotification: this._cancelled if self._heeds_cancels else _ignore,
+            InitializeRequest: this._initialize,
+            PingRequest: this._pong,
+            SetLevelRequest: this._set_level,
+            SubscribeRequest: this._subscribe,
+            UnsubscribeRequest: this._unsubscribe,
+            InitializedNotification: this._initialized,
             ProgressNotification: _ignore,
             RootsListChangedNotification: _ignore,
         }
-        spoken = self._profile.legacy[-1] if self._profile.legacy else LATEST_MODERN
-        self._legacy = self._profile.answers(self.revision or spoken)
         for kind in MODERN_REQUESTS:
             if not self._offers(method_of(kind), LATEST_MODERN):
-                own[kind] = self._absent
+                own[kind] = this._absent
         for kind in LEGACY_REQUESTS:
             if not self._offers(method_of(kind), self._legacy.revision):
-                own[kind] = self._absent
+                own[kind] = this._absent
             elif self.phase == "new" and kind not in (InitializeRequest, PingRequest):
-                own[kind] = self._too_early
+                own[kind] = this._too_early
         for alone, kind in ((ModernCall, CallToolRequest), (LegacyCall, legacy.CallToolRequest)):
             if kind in own:
                 own[alone] = own[kind]
@@ -618,5 +634,5 @@ def _stopped(reason: CancelReason) -> McpError:
     return Overloaded(f"the server stopped this request: {reason}")
 
 
-def _ignore(_: Any) -> None:
+def _ignore(connection: ServerConnection, notification: Any) -> None:  # noqa: ARG001 (as the others are called)
     return None

@@ -54,6 +54,8 @@ class Profile:
             "ttlMs": ttl_ms,
             "cacheScope": cache_scope,
         }
+        self.tables: dict[Any, dict[type, Any]] = {}
+        """What connections do by themselves, by the state they are in; kept by them."""
         self._answers: dict[str, Answers] = {}
         self._encoded: dict[str, bytes] = {}
 

@@ -19,7 +19,7 @@ from msgspec import Raw, Struct
 
 from tybalt.errors import InvalidParams, McpError, MisuseError, cut
 from tybalt.protocol.codec import UNREADABLE, method_of
-from tybalt.protocol.exact_json import canonical, exactly
+from tybalt.protocol.exact_json import canonical, valued
 from tybalt.protocol.sealed import Seal, StateRefused
 from tybalt.types.elicitation import ElicitRequest, ElicitResult
 from tybalt.types.input_required import ANSWERS, InputRequest, InputResponse, InputResponses
@@ -37,6 +37,11 @@ _NOT_THE_REQUEST: Final = ("_meta", "inputResponses", "requestState")
 """Members of a request's params that its retry has others of."""
 _NOT_THE_QUESTION: Final = ("_meta", "task", "elicitationId")
 """Members of a question's params that name one asking of it."""
+
+_OF_SITE: Final = "q-"
+_KEY: Final = 16
+"""Characters of a key that are a digest, 6 bits each; the first `_PLACE` say where it is asked, the others what."""
+_PLACE: Final = 5
 
 _AGAIN: Final = "Call again without requestState and inputResponses"
 _FOREIGN: Final = f"This requestState is not one for this request. {_AGAIN}"
@@ -212,12 +217,12 @@ def request_digest(method: str, params: Struct | Mapping[str, Any] | Raw | None)
     """SHA-256 of what a request asks for: the same for its retry, another for any other request.
 
     `params` are those on the wire, or the Struct they were decoded as. `_meta`, `inputResponses` and `requestState` are
-    left out, and so are members that are null. The order of keys and white space do not matter; numbers are compared as
-    they were written, so that no digit is lost, and `1` and `1.0` differ.
+    left out, and so are members that are null. The order of keys and white space do not matter; numbers are compared by
+    their exact value, to the last digit, for a client may write them differently when it asks again (`10.50`, `10.5`).
     Raises `InvalidParams` for params that cannot be read to the end.
     """
     try:
-        members = msgspec.convert(exactly(msgspec.json.encode(params or {})), dict[str, Any])
+        members = msgspec.convert(valued(msgspec.json.encode(params or {})), dict[str, Any])
     except UNREADABLE as error:
         raise InvalidParams(f"Invalid params: {error} - at `$.params`") from None
     asked = {key: each for key, each in members.items() if each is not None and key not in _NOT_THE_REQUEST}
@@ -244,7 +249,16 @@ def site_key(site: str, digest: str, occurrence: int) -> str:
     `site` is where it is asked, such as `module:function:line`; not a path, which is another on another host. `digest`
     is its `question_digest`. `occurrence` counts the times that this site has asked exactly this in one run, from 0.
     """
-    return f"q-{_short(canonical([site, digest, occurrence]))[:16]}"
+    place, question = _short(canonical(site)), _short(canonical([site, digest, occurrence]))
+    return f"{_OF_SITE}{place[:_PLACE]}{question[: _KEY - _PLACE]}"
+
+
+def is_same_place(one: str, other: str) -> bool:
+    """Whether two keys are the same, or were made for the same site."""
+    if one == other or not (one.startswith(_OF_SITE) and len(one) == len(other) == len(_OF_SITE) + _KEY):
+        return one == other
+    length = len(_OF_SITE) + _PLACE
+    return one[:length] == other[:length]
 
 
 _decode_record: Final = msgspec.json.Decoder(Record).decode

@@ -45,11 +45,11 @@ async def serve_stdio(server: "Server", streams: StandardStreams | None = None) 
     transport = await stdio_transport(streams)
     _on_signals(stop)
     await server.serve(transport, stop=stop)
-    await _leave_nobody_behind()
+    await leave_nobody_behind()
     _end_quietly()
 
 
-async def _leave_nobody_behind() -> None:
+async def leave_nobody_behind() -> None:
     """Stop what still runs. The loop would wait for it for ever, so what does not stop ends with the process."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:

@@ -15,6 +15,7 @@ from functools import partial
 from math import inf
 from sys import version_info
 from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
 
 from tybalt.errors import McpError, TimedOut, row_of, visible_text
 from tybalt.execution.tokens import CancelToken, begun_token, govern, governing
@@ -43,7 +44,7 @@ class Running:
     """What runs for `session`; answers that come later go to its output."""
 
     def __init__(self, session: "Session") -> None:
-        self._session = session
+        self._session = ref(session)  # Which holds this.
         self._connection = session.connection
         self._timeout = session.server.request_timeout
         self.lane = session.server.turns.lane(session.max_running)
@@ -108,7 +109,9 @@ class Running:
     ) -> Call:
         """The call of a request that is about to be handled; `token` is that of a handler which has one already."""
         limits = limits_of(request, declaration, self._timeout)
-        return Call(self._session, self._connection.accept(request), limits, write, declaration, token)
+        session = self._session()
+        assert session is not None
+        return Call(session, self._connection.accept(request), limits, write, declaration, token)
 
     def begin(self, call: Call, awaitable: Awaitable[Any], variables: ContextVars) -> bytes | None:
         """Go on with what a handler returned in a task of its own, in turn; the answer if it never waits."""
@@ -129,6 +132,8 @@ class Running:
         if turn is not None:
             task.add_done_callback(partial(give_up, inner))
         call.task = task
+        if call.token.flow is None:  # Else a handler with a scope of its own has begun.
+            call.token.flow = task
         if task.done():
             answer = self._answer(call)
             _report_overrun(call)
@@ -153,7 +158,7 @@ class Running:
         variables: ContextVars = getattr(task, "get_context", self._last_context)()
         token = begun_token(task, variables)
         call = self.accept(request, write, declaration, token)
-        call.task = task
+        call.task = call.token.flow = task
         if token is None:
             variables.run(govern, call.token)
         else:
@@ -263,7 +268,7 @@ class Running:
         what = "its thread goes on" if call.runs_thread else "its handler goes on"
         logger.error("%s does not stop though it was cancelled (%s); %s", call.where, call.token.reason, what)
         if call.declaration is not None:
-            self._session.server.handling(call.declaration).placement.record_overdue()
+            call.session.server.handling(call.declaration).placement.record_overdue()
         assert call.token.reason is not None
         self.answer_for(call, _in_full(call, call.token.reason))
 

@@ -11,7 +11,8 @@ import logging
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from weakref import ref
 
 import msgspec
 
@@ -38,7 +39,6 @@ from tybalt.types.tools import CallToolRequest, ListToolsRequest
 if TYPE_CHECKING:
     from tybalt.protocol.frames import Oversized
     from tybalt.server.catalogue import Kind
-    from tybalt.server.operations import Operations
     from tybalt.server.server import Server
     from tybalt.server.state import ConnectionState
 
@@ -173,33 +173,36 @@ class Session:
         self._revision: str | None = None
         self._asked: dict[int, tuple[asyncio.Future[msgspec.Raw], Replies]] = {}
         self.running = Running(self)
-        self.receive: Receive = self._receive_first
+        self.receive: Receive = self._compiled_later()
         """Handle one message as a transport delivered it; the answer if there is one at once, else `None`.
 
         Never raises for what a peer sends. It is another function after the handshake, and when tools change: look it
         up for every message.
         """
-        self._dispatch = self._dispatch_table()
+        self._dispatch = _DISPATCH if server.operations is None else _DISPATCH_THROUGH
+        self._operations = server.operations
         if not is_forgetful:
             self._catalogue.watch(self)
 
     # -- messages in ------------------------------------------------------------------------------------------------
 
-    def _receive_first(self, message: "bytes | Oversized") -> bytes | None:
-        """Compiled when the first message comes: many sessions of HTTP never get one in this way."""
-        self.receive = compile_receive(self)
-        return self.receive(message)
+    def _compiled_later(self) -> Receive:
+        """What it receives with until its first message, if one comes: many sessions of HTTP never get any so.
+
+        Theirs does not hold them, for then they would hold themselves. Others may be driven by this alone.
+        """
+        return partial(_receive_first, self) if self.is_connection else partial(_receive_unheld, ref(self))
 
     def act(self, action: Any, message: bytes) -> bytes | None:
         """Do what the core says about a message."""
         if type(action) is bytes or action is None:
             if self._revision != self.connection.revision:  # That was the handshake.
                 self._revision = self.connection.revision
-                self.receive = self._receive_first
+                self.receive = self._compiled_later()
             return action
         self.message = message
         try:
-            return self._dispatch[type(action)](action)
+            return self._dispatch[type(action)](self, action)
         finally:
             self.message = b""  # Who needs it has it; a large one must not be kept until the next.
 
@@ -211,33 +214,24 @@ class Session:
         finally:
             self.message = b""
 
-    def _dispatch_table(self) -> dict[type, Callable[[Any], bytes | None]]:
-        by_method: list[tuple[tuple[type, ...], Callable[[Any], bytes | None]]] = [
-            ((CallToolRequest, ModernCall, legacy.CallToolRequest, LegacyCall), self._call_tool),
-            ((ListToolsRequest, legacy.ListToolsRequest), partial(self._list, "tool")),
-            ((ListResourcesRequest, legacy.ListResourcesRequest), partial(self._list, "resource")),
-            ((ListResourceTemplatesRequest, legacy.ListResourceTemplatesRequest), partial(self._list, "template")),
-            ((ListPromptsRequest, legacy.ListPromptsRequest), partial(self._list, "prompt")),
-            ((ReadResourceRequest, legacy.ReadResourceRequest), self._read_resource),
-            ((GetPromptRequest, legacy.GetPromptRequest), self._get_prompt),
-            ((CompleteRequest, legacy.CompleteRequest), self._complete),
-        ]
-        operations = self.server.operations
-        if operations is not None:
-            by_method = [(kinds, partial(self._through, operations)) for kinds, _ in by_method]
-        by_method += [
-            ((CancelRequest,), self._cancel),
-            ((Reply,), self._reply),
-            ((Batch,), self._feed_batch),
-            ((Ignored,), _note_ignored),
-        ]
-        return {kind: handle for kinds, handle in by_method for kind in kinds}
-
     # -- the methods ------------------------------------------------------------------------------------------------
 
-    def _through(self, operations: "Operations", request: Any) -> bytes | None:
+    def _through(self, request: Any) -> bytes | None:
         """Any method, where there is middleware."""
-        return operations.handle(request, self)
+        assert self._operations is not None
+        return self._operations.handle(request, self)
+
+    def _list_tools(self, request: Any) -> bytes:
+        return self._list("tool", request)
+
+    def _list_resources(self, request: Any) -> bytes:
+        return self._list("resource", request)
+
+    def _list_templates(self, request: Any) -> bytes:
+        return self._list("template", request)
+
+    def _list_prompts(self, request: Any) -> bytes:
+        return self._list("prompt", request)
 
     def _list(self, kind: "Kind", request: Any) -> bytes:
         answers = self.connection.answers_for(request)
@@ -317,7 +311,7 @@ class Session:
         try:
             for message, action in batch.items:
                 self.message = message
-                answer = action if type(action) is bytes else self._dispatch[type(action)](action)
+                answer = action if type(action) is bytes else self._dispatch[type(action)](self, action)
                 answers.add(answer)
         finally:
             self.running.batch = None
@@ -366,7 +360,7 @@ class Session:
         """Tell the client that a list has changed, if it may know."""
         self.connection.profile = self.server.profile_of(self.era, is_forgetful=self.is_forgetful)
         if name == "tools":
-            self.receive = self._receive_first
+            self.receive = self._compiled_later()
         self.output.announce(*self.connection.list_changed(name))
 
     def resource_updated(self, uri: str) -> None:
@@ -376,7 +370,8 @@ class Session:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Stop watching the catalogue."""
+        """Stop watching the catalogue, and be freed at once when nobody holds it any more."""
+        self.receive = self._compiled_later()  # What was compiled refers back to this.
         if not self.is_forgetful:
             self._catalogue.unwatch(self)
 
@@ -397,6 +392,42 @@ class Session:
 
         await abort(self.running, patience)
 
+    def _note_ignored(self, action: Ignored) -> None:
+        logger.debug("ignored: %s", action.reason)
 
-def _note_ignored(action: Ignored) -> None:
-    logger.debug("ignored: %s", action.reason)
+
+def _receive_first(session: Session, message: "bytes | Oversized") -> bytes | None:
+    session.receive = compile_receive(session)
+    return session.receive(message)
+
+
+def _receive_unheld(held: "ref[Session]", message: "bytes | Oversized") -> bytes | None:
+    session = held()
+    assert session is not None
+    return _receive_first(session, message)
+
+
+_Handle = Callable[[Session, Any], bytes | None]
+
+# What is done about each kind of action. Of the class, for a table of bound methods would be a session that holds
+# itself, and weighs as much as the rest of it.
+# pyright: reportPrivateUsage=false
+_METHODS: list[tuple[tuple[type, ...], _Handle]] = [
+    ((CallToolRequest, ModernCall, legacy.CallToolRequest, LegacyCall), Session._call_tool),
+    ((ListToolsRequest, legacy.ListToolsRequest), Session._list_tools),
+    ((ListResourcesRequest, legacy.ListResourcesRequest), Session._list_resources),
+    ((ListResourceTemplatesRequest, legacy.ListResourceTemplatesRequest), Session._list_templates),
+    ((ListPromptsRequest, legacy.ListPromptsRequest), Session._list_prompts),
+    ((ReadResourceRequest, legacy.ReadResourceRequest), Session._read_resource),
+    ((GetPromptRequest, legacy.GetPromptRequest), Session._get_prompt),
+    ((CompleteRequest, legacy.CompleteRequest), Session._complete),
+]
+_OTHERS: dict[type, _Handle] = {
+    CancelRequest: Session._cancel,
+    Reply: Session._reply,
+    Batch: Session._feed_batch,
+    Ignored: Session._note_ignored,
+}
+_DISPATCH: Final = {kind: handle for kinds, handle in _METHODS for kind in kinds} | _OTHERS
+_DISPATCH_THROUGH: Final = {kind: Session._through for kinds, _ in _METHODS for kind in kinds} | _OTHERS
+"""The same behind middleware."""

@@ -49,6 +49,16 @@ async def wait(context: Context) -> str:
 
 
 @server.tool
+async def stubborn() -> str:
+    note("stubborn")
+    while True:
+        try:
+            await released.wait()
+        except asyncio.CancelledError:
+            pass
+
+
+@server.tool
 async def release() -> str:
     released.set()
     return ""

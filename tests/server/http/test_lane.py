@@ -12,7 +12,7 @@ import pytest
 from tests.protocol.conversations import modern
 from tests.server.http.web import lane_face, modern_headers, read_head, read_piece, request_bytes
 from tybalt import Server
-from tybalt.server.http.lane import MAX_FIELDS, MAX_HEAD, Lane, LaneServer, lane_server
+from tybalt.server.http.lane import MAX_FIELDS, MAX_HEAD, MAX_PIPELINED, Lane, LaneServer, lane_server
 
 CALL = modern("tools/call", {"name": "add", "arguments": {"a": 2, "b": 3}})
 HEADERS = {
@@ -288,6 +288,118 @@ async def test_what_is_no_request(garbage: bytes) -> None:
         client.write(garbage)
         assert (await client.response())[0] == 400
         assert await client.is_closed()
+
+
+class TestHostile:
+    async def test_a_known_head_on_a_new_connection_has_the_time_that_others_have(self) -> None:
+        server = server_with_tools()
+        slow = modern("tools/call", {"name": "wait", "arguments": {"seconds": 0.05}})
+        async with lane_face(server.asgi(header_timeout=1)) as face:
+            for _ in range(2):
+                async with connected(face.port) as client:
+                    client.write(request(slow, mcp_name="wait"))
+                    while not server.turns.running:  # noqa: ASYNC110 (nobody tells)
+                        await asyncio.sleep(0.001)
+                    for lane in lanes(server):
+                        lane.sweep(asyncio.get_running_loop().time() + 1_000)
+                    assert result((await client.response())[1]) == "waited"
+
+    async def test_an_upgrade_that_there_is_not_hides_no_request(self) -> None:
+        hidden = request()
+        async with wire() as client:
+            client.write(request(hidden, connection="upgrade", upgrade="h2c").removesuffix(hidden))
+            assert (await client.response())[0] == 400
+            client.write(hidden)
+            assert await client.is_closed()
+
+    async def test_without_a_body_it_is_answered_and_that_is_all(self) -> None:
+        async with wire() as client:
+            client.write(b"GET /ready HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
+            assert (await client.response())[0] == 200
+            assert await client.is_closed()
+
+    @pytest.mark.parametrize("pieces", [1, 2])
+    async def test_what_comes_behind_a_body_says_nothing_about_the_sender(self, pieces: int) -> None:
+        token = "a token of many characters"
+        trailer = b"0\r\nauthorization: Bearer %b\r\n\r\n" % token.encode()
+        data = request(b"", length=False, transfer_encoding="chunked") + b"%x\r\n%b\r\n" % (len(CALL), CALL) + trailer
+        async with wire(auth_token=token) as client:
+            cut = len(data) // pieces
+            for at in range(0, len(data), cut):
+                client.write(data[at : at + cut])
+                await client.writer.drain()
+                await asyncio.sleep(0.01)
+            assert (await client.response())[0] == 401
+
+    async def test_who_does_not_read_is_not_read_either(self) -> None:
+        server = Server("x")
+
+        @server.tool(run_in="loop")
+        def large() -> str:
+            return "x" * 100_000
+
+        body = modern("tools/call", {"name": "large", "arguments": {}})
+        async with lane_face(server.asgi()) as face, connected(face.port) as client:
+            client.write(request(body, mcp_name="large"))
+            await client.response()
+            client.write(request(body, mcp_name="large") * 500)
+            (lane,) = lanes(server)
+            while not lane.flow.write_paused:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.001)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert lane.transport.get_write_buffer_size() < 1_000_000
+            for _ in range(3):
+                assert (await client.response())[0] == 200
+
+    async def test_a_field_without_an_end(self) -> None:
+        async with wire() as client:
+            client.write(request().partition(b"\r\n\r\n")[0] + b"\r\nx-endless: ")
+            with contextlib.suppress(ConnectionError):
+                for _ in range(200):
+                    client.write(b"a" * 10_000)
+                    await client.writer.drain()
+            with contextlib.suppress(ConnectionError):
+                await client.reader.read()
+            assert client.writer.transport.is_closing() or await client.is_closed()
+
+    async def test_so_many_requests_may_wait_for_the_one_before(self) -> None:
+        slow = modern("tools/call", {"name": "wait", "arguments": {"seconds": 0.05}})
+        async with wire() as client:
+            client.write(request(slow, mcp_name="wait") + request() * 30)
+            found = [(await client.response())[0] for _ in range(MAX_PIPELINED + 1)]
+            assert found == [200] * (MAX_PIPELINED + 1)
+            assert await client.is_closed()
+
+    async def test_garbage_behind_a_request_does_not_stand_before_its_answer(self) -> None:
+        slow = modern("tools/call", {"name": "wait", "arguments": {"seconds": 0.05}})
+        async with wire() as client:
+            client.write(request(slow, mcp_name="wait") + b"\x00\x01\r\n\r\n")
+            assert result((await client.response())[1]) == "waited"
+            assert await client.is_closed()
+
+    @pytest.mark.parametrize("behind", [b"", b"P", b"GET /ready HTTP/1.1\r\nhost: localhost\r\n\r\n"])
+    async def test_a_disconnect_is_heard_whatever_came_behind(self, behind: bytes) -> None:
+        server, ended = Server("x"), asyncio.Event()
+
+        @server.tool
+        async def endless() -> str:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+            return ""
+
+        body = modern("tools/call", {"name": "endless", "arguments": {}})
+        async with lane_face(server.asgi()) as face, connected(face.port) as client:
+            client.write(request(body, mcp_name="endless"))
+            while not server.turns.running:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.001)
+            client.write(behind)
+            await client.writer.drain()
+            await asyncio.sleep(0.01)
+            client.writer.close()
+            await ended.wait()
 
 
 class TestDoor:

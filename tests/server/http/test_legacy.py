@@ -251,6 +251,19 @@ class TestTheStreamOfASession:
                     assert another.status == 200
 
     @FACE
+    async def test_who_has_gone_takes_no_place(self, face: str) -> None:
+        token = {"authorization": "Bearer a token of many characters"}
+        async with web(face, speaker()[0], max_streams=1, auth_token="a token of many characters") as client:
+            headers = {"accept": "text/event-stream", **token}
+            for _ in range(3):
+                session = await client.begin(**token)
+                status = 429
+                while status == 429:
+                    async with client.stream("GET", **headers, **session) as stream:
+                        status = stream.status
+                assert status == 200
+
+    @FACE
     async def test_one_that_nobody_reads_makes_room(self, face: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(legacy_sessions, "HOT", 1)
         monkeypatch.setattr(legacy_sessions, "MAX_LIVE", 2)
@@ -445,6 +458,21 @@ class TestMemory:
             assert said(quiet.messages) == ["done"]
             assert endpoint._legacy._memories == {}
             assert said((await client.post(call("speak"), **sessions[1])).messages) == ["one", "two", "done"]
+
+    @FACE
+    async def test_one_that_was_set_longest_ago_ends_where_there_is_no_room(
+        self, face: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(legacy_sessions, "HOT", 1)
+        monkeypatch.setattr(legacy_sessions, "MAX_MEMORIES", 2)
+        server, _ = speaker()
+        async with web(face, server) as client:
+            sessions = [await client.begin() for _ in range(5)]
+            for session in sessions:
+                await client.post(legacy("logging/setLevel", {"level": "error"}), **session)
+            statuses = [(await client.post(legacy("ping"), **session)).status for session in sessions]
+            assert statuses[-1] == 200
+            assert statuses.count(404) in (2, 3)
 
     @FACE
     async def test_one_that_works_is_not_let_go(self, face: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,6 +147,17 @@ def test_what_does_not_finish_in_time_is_stopped() -> None:
         assert "stopped" in said
 
 
+def test_a_handler_that_does_not_stop_keeps_nobody_waiting() -> None:
+    with program(GRACE="0.1") as served:
+        stubborn = served.begin(call("stubborn"), **modern_headers("tools/call", "stubborn"))
+        served.noted("stubborn")
+        served.signal(signal.SIGTERM)
+        status, said = served.end()
+        stubborn.close()
+        assert status == 1
+        assert "still runs" in said
+
+
 def test_a_second_signal_ends_it_at_once() -> None:
     with program() as served:
         waiting = served.begin(call("wait"), **modern_headers("tools/call", "wait"))
@@ -192,6 +203,21 @@ class TestWorkers:
             status, said = served.end()
             assert status == 3
             assert "could not start" in said
+
+    def test_a_signal_to_all_of_them_is_one(self) -> None:
+        """Ctrl-C and service managers tell the whole group."""
+        with program(str(PROGRAMS), "2") as served:
+            for _ in range(2):
+                served.noted("opened")
+            with contextlib.closing(served.begin(call("wait"), **modern_headers("tools/call", "wait"))) as waiting:
+                served.noted("waiting")
+                os.killpg(served.child.pid, signal.SIGTERM)
+                served.noted("closed")  # The other one, which had nothing to do.
+                assert served.child.poll() is None
+                os.kill(served.child.pid, signal.SIGTERM)  # The second one ends it at once.
+                with contextlib.suppress(ConnectionError, http.client.HTTPException):
+                    waiting.getresponse()
+            assert served.end()[0] == 128 + signal.SIGTERM
 
     def test_they_end_with_who_has_started_them(self) -> None:
         with program(str(PROGRAMS), "2") as served:

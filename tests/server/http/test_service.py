@@ -331,6 +331,17 @@ async def test_a_websocket_is_refused() -> None:
     assert sent == [{"type": "websocket.close", "code": 1008}]
 
 
+async def test_header_fields_may_be_lists() -> None:
+    class Face(AsgiFace):
+        def stream(self, method: str, path: str, headers: Any, body: bytes) -> Any:
+            return super().stream(method, path, [list(field) for field in headers], body)
+
+    server = Server("x")
+    for _ in range(2):
+        assert (await Client(Face(server.asgi())).post(LIST, **HEADERS)).status == 200
+    await server.drain()
+
+
 class TestBody:
     async def ask(self, server: Server, messages: list[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
         app = server.asgi(**options)

@@ -90,7 +90,12 @@ class AsgiApp:
         method, headers = scope["method"], scope["headers"]
         # HTTP/1.0 has other duties; what it was let in with says nothing of the rest.
         head = tuple(headers) if method == "POST" and scope.get("http_version", "1.1") != "1.0" else None
-        known = endpoint.heads.get(head)
+        try:
+            known = endpoint.heads.get(head)
+        except TypeError:  # Pairs may be lists, too, says ASGI.
+            headers = [(bytes(name), bytes(value)) for name, value in headers]
+            head = None if head is None else tuple(headers)
+            known = endpoint.heads.get(head)
         if known is None:
             request = HttpRequest(method, headers, http_version=scope.get("http_version", "1.1"))
             entry, body = await self._enter(endpoint, request, receive)
@@ -137,20 +142,18 @@ class AsgiApp:
         """The whole body, in time and within bounds; `None` where the client went away."""
         clock, limit = self._clock_of(endpoint), endpoint.policy.max_body
         task = clock.begin()
-        pieces: list[bytes] = []
-        size = 0
+        pieces = bytearray()
         try:
             while True:
                 message = await receive()
                 if message["type"] != "http.request":
                     return None
                 piece: bytes = message.get("body", b"")
-                size += len(piece)
-                if size > limit:
+                if len(pieces) + len(piece) > limit:
                     return too_large(endpoint.policy)
                 if not message.get("more_body", False):
-                    return b"".join((*pieces, piece)) if pieces else piece
-                pieces.append(piece)
+                    return bytes(pieces + piece) if pieces else piece
+                pieces += piece
         except asyncio.CancelledError:
             if clock.is_late(task):
                 return clock.refusal

@@ -57,11 +57,11 @@ class LaneCycle:
         "_http_version",
         "_is_chunked",
         "_lane",
+        "body",
         "disconnected",
         "endpoint",
         "is_checked",
         "keep_alive",
-        "pieces",
         "response_complete",
         "size",
     )
@@ -85,7 +85,7 @@ class LaneCycle:
         self._is_chunked = True
         self._http_version = http_version
         self.endpoint = endpoint
-        self.pieces: list[bytes] = []
+        self.body: bytes | bytearray = b""
         self.size = 0
         self.is_checked = False
         self.keep_alive = keep_alive
@@ -96,11 +96,18 @@ class LaneCycle:
         """The request as a value."""
         return HttpRequest("POST", self._headers, body, self._http_version, self._authority)
 
+    def take(self, piece: bytes) -> None:
+        """Another piece of its body has come."""
+        if not self.body:
+            self.body = piece
+            return
+        if isinstance(self.body, bytes):
+            self.body = bytearray(self.body)
+        self.body += piece
+
     def run(self) -> Entry | None:
         """Answer it, now that it is whole. Returns what it was let in with, if the same head may be let in again."""
-        pieces = self.pieces
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
+        body, self.body = bytes(self.body), b""
         entry = self.endpoint.enter(self.message(body))
         if isinstance(entry, HttpResponse):
             self.respond(entry)

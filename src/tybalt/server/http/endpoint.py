@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from tybalt.protocol.admission import admit, admit_head
 from tybalt.protocol.http_messages import HttpRequest, HttpResponse
-from tybalt.protocol.http_refusal import Refusal
+from tybalt.protocol.http_refusal import Refusal, plain
 from tybalt.protocol.statuses import answer_response
 from tybalt.server.http.channels import Channels
 from tybalt.server.http.door import Door, Entry, Known
@@ -53,6 +53,7 @@ class Endpoint:
         self.door = Door(settings)
         self.policy = settings.policy(server.revisions, remembers=not is_shared)
         self._cors = settings.cors
+        self._is_closed = False
         self.loop = asyncio.get_running_loop()
         self.heads: dict[object, tuple[Entry, int]] = {}
         """What was let in, by its head, to the letter, and how long a whole request with this head is."""
@@ -105,6 +106,8 @@ class Endpoint:
     def answer(self, entry: Entry, body: bytes) -> bytes | HttpResponse | Held:
         """`serve`, for those who know how to send JSON: bytes are an answer, which wants the entry's headers too."""
         admitted = entry.admitted
+        if self._is_closed:
+            return plain(503, "the server ends", (b"retry-after", b"1")).response(datetime.now(UTC))
         if admitted.era == "modern":
             found = self._modern.post(entry, body)
         elif entry.method == "POST":
@@ -175,7 +178,8 @@ class Endpoint:
         self.close()
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Let go of everything; whoever comes is told that the server ends."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -35,8 +35,19 @@ MAX_HEAD: Final = 64 * 1024
 """Bytes that the head of a request may have: its target and its header fields."""
 MAX_FIELDS: Final = 100
 """Header fields of one request."""
+MAX_PIPELINED: Final = 16
+"""Requests of one connection that may wait for the one before."""
+LONGEST_CODING: Final = 8
+"""How many times larger than the largest body its chunks may be, with what they say about each."""
+UNREAD_TIMEOUT: Final = 5.0
+"""Seconds after which a connection that was closed is cut, though what was written last has not been read."""
+LINGER: Final = 0.5
+"""Seconds that connections which wait for a request get at the end: one may be on its way, and is answered."""
 PATIENCE: Final = 1.0
 """Seconds that connections get to end after the last response was sent."""
+
+
+_LONG_HEAD: Final = f"the head of a request has at most {MAX_HEAD:,} bytes and {MAX_FIELDS} header fields"
 
 
 def lane_of(app: AsgiApp) -> type[HttpToolsProtocol]:
@@ -66,6 +77,14 @@ class Lane(HttpToolsProtocol):
         self._head = 0
         self._refusal: Refusal | None = None
         self._is_ending = False
+        self._is_full = False
+        self._is_deaf = False
+        """Whether nothing more is read: what came cannot be understood."""
+        self._is_trailing = False
+        self._raw = 0
+        self._closing_since: float | None = None
+        self._running: Any = None
+        """The cycle that is being answered; `cycle` is that of the request that was read last."""
         self._is_clean = True
         """Whether what comes next is the first byte of a request."""
         self._entered: Entry | None = None
@@ -80,8 +99,10 @@ class Lane(HttpToolsProtocol):
 
         A client says the same head again and again. One that was read, checked and let in needs no second look.
         """
+        if self._is_deaf:
+            return
         is_first = self._is_clean and not self._is_busy
-        if is_first and not self._is_ending:
+        if is_first and not self._is_ending and not self.flow.write_paused:
             endpoint = self.face.service.endpoint
             if endpoint is not None:
                 end = data.find(b"\r\n\r\n") + 4
@@ -89,7 +110,10 @@ class Lane(HttpToolsProtocol):
                 if known is not None and known[1] == len(data) and not self._is_full:
                     self._run_known(endpoint, known[0], data[end:])
                     return
+        self._raw = -1 if is_first else self._raw
         super().data_received(data)
+        if not self._is_clean:
+            self._count_raw(len(data))
         request = self._request
         if request is not None:
             if not request.is_checked and not request.response_complete:
@@ -98,13 +122,25 @@ class Lane(HttpToolsProtocol):
             self._remember(data, self._entered)
         self._entered = None
 
+    def _count_raw(self, size: int) -> None:
+        """Bound what the parser holds back, such as a field without an end, or throws away, such as what chunks say."""
+        self._raw = 0 if self._raw < 0 else self._raw + size  # With the first piece something else may have come.
+        if self._stage == "head" and self._raw > MAX_HEAD:
+            self._refusal = plain(431, _LONG_HEAD)
+        elif self._stage == "body" and self._raw > MAX_HEAD + LONGEST_CODING * self._settings.max_body:
+            self._refusal = plain(413, "the body is sent in pieces far smaller than what is said about each")
+        else:
+            return
+        self.send_400_response("")
+
     def _run_known(self, endpoint: Endpoint, entry: Entry, body: bytes) -> None:
+        self._stage = "idle"
         found = endpoint.answer(entry, body)
         if type(found) is bytes and not entry.headers and status_of_answer(found, entry.admitted.era) == 200:
             self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (self._json_head(), len(found), found))
             self.on_response_complete()
             return
-        self.cycle = cycle = LaneCycle(self, endpoint, [], b"", "1.1", keep_alive=True)
+        self.cycle = self._running = cycle = LaneCycle(self, endpoint, [], b"", "1.1", keep_alive=True)
         cycle.answer(entry, found)
 
     def _remember(self, data: bytes, entry: Entry) -> None:
@@ -129,6 +165,7 @@ class Lane(HttpToolsProtocol):
         self.headers = []
         self.expect_100_continue = False
         self._head = 0
+        self._is_trailing = False
         self._stage = "head"
         self._is_clean = False
         self._since = self.loop.time()
@@ -140,6 +177,9 @@ class Lane(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One of its header fields."""
+        if self._is_trailing:  # What comes behind a body says nothing about who sent it.
+            self._count(len(name) + len(value) + 4)
+            return
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
@@ -149,9 +189,16 @@ class Lane(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Whose it is: the lane's, or the application's."""
         self._stage = "body"
+        self._is_trailing = True
         if self._is_full:
             text = f"{self._settings.max_connections:,} connections are open, which is the most this server holds"
             self._refuse_head(plain(503, text, (b"retry-after", b"1")))
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._refuse_head(plain(503, f"at most {MAX_PIPELINED} requests may wait for the one before"))
+        upgrades = self.parser.should_upgrade() and not self._should_upgrade()
+        if upgrades and self._has_body:
+            # The parser would take the body for the next request.
+            self._refuse_head(plain(400, "this connection is upgraded to nothing: send the request without `Upgrade`"))
         authority = b""
         path = self.url
         if path[:1] != b"/" and path != b"*":
@@ -163,19 +210,26 @@ class Lane(HttpToolsProtocol):
             and self.parser.get_method() == b"POST"
             and not self.parser.should_upgrade()
             and not self._is_busy
+            and not self.flow.write_paused
         ):
             version = self.parser.get_http_version()
             keep_alive = version != "1.0" and self.parser.should_keep_alive() and not self._is_ending
             request = LaneCycle(self, endpoint, self.headers, authority, version, keep_alive=keep_alive)
-            self.cycle = self._request = request
+            self.cycle = self._request = self._running = request
             return
         self._request = None
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.headers, self.expect_100_continue = url, headers, expects
         self.scope["headers"] = headers
+        was_busy = self._is_busy
+        self._is_trailing = True
         super().on_headers_complete()
-        if self._is_ending and self.cycle is not None:
+        if not was_busy:
+            self._running = self.cycle
+        elif not self.flow.write_paused:
+            self.flow.resume_reading()  # Who is not read could go away unheard; how many may wait is bounded.
+        if (self._is_ending or upgrades) and self.cycle is not None:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -188,7 +242,7 @@ class Lane(HttpToolsProtocol):
             if request.size > request.endpoint.policy.max_body:
                 self.refuse(request, too_large(request.endpoint.policy))
             else:
-                request.pieces.append(body)
+                request.take(body)
 
     def on_message_complete(self) -> None:
         """It is whole."""
@@ -221,15 +275,14 @@ class Lane(HttpToolsProtocol):
         request.keep_alive = False
         request.send_response(request.endpoint.refuse(refusal, request.message(b"")))
         request.response_complete = True
-        request.pieces.clear()
+        request.body = b""
         self._since = self.loop.time()
         self._stage = "refused"
 
     def _count(self, size: int) -> None:
         self._head += size
         if self._head > MAX_HEAD or len(self.headers) > MAX_FIELDS:
-            text = f"the head of a request has at most {MAX_HEAD:,} bytes and {MAX_FIELDS} header fields"
-            self._refuse_head(plain(431, text))
+            self._refuse_head(plain(431, _LONG_HEAD))
 
     def _refuse_head(self, refusal: Refusal) -> NoReturn:
         """Read no further: uvicorn asks for `send_400_response` then."""
@@ -237,7 +290,14 @@ class Lane(HttpToolsProtocol):
         raise HttpParserError(str(refusal.error))
 
     def send_400_response(self, msg: str) -> None:
-        """What was read is no request, or one that nobody reads further."""
+        """What was read is no request, or one that nobody reads further: no more is read of the connection.
+
+        Where an answer is still to come, it comes first, and nothing but the end after it.
+        """
+        self._is_deaf = True
+        self._request = None
+        if self._is_busy:
+            return  # It goes on reading, for a client may go away, and throws away what comes.
         refusal = self._refusal or plain(400, "this is no HTTP request")
         response = refusal.response(datetime.now(UTC))
         self.transport.write(head_of(response.status, self.fields(), response.headers, CLOSE) + response.body)
@@ -247,8 +307,14 @@ class Lane(HttpToolsProtocol):
 
     def sweep(self, now: float) -> None:
         """End the connection if it is too slow; called about once a second."""
+        if self.transport.is_closing():
+            if self._closing_since is None:
+                self._closing_since = now
+            elif now - self._closing_since >= UNREAD_TIMEOUT:
+                self.transport.abort()  # What was written is not read, and would be kept for ever.
+            return
         limit = self._limit()
-        if limit is None or now - self._since < limit or self.transport.is_closing():
+        if limit is None or now - self._since < limit:
             return
         if self._stage in ("head", "body") and (self._stage == "body" or self._head):
             text = f"the {self._stage} of the request did not come within {limit:g} s"
@@ -258,23 +324,27 @@ class Lane(HttpToolsProtocol):
 
     def _limit(self) -> float | None:
         settings = self._settings
+        request = self._request
+        if self._stage == "refused":
+            return PATIENCE
+        if self._is_busy and (request is None or request is not self._running):
+            return None  # What comes behind a request that is being answered has time.
         if self._stage == "head":
             return settings.header_timeout
         if self._stage == "body":
-            return settings.body_timeout if self._request is not None else None
-        if self._stage == "refused":
-            return PATIENCE
-        if self.cycle is not None and not self.cycle.response_complete:
-            return None
+            return settings.body_timeout if request is not None else None
         return settings.idle_timeout
 
     def shutdown(self) -> None:
-        """End when what was begun is answered; at once, where that is nothing."""
+        """End when what was begun is answered, or what is on its way here now; `close_idle` ends those that wait."""
         self._is_ending = True
-        begun = self._stage in ("head", "body") and self._head > 0
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._is_busy:
             self.cycle.keep_alive = False
-        elif not begun:
+
+    def close_idle(self) -> None:
+        """End it, unless something was begun."""
+        begun = self._stage in ("head", "body") and self._head > 0
+        if not self._is_busy and not begun:
             self.transport.close()
 
     # -- writing ------------------------------------------------------------------------------------------------------
@@ -285,17 +355,41 @@ class Lane(HttpToolsProtocol):
         self._since = self.loop.time()
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
+            self._running = cycle
             self._start_asgi_task(cycle, app)
+        elif self._is_deaf:
+            self.transport.close()
+        if not self.flow.write_paused:
+            self.flow.resume_reading()
+
+    def pause_writing(self) -> None:
+        """What was written waits to be read: who does not read is not read either."""
+        super().pause_writing()
+        self.flow.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It was read."""
+        super().resume_writing()
+        self.flow.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client has gone."""
-        if isinstance(self.cycle, LaneCycle):
-            self.cycle.lost()
+        """The client has gone: all that was begun hears of it, not the last alone."""
+        for cycle in (self._running, *(each for each, _ in self.pipeline)):
+            if isinstance(cycle, LaneCycle):
+                cycle.lost()
+            elif cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
-        self._request = None
+        self._request = self._running = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Somebody has come: whether there is room is settled now, and not by who comes later."""
+        super().connection_made(transport)
+        self._is_full = len(self.connections) > self._settings.max_connections
 
     def _should_upgrade(self) -> bool:
         """Whether this request may make the connection a WebSocket: not while another is being answered on it."""
@@ -307,8 +401,9 @@ class Lane(HttpToolsProtocol):
         return cycle is not None and not cycle.response_complete
 
     @property
-    def _is_full(self) -> bool:
-        return len(self.connections) > self._settings.max_connections
+    def _has_body(self) -> bool:
+        fields = dict(self.headers)
+        return fields.get(b"content-length", b"0").strip() != b"0" or b"transfer-encoding" in fields
 
     def fields(self) -> list[tuple[bytes, bytes]]:
         """What goes with every response: the date."""
@@ -339,12 +434,21 @@ class LaneServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: AsgiApp) -> None:
         super().__init__(config)
         self._app = app
+        self.is_worker = False
+        """Whether another process watches over this one, and hears the signals of a terminal too."""
+        self.ready: int | None = None
+        """A pipe that is told when this serves."""
         self.parent: int | None = None
         """A pipe whose end says that the process which has started this one is gone."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve."""
         await super().startup(sockets)
+        if self.ready is not None:
+            with suppress(BrokenPipeError):  # Nobody waits for it, unless it takes the place of another.
+                os.write(self.ready, b"1")
+            os.close(self.ready)
+            self.ready = None
         if self.parent is not None:
             asyncio.get_running_loop().add_reader(self.parent, self._orphaned)
 
@@ -354,7 +458,7 @@ class LaneServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """The first signal ends it well, the second at once."""
-        if self.should_exit:
+        if self.should_exit and not self.is_worker:
             os._exit(128 + sig)
         self.should_exit = True
 
@@ -381,6 +485,10 @@ class LaneServer(uvicorn.Server):
         until = asyncio.get_running_loop().time() + service.server.grace
         self._end_connections()
         service.begin_end()
+        await self._await_connections(LINGER)
+        for connection in tuple(self.server_state.connections):
+            if isinstance(connection, Lane):
+                connection.close_idle()
         await self._await_connections(service.server.grace)
         await service.drain(max(0.0, until - asyncio.get_running_loop().time()))
         await self._await_connections(PATIENCE)

@@ -31,7 +31,7 @@ from tybalt.protocol.session_ids import SessionClaims, SessionRefused, open_sess
 from tybalt.protocol.statuses import STREAM_HEADERS, answer_response, status_of_answer
 from tybalt.reasons import CancelKind
 from tybalt.server.http.exchanges import Exchange, Held
-from tybalt.server.http.legacy_session import LegacySession, Reading
+from tybalt.server.http.legacy_session import LegacySession, Reading, Standing
 from tybalt.server.http.places import Places
 from tybalt.server.http.principals import NOWHERE
 from tybalt.server.http.settings import HttpSettings
@@ -183,13 +183,10 @@ class LegacySessions:
             return self._resume(session, last_event_id.decode("latin-1"), (*STREAM_HEADERS, *headers))
         if self._is_ending:
             return _refused(Overloaded("the server ends"), b"", status=503)
+        if (refusal := self._take_place(session)) is not None:
+            return refusal
         if session.standing is not None:
             session.standing.close()  # A client that opens another has lost the first.
-        else:
-            try:
-                self._places.take(principal)
-            except RateLimited as error:
-                return plain(429, str(error), (b"retry-after", b"10"))
         session.standing = self._opened(session.session, (*STREAM_HEADERS, *headers))
         session.unread_since = None
         return Reading(session.standing, gone=partial(self._unread, session))
@@ -227,11 +224,29 @@ class LegacySessions:
             stream = Stream(headers)
             stream.close()
         is_standing = stream is session.standing
+        if is_standing and (refusal := self._take_place(session)) is not None:
+            return refusal
         session.unread_since = None if is_standing else session.unread_since
         return Reading(stream, found.events, gone=partial(self._unread, session) if is_standing else None)
 
     def _unread(self, session: LegacySession) -> None:
+        """Nobody reads its stream: it is kept for a while, and takes no place."""
         session.unread_since = time.monotonic()
+        self._leave_place(session)
+
+    def _take_place(self, session: LegacySession) -> Refusal | None:
+        if not session.has_place:
+            try:
+                self._places.take(session.session.principal)
+            except RateLimited as error:
+                return plain(429, str(error), (b"retry-after", b"10"))
+            session.has_place = True
+        return None
+
+    def _leave_place(self, session: LegacySession) -> None:
+        if session.has_place:
+            session.has_place = False
+            self._places.leave(session.session.principal)
 
     # -- sessions -----------------------------------------------------------------------------------------------------
 
@@ -299,7 +314,12 @@ class LegacySessions:
         if memory is None:
             return True
         if len(self._memories) >= MAX_MEMORIES:
-            return False
+            # A session that was forgotten in part would be wrong without a word: the one set longest ago ends.
+            oldest = next(iter(self._memories))
+            _, expires = self._memories.pop(oldest)
+            if len(self._ended) >= MAX_ENDED:
+                return False
+            self._ended[oldest] = expires
         self._memories[session.claims.key] = memory, session.claims.expires
         return True
 
@@ -307,20 +327,20 @@ class LegacySessions:
         if session.standing is not None:
             session.standing.close()
             session.standing = session.unread_since = None
-            self._places.leave(session.session.principal)
+            self._leave_place(session)
 
     # -- streams ------------------------------------------------------------------------------------------------------
 
     def _opened(self, session: Session, headers: Headers) -> Stream:
         revision = session.connection.revision
         owner = session.output
-        if self._is_forgetful or not isinstance(owner, LegacySession) or revision is None or revision < "2025-03-26":
+        if self._is_forgetful or not isinstance(owner, Standing) or revision is None or revision < "2025-03-26":
             return self._all.open(headers)
         name = secrets.token_urlsafe(16)
         keeper = Keeper(
             self._log,
             name,
-            owner.claims.key,
+            owner.key,
             time.monotonic,
             primes=revision >= PRIMES_SINCE,
             closed=partial(self._forget, name),

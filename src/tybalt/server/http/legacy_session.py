@@ -17,22 +17,64 @@ if TYPE_CHECKING:
     from tybalt.server.server import Server
 
 
-class LegacySession:
-    """A legacy session that is alive: its session, and the stream that belongs to no request, if it has one."""
+class Standing:
+    """The output of the session that has this `key`: the stream that belongs to no request, if there is one."""
 
-    __slots__ = ("claims", "session", "standing", "unread_since")
+    __slots__ = ("key", "stream")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.stream: Stream | None = None
+
+    def write(self, *messages: bytes) -> None:
+        """Say it on the stream; without one, nobody listens."""
+        if self.stream is not None:
+            for message in messages:
+                self.stream.say(message)
+
+    def announce(self, *messages: bytes) -> None:
+        """The same, once where it has to wait."""
+        if self.stream is not None:
+            for message in messages:
+                self.stream.announce(message)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the client does not read."""
+        return self.stream is not None and self.stream.blocked
+
+    async def drained(self) -> None:
+        """Wait until it does."""
+        if self.stream is not None:
+            await self.stream.drained()
+
+
+class LegacySession:
+    """A legacy session that is alive."""
+
+    __slots__ = ("_output", "claims", "has_place", "session", "unread_since")
 
     def __init__(self, server: "Server", claims: SessionClaims, principal: str | None, memory: Memory | None) -> None:
         self.claims = claims
-        self.standing: Stream | None = None
         self.unread_since: float | None = None
-        self.session = Session(server, self, principal=principal, era="legacy", is_connection=False)
+        self.has_place = False
+        self._output = Standing(claims.key)
+        self.session = Session(server, self._output, principal=principal, era="legacy", is_connection=False)
         self.session.connection.resume(claims.revision, Client(claims.client, claims.capabilities), memory)
+
+    @property
+    def standing(self) -> Stream | None:
+        """The stream that belongs to no request."""
+        return self._output.stream
+
+    @standing.setter
+    def standing(self, stream: Stream | None) -> None:
+        self._output.stream = stream
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing of it runs, or is open."""
-        return self.standing is None and not self.session.running.calls
+        return self._output.stream is None and not self.session.running.calls
 
     def close(self, kind: CancelKind | None = None) -> None:
         """End, for `kind`, what runs of it, and let it go."""
@@ -40,30 +82,6 @@ class LegacySession:
             for call in tuple(self.session.running.calls.values()):
                 call.cancel(kind, "its client has ended the session")
         self.session.close()
-
-    # -- the output of the session: what belongs to no request ------------------------------------------------------
-
-    def write(self, *messages: bytes) -> None:
-        """Say it on the standing stream; without one, nobody listens."""
-        if self.standing is not None:
-            for message in messages:
-                self.standing.say(message)
-
-    def announce(self, *messages: bytes) -> None:
-        """The same, once where it has to wait."""
-        if self.standing is not None:
-            for message in messages:
-                self.standing.announce(message)
-
-    @property
-    def blocked(self) -> bool:
-        """Whether the client does not read."""
-        return self.standing is not None and self.standing.blocked
-
-    async def drained(self) -> None:
-        """Wait until it does."""
-        if self.standing is not None:
-            await self.standing.drained()
 
 
 class Reading:

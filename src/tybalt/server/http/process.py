@@ -8,6 +8,7 @@ grace, and SIGHUP replaces them one after the other, so that nobody is refused m
 import asyncio
 import logging
 import os
+import select
 import signal
 import socket
 import sys
@@ -21,8 +22,10 @@ from tybalt.server.http.asgi import AsgiApp
 from tybalt.server.http.settings import HttpSettings, http_settings
 from tybalt.server.http.sse import require_one_process
 from tybalt.server.http.websocket import require_websockets
+from tybalt.server.process import leave_nobody_behind
 
 if TYPE_CHECKING:
+    from tybalt.server.http.lane import LaneServer
     from tybalt.server.server import Server
 
 logger = logging.getLogger("tybalt.server")
@@ -30,6 +33,8 @@ logger = logging.getLogger("tybalt.server")
 SOON: Final = 1.0
 """Seconds between the deaths of a worker under which it is not started again at once: it would fail again."""
 
+START_TIMEOUT: Final = 30.0
+"""Seconds that a new worker gets to serve, where it takes the place of another."""
 NOT_STARTED: Final = 3
 """What uvicorn exits with where the lifespan fails at the start."""
 
@@ -116,13 +121,20 @@ def _announce(server: "Server", settings: HttpSettings, host: str, port: int, wo
     sys.stderr.flush()
 
 
-def _serve(app: AsgiApp, listening: socket.socket, parent: int | None = None) -> None:
+def _serve(app: AsgiApp, listening: socket.socket, parent: int | None = None, ready: int | None = None) -> None:
+    """Serve until told to end. `parent` and `ready` are the pipes of a worker."""
     from tybalt.server.http.lane import lane_server
 
     serving = lane_server(app, backlog=_BACKLOG)
-    serving.parent = parent
+    serving.parent, serving.ready = parent, ready
+    serving.is_worker = parent is not None
     with asyncio.Runner(loop_factory=serving.config.get_loop_factory()) as runner:
-        runner.run(serving.serve([listening]))
+        runner.run(_serve_and_leave(serving, listening))
+
+
+async def _serve_and_leave(serving: "LaneServer", listening: socket.socket) -> None:
+    await serving.serve([listening])
+    await leave_nobody_behind()  # The loop would wait for whoever does not stop.
 
 
 class Workers:
@@ -146,7 +158,7 @@ class Workers:
         signal.signal(signal.SIGCHLD, _nothing)  # Whose default is to be forgotten, also by who waits for it.
         signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
         for _ in range(self._count):
-            self._start()
+            self._start_and_go_on()
         while self._started:
             number = signal.sigwait(_HEARD)
             if number == signal.SIGCHLD:
@@ -158,13 +170,22 @@ class Workers:
         self._listening.close()
         return self._status
 
-    def _start(self) -> None:
+    def _start(self) -> tuple[int, int]:
+        """Start one: its process id, and a pipe that says when it serves, which the caller closes."""
+        ready, told = os.pipe()
         process = os.fork()
         if process == 0:
-            self._work()
+            os.close(ready)
+            self._work(told)
+        os.close(told)
         self._started[process] = time.monotonic()
+        return process, ready
 
-    def _work(self) -> None:
+    def _start_and_go_on(self) -> None:
+        _, ready = self._start()
+        os.close(ready)
+
+    def _work(self, told: int) -> None:
         """What a worker does; it never returns."""
         status = 1
         try:
@@ -175,7 +196,7 @@ class Workers:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             reading, writing = self._pipe
             os.close(writing)
-            _serve(AsgiApp(self._server, self._settings, is_shared=True), self._listening, reading)
+            _serve(AsgiApp(self._server, self._settings, is_shared=True), self._listening, reading, told)
             status = 0
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else 1
@@ -205,15 +226,26 @@ class Workers:
             logger.error("a worker ended (status %d); another is started", code)
             if time.monotonic() - started < SOON:
                 time.sleep(SOON)
-            self._start()
+            self._start_and_go_on()
 
     def _replace(self) -> None:
-        """A new one for each that is there; the old ones finish what they have begun."""
+        """A new one for each that is there, and each goes when its new one serves; it finishes what it has begun.
+
+        Where a new one does not start, the rest stay as they are.
+        """
         if self._is_ending:
             return
         old = tuple(process for process in self._started if process not in self._leaving)
         for process in old:
-            self._start()
+            new, ready = self._start()
+            self._leaving.add(new)  # Until it serves, nobody starts another in its place.
+            serves = _says(ready, START_TIMEOUT)
+            os.close(ready)
+            if not serves:
+                logger.error("a new worker did not start; the old ones stay")
+                os.kill(new, signal.SIGKILL)
+                return
+            self._leaving.discard(new)
             self._leaving.add(process)
             os.kill(process, signal.SIGTERM)
 
@@ -224,6 +256,12 @@ class Workers:
         if self._is_ending:
             os._exit(128 + number)
         self._is_ending = True
+
+
+def _says(pipe: int, seconds: float) -> bool:
+    """Whether something is said on a pipe in time, before its other end is gone."""
+    readable, _, _ = select.select([pipe], [], [], seconds)
+    return bool(readable) and bool(os.read(pipe, 1))
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
