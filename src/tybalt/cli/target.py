@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tybalt.cli.source import import_file
 from tybalt.cli.usage import UsageError, instead, listed
 from tybalt.errors import MisuseError, TransportError, cut
+from tybalt.server.process import loading
 from tybalt.transports.stdio import StandardStreams
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def load_server(target: str) -> "Server":
     if not separator or "\\" in name or "/" in name:
         path, name = target, ""
     try:
-        module = import_file(path)
+        with loading():
+            module = import_file(path)
         return _named(module, name, path) if name else _only(module, path)
     except SystemExit as asked:
         # With its traceback: the place in the file is told.

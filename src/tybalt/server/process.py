@@ -11,10 +11,12 @@ import logging
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from tybalt.errors import MisuseError
 from tybalt.server.ending import CLEANUP
 from tybalt.transports.stdio import StandardStreams, stdio_transport
 
@@ -22,6 +24,28 @@ if TYPE_CHECKING:
     from tybalt.server.server import Server
 
 logger = logging.getLogger("tybalt.server")
+
+
+_is_loading = False
+
+
+@contextmanager
+def loading() -> Generator[None]:
+    """While a file is loaded by who wants what is in it: `refuse_while_loading` refuses in the block."""
+    global _is_loading  # noqa: PLW0603 (a process loads one file at a time)
+    before, _is_loading = _is_loading, True
+    try:
+        yield
+    finally:
+        _is_loading = before
+
+
+def refuse_while_loading() -> None:
+    """Raise `MisuseError` where a file that is being loaded wants to serve by itself."""
+    if _is_loading:
+        raise MisuseError(
+            'this file is loaded by `tybalt`, which serves it if asked: call run() under `if __name__ == "__main__":`'
+        )
 
 
 def run_stdio(server: "Server", streams: StandardStreams | None = None) -> None:

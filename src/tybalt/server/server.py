@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Seque
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from functools import cached_property
 from math import inf
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from tybalt.errors import Era, MisuseError, RegistrationError
 from tybalt.execution.budgets import Budget
@@ -409,32 +409,34 @@ class Server:
         self,
         transport: Literal["stdio", "http"] = "stdio",
         *,
-        host: str = "127.0.0.1",
-        port: int = 8000,
-        workers: int = 1,
+        host: str | None = None,
+        port: int | None = None,
+        workers: int | None = None,
         **options: "Unpack[HttpOptions]",
     ) -> None:
         """Serve over stdio until the client closes the stream, or over HTTP, until the process is told to stop. Blocks.
 
-        `host`, `port`, `workers` and the options, see `HttpSettings`, are for HTTP, which needs `tybalt[http]`. Raises
+        `host` (127.0.0.1), `port` (8000), `workers` (1) and the options, see `HttpSettings`, are for HTTP, which needs
+        `tybalt[http]`. Raises
         `MisuseError` inside of a running event loop, where `await server.serve(…)` and `server.asgi()` are for; for an
         option there is not or a value it cannot have; and for an address that cannot be bound.
         """
         if transport not in ("stdio", "http"):
             raise MisuseError(f"there is no transport {transport!r}; there are 'stdio', 'http', and `server.serve(…)`")
+        where: dict[str, Any] = {"host": host, "port": port, "workers": workers}
+        where = {name: value for name, value in where.items() if value is not None}
+        if transport == "stdio" and (given := [*where, *options]):
+            raise MisuseError(f"{', '.join(given)}: for HTTP alone; write run('http', …)")
         if asyncio._get_running_loop() is not None:
-            raise MisuseError(
-                "run() blocks, and a loop is running here: `await server.serve(await stdio_transport())`, or give "
-                "`server.asgi()` to an ASGI server"
-            )
+            instead = "await server.serve(await stdio_transport())"
+            if transport == "http":
+                instead = "await uvicorn.Server(uvicorn.Config(server.asgi(), port=8000)).serve()"
+            raise MisuseError(f"run() blocks, and a loop is running here: `{instead}`")
         if transport == "http":
             from tybalt.server.http.process import run_http
 
-            run_http(self, host=host, port=port, workers=workers, options=options)
+            run_http(self, **where, options=options)
             return
-        if options or (host, port, workers) != ("127.0.0.1", 8000, 1):
-            given = ", ".join(options) or "host, port and workers"
-            raise MisuseError(f"{given}: for HTTP alone; write run('http', …)")
         from tybalt.server.process import run_stdio
 
         run_stdio(self)
@@ -473,6 +475,12 @@ class Server:
         app = AsgiApp(self, http_settings(options))
         self._services.append(app.service)
         return app
+
+    def __call__(self, *_: Any) -> NoReturn:
+        """A server is no ASGI application, but makes one; said here, for who gives it to an ASGI server."""
+        raise MisuseError(
+            "a Server is not called: give an ASGI server `app = server.asgi()`, as in `uvicorn module:app`"
+        )
 
     async def drain(self, grace: float | None = None) -> None:
         """End what is served over HTTP, for whoever mounts it: streams end with their result, requests get `grace`.

@@ -14,7 +14,7 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from tybalt.errors import McpError
+from tybalt.errors import McpError, cut
 from tybalt.protocol.admission import too_large
 from tybalt.protocol.http_messages import HttpRequest, HttpResponse, fields_of, respond
 from tybalt.protocol.http_refusal import Refusal, plain
@@ -75,7 +75,7 @@ class AsgiApp:
         if app is not None:
             await app(scope, receive, send)
         elif kind == "http":
-            await _send(send, await self._beside(path, scope["method"]))
+            await _send(send, await self._beside(path, scope))
         else:
             await send({"type": "websocket.close", "code": 1008})
 
@@ -203,13 +203,14 @@ class AsgiApp:
             return app
         return next((app for prefix, app in self._below if path.startswith(prefix)), None)
 
-    async def _beside(self, path: str, method: str) -> HttpResponse:
-        settings = self._settings
+    async def _beside(self, path: str, scope: Scope) -> HttpResponse:
+        settings, method = self._settings, scope["method"]
         if path == settings.health and method in ("GET", "HEAD"):
             return _ALIVE
         if path == settings.readiness and method in ("GET", "HEAD"):
             return _ALIVE if await self._is_ready() else _NOT_READY
-        return plain(404, f"there is nothing here; the MCP endpoint is {settings.path}").response(datetime.now(UTC))
+        endpoint = cut(scope.get("root_path", "") + settings.path)
+        return plain(404, f"there is nothing here; the MCP endpoint is {endpoint}").response(datetime.now(UTC))
 
     async def _is_ready(self) -> bool:
         """Whether requests are served; who asks first opens the lifespan where the host does not pass it on."""

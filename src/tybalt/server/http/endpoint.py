@@ -11,6 +11,7 @@ loop drives an endpoint.
 """
 
 import asyncio
+import logging
 from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,9 @@ from tybalt.server.http.streams import Streams
 if TYPE_CHECKING:
     from tybalt.server.server import Server
 
+LOGGED: Final = (401, 403)
+LOG_EVERY: Final = 10.0
+"""Seconds between two lines of the log about who was not let in: a list may lack an entry, or somebody tries."""
 SWEEP: Final = 60.0
 """After how many seconds what has had its time is forgotten."""
 MAX_HEADS: Final = 1_024
@@ -39,6 +43,9 @@ MAX_SESSION_HEADS: Final = 64
 """Those of them that name a legacy session: nobody else sends them, and an idle session is to weigh nothing."""
 LONGEST_HEAD: Final = 2_048
 """Bytes of one of them."""
+
+
+logger = logging.getLogger("tybalt.server")
 
 
 class Endpoint:
@@ -53,6 +60,7 @@ class Endpoint:
         self.door = Door(settings)
         self.policy = settings.policy(server.revisions, remembers=not is_shared)
         self._cors = settings.cors
+        self._log_again = 0.0
         self._is_closed = False
         self.loop = asyncio.get_running_loop()
         self.heads: dict[object, tuple[Entry, int]] = {}
@@ -143,7 +151,10 @@ class Endpoint:
             self.heads[head] = entry, size
 
     def refuse(self, refusal: Refusal, request: HttpRequest) -> HttpResponse:
-        """The response that tells a refusal."""
+        """The response that tells a refusal. What an operator would want to know of it is logged, now and then."""
+        if refusal.status in LOGGED and self.loop.time() >= self._log_again:
+            self._log_again = self.loop.time() + LOG_EVERY
+            logger.warning("%s: refused with %d: %s", self.server.name, refusal.status, refusal.error)
         response = refusal.response(datetime.now(UTC))
         if self._cors is None:
             return response

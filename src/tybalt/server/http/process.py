@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from types import FrameType
@@ -22,7 +23,7 @@ from tybalt.server.http.asgi import AsgiApp
 from tybalt.server.http.settings import HttpSettings, http_settings
 from tybalt.server.http.sse import require_one_process
 from tybalt.server.http.websocket import require_websockets
-from tybalt.server.process import leave_nobody_behind
+from tybalt.server.process import leave_nobody_behind, refuse_while_loading
 
 if TYPE_CHECKING:
     from tybalt.server.http.lane import LaneServer
@@ -35,6 +36,7 @@ SOON: Final = 1.0
 
 START_TIMEOUT: Final = 30.0
 """Seconds that a new worker gets to serve, where it takes the place of another."""
+HIGHEST_PORT: Final = 65_535
 NOT_STARTED: Final = 3
 """What uvicorn exits with where the lifespan fails at the start."""
 
@@ -53,7 +55,16 @@ def run_http(
     Raises `MisuseError` for an option there is not or a value it cannot have, for an address that cannot be bound, for
     several workers where processes cannot be forked, and where uvicorn is not installed.
     """
+    refuse_while_loading()
     settings = http_settings(options)
+    if threading.current_thread() is not threading.main_thread():
+        raise MisuseError(
+            "run('http') hears signals, which the main thread alone does: call it there, or serve `server.asgi()`"
+        )
+    if not isinstance(host, str) or not host:  # pyright: ignore[reportUnnecessaryIsInstance] (untyped callers)
+        raise MisuseError(f"host is a name or an address to listen on, such as '127.0.0.1', got {host!r}")
+    if type(port) is not int or not 0 <= port <= HIGHEST_PORT:
+        raise MisuseError(f"port is a number from 0 to {HIGHEST_PORT}, 0 for any that is free; got {port!r}")
     if type(workers) is not int or workers < 1:
         raise MisuseError(f"workers is a whole number from 1 on, got {workers!r}")
     if workers > 1 and not hasattr(os, "fork"):
