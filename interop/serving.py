@@ -36,8 +36,11 @@ class Serving(NamedTuple):
 
 
 def alarming(said: str) -> list[str]:
-    """The lines of a server's stderr that say more than that it is there."""
-    return [line for line in said.splitlines() if "serves MCP at http" not in line and not line.startswith("INFO:")]
+    """The lines of a server's stderr that say more than that it is there, and that it has let somebody not in."""
+    expected = ("serves MCP at http", ": refused with 40")
+    return [
+        line for line in said.splitlines() if not (line.startswith("INFO:") or any(each in line for each in expected))
+    ]
 
 
 @contextmanager
