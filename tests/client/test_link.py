@@ -13,6 +13,7 @@ from tests.client.peers import Clock, Peer, encoded, settle
 from tests.protocol.conversations import initialize, modern
 from tybalt.client.link import DirectLink, Link, Serves, TransportLink
 from tybalt.errors import ConnectionLost, MisuseError, TransportClosed
+from tybalt.execution import CancelKind, CancelReason, CancelToken, checkpoint, current_token, governed, masked
 from tybalt.protocol.frames import Oversized
 from tybalt.server.server import Server
 from tybalt.transports import memory_pair, spawn
@@ -99,6 +100,38 @@ class TestDirect:
             assert len(heard.messages) == 1 and b"later" in heard.messages[0]
             assert link.send(encoded(method="notifications/cancelled", params={"requestId": 9})) is None
         assert heard.reasons == []
+
+    @pytest.mark.parametrize("name", ["plain", "waits", "masks"])
+    async def test_who_calls_in_a_handler_is_no_part_of_what_it_calls(self, name: str) -> None:
+        server, done = Server("x"), list[str]()
+        outside = CancelToken(clock=asyncio.get_running_loop().time)
+
+        @server.tool(run_in="loop")
+        def plain() -> None:
+            checkpoint()
+            done.append("plain")
+
+        @server.tool
+        async def waits() -> None:
+            checkpoint()
+            await asyncio.sleep(0)
+            checkpoint()
+            done.append("waits")
+
+        @server.tool
+        async def masks() -> None:
+            with masked():
+                assert not outside.is_masked
+                done.append("masks")
+
+        outside.cancel(CancelReason(CancelKind.USER, "enough"))
+        link = DirectLink(server)
+        async with opened(link):
+            with governed(outside):
+                link.send(modern("tools/call", {"name": name, "arguments": {}}))
+                assert current_token() is outside
+            await settle()
+        assert done == [name]
 
     async def test_what_runs_is_stopped_at_the_end_and_the_lifespan_left(self) -> None:
         events: list[str] = []

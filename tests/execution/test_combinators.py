@@ -1,7 +1,7 @@
 """Combinators: they run at once, keep their promises about order and failure, and leave nobody behind."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 import pytest
@@ -94,10 +94,22 @@ async def test_a_time_limit_stops_and_awaits_all(combine: Combinator) -> None:
     assert sorted(stage.stopped) == ["a", "b", "c"]
 
 
+class Wrapped:
+    """Something to await that is neither a coroutine nor a future."""
+
+    def __init__(self, awaitable: Awaitable[Any]) -> None:
+        self._awaitable = awaitable
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._awaitable.__await__()
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("combine", [join_all, race])
-async def test_an_exit_is_raised_where_all_are_awaited(combine: Combinator) -> None:
+async def test_an_exit_is_raised_where_all_are_awaited(combine: Combinator, wrapped: bool) -> None:
     stage = Stage()
-    task = asyncio.create_task(exit_of(combine(stage.run("a", SystemExit(3)), stage.run("b"))))
+    leaves: Any = stage.run("a", SystemExit(3))
+    task = asyncio.create_task(exit_of(combine(Wrapped(leaves) if wrapped else leaves, stage.run("b"))))
     await settle()
     await stage.let("a")
     assert await task == 3 and stage.stopped == ["b"]

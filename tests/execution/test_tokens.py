@@ -23,7 +23,7 @@ from tybalt.execution import (
     masked,
     within,
 )
-from tybalt.execution.tokens import MAX_MASKS, begins_bare, begun_token
+from tybalt.execution.tokens import MAX_MASKS, begins_bare, begun_token, ungoverned
 
 BORED = CancelReason(CancelKind.USER, "bored")
 ENDING = CancelReason(CancelKind.SHUTDOWN, "ending")
@@ -262,10 +262,15 @@ class TestMasks:
 
     def test_who_waits_for_the_outermost_mask_to_be_left_is_told_once(self) -> None:
         told: list[str] = []
+
+        def tell() -> None:
+            told.append("left")
+
         work = token()
+        assert not work.when_unmasked(tell)
         with work.child() as part:
             with work.masked():
-                work.on_unmasked = lambda: told.append("left")
+                assert part.when_unmasked(tell) and work.when_unmasked(tell)
                 with part.masked(), work.masked():
                     pass
                 assert told == []
@@ -274,8 +279,27 @@ class TestMasks:
                 pass
             assert told == ["left"]
 
+    def test_everybody_who_waits_is_told_and_not_before_the_whole_is_unmasked(self) -> None:
+        told: list[str] = []
+        work = token()
+        with work.child() as part, work.masked():
+            with part.masked():
+                assert part.when_unmasked(lambda: told.append("one"))
+                assert part.when_unmasked(lambda: told.append("other"))
+            assert told == []
+        assert told == ["one", "other"]
+
 
 class TestCurrent:
+    def test_what_begins_somebody_elses_work_hands_on_no_token(self) -> None:
+        work = token()
+        assert ungoverned(current_token) is None
+        with governed(work):
+            assert ungoverned(current_token) is None and current_token() is work
+            with pytest.raises(ZeroDivisionError):
+                ungoverned(divmod, 1, 0)
+            assert current_token() is work
+
     def test_outside_of_any_work_nothing_happens(self) -> None:
         assert current_token() is None
         checkpoint()

@@ -148,6 +148,8 @@ class TestText:
             ('Proxy-Authorization: Digest username="bob", response="hunter2"', "Proxy-Authorization: [redacted]"),
             ("Cookie: theme=dark; session=hunter2; a=b", "Cookie: [redacted]"),
             ("sent Set-Cookie: a=b; session=hunter2\nHost: h", "sent Set-Cookie: [redacted]\\nHost: h"),
+            ("Cookie: 'a=b'; sid=hunter2", "Cookie: [redacted]"),
+            ('Authorization: "Bearer" hunter2\nHost: h', "Authorization: [redacted]\\nHost: h"),
             ('{"Cookie": "a=b; c=hunter2", "Host": "h"} said', '{"Cookie": [redacted], "Host": "h"} said'),
             ('no user for "password": "hunter2 \\" hunter2", sorry', 'no user for "password": [redacted], sorry'),
             (r"said \"apiKey\": \"hunter2 2\", no", r"said \"apiKey\": [redacted], no"),

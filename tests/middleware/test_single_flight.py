@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -12,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tybalt.errors import MisuseError, ToolError
+from tybalt import Client, Context, Server
+from tybalt.errors import MissingClientCapability, MisuseError, ToolError
 from tybalt.execution import Budget, CancelKind, CancelReason, CancelToken, Interrupted, current_token, governed, masked
 from tybalt.middleware.caching import ResponseCaching
 from tybalt.middleware.layers import Handler, stacked
@@ -661,3 +663,89 @@ async def test_what_the_leader_masks_is_finished_also_when_nobody_waits_any_more
     caller.cancel()
     await asyncio.wait([caller])
     assert steps == ["reserved", "paid"] and layer.statistics().in_flight == 0
+
+
+@pytest.mark.parametrize("of_the_context", [True, False])
+async def test_what_a_handler_masks_is_finished_also_when_the_first_has_left_before(of_the_context: bool) -> None:
+    server, steps = Server("x", middleware=[SingleFlight()]), list[str]()
+    begun, go, in_mask = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @server.tool(annotations=READS)
+    async def pay(context: Context) -> None:
+        begun.set()
+        await go.wait()
+        with context.masked() if of_the_context else masked():
+            in_mask.set()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            steps.append("paid")
+        await asyncio.Event().wait()
+
+    async with Client(server) as one, Client(server) as other:
+        first, last = (asyncio.ensure_future(client.call_tool("pay")) for client in (one, other))
+        await begun.wait()
+        for caller in (first, last):
+            caller.cancel()
+            await asyncio.wait([caller])
+            go.set()
+            await in_mask.wait()
+        for _ in range(30):
+            await asyncio.sleep(0)
+    assert steps == ["paid"]
+
+
+@pytest.mark.parametrize("of_the_context", [True, False])
+async def test_what_a_handler_masks_is_finished_before_its_client_is_asked(of_the_context: bool) -> None:
+    server, steps = Server("x", middleware=[SingleFlight()]), list[str]()
+
+    @server.tool(annotations=READS)
+    async def pay(context: Context) -> str:
+        asked = context.spawn(context.elicit("?", bool, key="key"))
+        await asyncio.sleep(0)
+        with context.masked() if of_the_context else masked():
+            for _ in range(5):
+                await asyncio.sleep(0)
+            steps.append("paid")
+        return str((await asked).accepted)
+
+    async with Client(server, on_elicit=lambda _: {"value": True}) as client:
+        assert (await client.call_tool("pay")).text == "True"
+    assert steps == ["paid", "paid"]
+
+
+async def test_that_a_client_cannot_be_asked_is_its_own_failure() -> None:
+    server = Server("x", middleware=[SingleFlight()])
+
+    @server.tool(annotations=READS)
+    async def sure(context: Context) -> str:
+        await asyncio.sleep(0)
+        return str((await context.elicit("?", bool)).accepted)
+
+    async with Client(server) as mute, Client(server, on_elicit=lambda _: {"value": True}) as able:
+        said = await asyncio.gather(mute.call_tool("sure"), able.call_tool("sure"), return_exceptions=True)
+    assert isinstance(said[0], MissingClientCapability) and getattr(said[1], "text", said[1]) == "True"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks begin eagerly from 3.12 on")
+async def test_nor_is_one_joined_that_asks_before_its_task_is_there() -> None:
+    def eagerly(loop: Any, coroutine: Any, **options: Any) -> Any:
+        return asyncio.Task(coroutine, loop=loop, **{**options, "eager_start": True})
+
+    asyncio.get_running_loop().set_task_factory(eagerly)
+    try:
+        layer, context, backend = SingleFlight(), Asked(), Backend()
+
+        async def asks(request: Request) -> Any:
+            if request.context is not None:
+                context.ask()
+            return await backend.answer(request)
+
+        handler = stacked(asks, [layer])
+        callers = [asyncio.create_task(handler(CALL.replaced(context=each))) for each in (context, None)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert len(backend.runs) == 2
+        backend.gate.set()
+        assert await asyncio.gather(*callers) == [1, 2]
+    finally:
+        asyncio.get_running_loop().set_task_factory(None)

@@ -1,6 +1,7 @@
 """The record of a call: what it lets through, whom it refuses, and that no answer is used for another question."""
 
 import re
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from tybalt.protocol.replay import (
     LIFETIME,
     MAX_ROUNDS,
     Record,
+    is_same_place,
     opened,
     question_digest,
     read_responses,
@@ -341,7 +343,7 @@ def decoded(params: bytes) -> msgspec.Struct:
     [
         ("prompts/get", CALL),
         ("tools/call", {**CALL, "name": "burn"}),
-        ("tools/call", {**CALL, "arguments": {"isbn": "1", "copies": 2.0}}),
+        ("tools/call", {**CALL, "arguments": {"isbn": "1", "copies": 2.5}}),
         ("tools/call", {**CALL, "arguments": {"isbn": 1, "copies": 2}}),
         ("tools/call", {**CALL, "arguments": {"isbn": "1", "copies": 2, "_meta": 1}}),
         ("tools/call", {**CALL, "arguments": {"isbn": "1", "copies": 2, "note": None}}),
@@ -360,16 +362,47 @@ def test_another_request_has_another_digest(method: str, params: dict[str, Any] 
         ("12345678901234567.01", "12345678901234567.99"),
         ("0.1", "0.10000000000000000099"),
         ("1e999", "1e998"),
-        ("1", "1.0"),
+        ("1", "-1"),
+        ("1.5", "-1.5"),
         ("1.0", '"1.0"'),
+        ("1e2", "true"),
         ("100000000000000000001", "100000000000000000002"),
+        ("1e99999999999999999999999", "1e99999999999999999999998"),
+        (f"1.{'0' * 400}1", f"1.{'0' * 400}2"),
     ],
 )
 def test_no_digit_of_a_number_is_lost(one: str, other: str) -> None:
-    def digest(number: str) -> bytes:
-        return request_digest("tools/call", Raw(f'{{"name":"pay","arguments":{{"amounts":[{number}]}}}}'.encode()))
+    assert digest_with(one) == digest_with(one) != digest_with(other)
 
-    assert digest(one) == digest(one) != digest(other)
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("10.50", "10.5"),
+        ("1e2", "100.0"),
+        ("100.0", "100"),
+        ("1E2", "1e+2"),
+        ("-0.0", "0"),
+        ("0e7", "0"),
+        ("-12.50e-1", "-1.25"),
+        ("1e21", "1000000000000000000000"),
+        ("1e400", "10e399"),
+        (f"{'7' * 400}.0", "7" * 400),
+        ("1e999999999999999999", "0.1e1000000000000000000"),
+    ],
+)
+def test_a_number_may_be_written_differently_when_it_is_asked_again(one: str, other: str) -> None:
+    assert digest_with(one) == digest_with(other)
+
+
+@given(st.decimals(-(10**9), 10**9, places=12), st.integers(-6, 6))
+def test_whatever_is_the_same_number_is_the_same(number: Decimal, shift: int) -> None:
+    plain, shifted = f"{number:f}", f"{number.scaleb(shift):f}e{-shift}"
+    assert digest_with(plain) == digest_with(shifted) == digest_with(f"{number:e}")
+
+
+def digest_with(number: str) -> bytes:
+    return request_digest("tools/call", Raw(f'{{"name":"pay","arguments":{{"amounts":[{number}]}}}}'.encode()))
 
 
 @given(st.dictionaries(st.text(max_size=5), json_values, max_size=5))
@@ -416,6 +449,8 @@ def test_a_site_key_is_the_same_on_every_run_and_tells_nothing() -> None:
         site_key("library:book:12", question_digest(MODEL), 0),
     ]
     assert len({key, *others}) == 4
+    assert [is_same_place(key, each) for each in others] == [True, False, True]
+    assert [is_same_place(f"{key}.{name}", f"{key}.name") for name in ("name", "other")] == [True, False]
 
 
 def refusal(text: str, **changed: Any) -> str:

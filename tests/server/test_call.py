@@ -641,6 +641,41 @@ class TestMasks:
 
         run_virtual(program)
 
+    def test_who_asks_while_something_is_masked_does_not_make_it_forget_its_limit(self) -> None:
+        async def program() -> None:
+            server = Server("x", request_timeout=1)
+
+            @server.tool
+            async def work(context: Context) -> None:
+                told = asyncio.Event()
+
+                async def asks() -> None:
+                    await told.wait()
+                    try:
+                        async with asyncio.timeout(0.5):
+                            await context.elicit("?", key="key")
+                    except TimeoutError:
+                        pass
+
+                async def works() -> None:
+                    await told.wait()
+                    with context.masked():
+                        await asyncio.sleep(1)
+
+                context.spawn(asks())
+                context.spawn(works())
+                with context.masked():
+                    await asyncio.sleep(2)
+                    told.set()
+                await asyncio.Event().wait()
+
+            driver = Driver(server)
+            begun = asyncio.get_running_loop().time()
+            assert "did not finish within its 1 s" in text_of(await answer_to(driver, "work", meta=ELICITS))
+            assert asyncio.get_running_loop().time() - begun == pytest.approx(3) and nothing_is_left(driver)
+
+        run_virtual(program)
+
     @pytest.mark.loops
     async def test_a_cancel_waits_until_the_mask_is_left(self, server: Server) -> None:
         events: list[str] = []

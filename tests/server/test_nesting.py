@@ -7,13 +7,15 @@ from typing import Annotated, Any
 
 import pytest
 
-from tests.server.awaiting import Held, answer_to, ended, nothing_is_left, text_of
+from tests.server.awaiting import LIMIT, Held, answer_to, ended, nothing_is_left, text_of
 from tests.server.driving import NEWEST, Driver
 from tests.server.talk import Talk, accept
-from tybalt import Budget, Context, Depends, MisuseError, Server, ToolError
+from tybalt import Budget, Context, Depends, InvalidParams, MisuseError, ResourceNotFound, Server, ToolError
 from tybalt.execution import Interrupted, checkpoint
+from tybalt.middleware import SingleFlight
 from tybalt.server.nesting import MAX_NESTING
 from tybalt.testing import VirtualThreads, run_virtual
+from tybalt.types.tools import ToolAnnotations
 
 BUDGET = "dev.tybalt/budget"
 
@@ -211,7 +213,7 @@ class TestDeadlines:
         run_virtual(program)
 
     def test_in_a_thread_that_goes_on(self) -> None:
-        """It cannot be stopped, so it is waited for; what it returns then is too late all the same."""
+        """It cannot be stopped, so it is waited for; what it has done, its caller is told, as of an async one."""
 
         async def program() -> None:
             loop: Any = asyncio.get_running_loop()
@@ -235,10 +237,142 @@ class TestDeadlines:
             held.go()
             with loop.expecting_threads():
                 (answer,) = await ended(driver)
-            assert text_of(answer) == "tool 'inner' did not finish within its 1 s" and nothing_is_left(driver)
+            assert text_of(answer) == "done" and nothing_is_left(driver)
             server.threads.close()
 
         run_virtual(program)
+
+    def test_one_that_is_told_while_something_else_is_masked(self) -> None:
+        async def program() -> None:
+            server = Server("x", request_timeout=30)
+
+            @server.tool(timeout=1)
+            async def inner(context: Context) -> None:
+                told = asyncio.Event()
+
+                async def beside() -> None:
+                    await told.wait()
+                    with context.masked():
+                        await asyncio.sleep(1)
+
+                context.spawn(beside())
+                with context.masked():
+                    await asyncio.sleep(2)
+                    told.set()
+                await asyncio.Event().wait()
+
+            @server.tool
+            async def work(context: Context) -> str:
+                return (await context.call_tool("inner")).text
+
+            driver = Driver(server)
+            begun = asyncio.get_running_loop().time()
+            assert text_of(await answer_to(driver, "work")) == "tool 'inner' did not finish within its 1 s"
+            assert asyncio.get_running_loop().time() - begun == pytest.approx(3) and nothing_is_left(driver)
+
+        run_virtual(program)
+
+    def test_a_cleanup_that_fails_is_that_failure(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def program() -> None:
+            server = Server("x", request_timeout=30)
+
+            @server.tool(timeout=1)
+            async def inner() -> None:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    raise RuntimeError("half a booking is left")
+
+            @server.tool
+            async def work(context: Context) -> str:
+                return (await context.call_tool("inner")).text
+
+            assert "Internal error" in text_of(await answer_to(Driver(server), "work"))
+
+        run_virtual(program)
+        assert "half a booking is left" in caplog.text
+
+    @pytest.mark.parametrize("name", ["inner", "work"])
+    def test_what_has_noticed_by_itself_is_not_stopped_while_it_cleans_up(self, name: str) -> None:
+        events: list[str] = []
+
+        async def program() -> None:
+            server = Server("x", request_timeout=30)
+            loop: Any = asyncio.get_running_loop()
+
+            @server.tool(timeout=1)
+            async def inner() -> None:
+                await asyncio.sleep(0)
+                try:
+                    loop._now += 2
+                    checkpoint()
+                finally:
+                    await asyncio.sleep(1)
+                    events.append("cleaned")
+
+            @server.tool
+            async def work(context: Context) -> str:
+                return (await context.call_tool("inner")).text
+
+            for layers in ([], [passing]) if name == "inner" else ([],):
+                events.clear()
+                layered = Server("x", request_timeout=30, middleware=layers)
+                layered.add(inner)
+                layered.add(work)
+                said = text_of(await answer_to(Driver(layered), name))
+                assert (said, events) == ("tool 'inner' did not finish within its 1 s", ["cleaned"])
+
+        run_virtual(program)
+
+
+def passing(next: Any) -> Any:
+    """A layer that does nothing."""
+    return next
+
+
+class TestMistakes:
+    """A call that cannot be is the handler's mistake, of which its client is told nothing."""
+
+    @pytest.mark.parametrize("spawned", [False, True])
+    @pytest.mark.parametrize("how", ["unknown", "unfit", "unread", "unreadable"])
+    async def test_it_is_masked(
+        self, server: Server, how: str, spawned: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        @server.tool
+        async def other(count: int) -> int:
+            return count
+
+        @server.resource("users://{number}")
+        async def user(number: int) -> str:
+            return str(number)
+
+        @server.tool
+        async def work(context: Context) -> None:
+            calls = {
+                "unknown": lambda: context.call_tool("hidden"),
+                "unfit": lambda: context.call_tool("other", {"count": "hidden"}),
+                "unread": lambda: context.read_resource("hidden://7"),
+                "unreadable": lambda: context.read_resource("users://hidden"),
+            }
+            if spawned:
+                context.spawn(calls[how]())
+                await asyncio.Event().wait()
+            await calls[how]()
+
+        said = text_of(await answer_to(Driver(server), "work"))
+        assert said.startswith("Internal error in tool 'work'") and "hidden" not in said
+        assert "MisuseError" in caplog.text
+
+    async def test_it_may_be_caught(self, server: Server) -> None:
+        @server.tool
+        async def work(context: Context) -> str:
+            with pytest.raises(ResourceNotFound, match="Resource not found: nowhere://at/all"):
+                await context.read_resource("nowhere://at/all")
+            with pytest.raises(InvalidParams, match="Unknown tool"):
+                await context.call_tool("nothing")
+            return "caught"
+
+        assert text_of(await answer_to(Driver(server), "work")) == "caught"
 
 
 @pytest.mark.loops
@@ -431,6 +565,85 @@ class TestTheEnd:
         with pytest.raises(MisuseError, match=r"'leaves'.* is over; it cannot call tool 'inner'.* any more"):
             strays[0].result()
         assert begun == []
+
+    @pytest.mark.parametrize("waits", [False, True])
+    @pytest.mark.parametrize("how", ["alone", "gather", "wait_for", "shared"])
+    async def test_a_layer_around_may_still_call(self, how: str, waits: bool) -> None:
+        called: list[str] = []
+
+        def auditing(next: Any) -> Any:
+            async def handler(request: Any) -> Any:
+                result = await next(request)
+                if request.name == "work":
+                    audit = request.context.call_tool("audit")
+                    await (
+                        asyncio.gather(audit)
+                        if how == "gather"
+                        else asyncio.wait_for(audit, LIMIT)
+                        if how == "wait_for"
+                        else audit
+                    )
+                return result
+
+            return handler
+
+        server = Server("x", middleware=[SingleFlight(), auditing] if how == "shared" else [auditing])
+
+        @server.tool
+        async def deeper() -> None:
+            called.append("deeper")
+
+        @server.tool
+        async def audit(context: Context) -> None:
+            called.append("audit")
+            await context.call_tool("deeper")
+
+        @server.tool(annotations=ToolAnnotations(read_only_hint=True))
+        async def work(context: Context) -> str:
+            if waits:
+                await asyncio.sleep(0)
+            return "done"
+
+        driver = Driver(server)
+        assert text_of(await answer_to(driver, "work")) == "done"
+        assert called == ["audit", "deeper"] and nothing_is_left(driver)
+
+    def test_a_thread_that_cleans_up_after_its_limit_may_still_call(self) -> None:
+        called: list[str] = []
+
+        async def program() -> None:
+            loop: Any = asyncio.get_running_loop()
+            server = Server("x", request_timeout=30)
+            held = Held()
+
+            @server.tool
+            async def release(what: str) -> None:
+                called.append(what)
+
+            async def lock(context: Context) -> AsyncGenerator[int, None]:
+                yield 1
+                await context.call_tool("release", {"what": "lock"})
+
+            @server.tool(timeout=1)
+            def work(context: Context, value: Annotated[int, Depends(lock)]) -> None:
+                held()
+                with context.masked():
+                    context.wait(context.call_tool("release", {"what": "file"}))
+
+            driver = Driver(server)
+            with loop.expecting_threads():
+                driver.start("work", id=1)
+                await held.began()
+            await asyncio.sleep(1.1)
+            (answer,) = driver.said()
+            assert text_of(answer) == "tool 'work' did not finish within its 1 s" and called == []
+            held.go()
+            with loop.expecting_threads():
+                await ended(driver)
+            assert called == ["file", "lock"] and nothing_is_left(driver)
+            server.threads.close()
+
+        run_virtual(program)
 
     async def test_what_cleans_up_may_still_call(self, server: Server) -> None:
         called: list[str] = []

@@ -222,6 +222,26 @@ class TestBinding:
         messages = [asked["params"]["message"] for (asked,) in talk.rounds]
         assert messages == [f"It is {number}. Remind you?" for number in range(4)]
 
+    async def test_who_asks_later_this_time_is_not_accused(self, caplog: pytest.LogCaptureFixture) -> None:
+        runs: list[str] = []
+
+        async def work(context: Context) -> str:
+            runs.append("run")
+
+            async def slow() -> str:
+                for _ in range(0 if len(runs) == 1 else 20):
+                    await asyncio.sleep(0)
+                return repr(await context.elicit("Slow?", bool))
+
+            asked = context.spawn(slow())
+            await asyncio.sleep(0)
+            for each in ("One?", "Two?"):
+                await context.elicit(each, bool, key=each)
+            return await asked
+
+        assert await Talk(server_of(work)).value("work", lambda _: True) == "Accepted(value=True)"
+        assert len(runs) == 3 and caplog.records == []
+
     async def test_once_keeps_a_question_the_same(self) -> None:
         now = counting()
 

@@ -9,6 +9,7 @@ import pytest
 from tests.protocol.conversations import modern
 from tybalt import Server
 from tybalt.errors import MisuseError, TransportClosed
+from tybalt.execution import CancelKind, CancelReason, CancelToken, checkpoint, governed, masked
 from tybalt.server.serving import ANSWERED_AT_ONCE, Outbox, serve
 from tybalt.transports.memory import memory_pair
 from tybalt.transports.transport import SendPermit
@@ -150,6 +151,25 @@ class TestTheEnd:
     async def test_what_is_no_transport_is_refused(self) -> None:
         with pytest.raises(MisuseError, match=r"expected a transport, got 'stdio'\. Over stdio it is `server\.run"):
             await self.server().serve("stdio")  # pyright: ignore[reportArgumentType]
+
+    async def test_a_handler_that_serves_is_no_part_of_what_it_serves(self) -> None:
+        server, outside = self.server(), CancelToken(clock=asyncio.get_running_loop().time)
+
+        @server.tool
+        async def masks() -> bool:
+            checkpoint()
+            with masked():
+                return outside.is_masked
+
+        ours, theirs = memory_pair()
+        outside.cancel(CancelReason(CancelKind.USER, "enough"))
+        with governed(outside):
+            serving = asyncio.create_task(server.serve(ours))
+        (await theirs.reserve()).send(*calls("masks", 1))
+        (answer,) = await theirs.receive()
+        assert msgspec.json.decode(answer)["result"]["structuredContent"] is False
+        await theirs.aclose()
+        await serving
 
     async def test_told_to_stop_while_it_reads(self) -> None:
         server, stop = self.server(), asyncio.Event()

@@ -130,10 +130,11 @@ class _Exit(Exception):
 
 
 def _begun(awaitable: Awaitable[T]) -> "asyncio.Future[T]":
-    if not iscoroutine(awaitable):
-        return asyncio.ensure_future(awaitable)
+    if asyncio.isfuture(awaitable):
+        return awaitable
     task = asyncio.ensure_future(_without_exit(awaitable))
-    task.add_done_callback(lambda _: awaitable.close())  # Cancelled before it starts, it never reaches that.
+    if iscoroutine(awaitable):
+        task.add_done_callback(lambda _: awaitable.close())  # Cancelled before it starts, it never reaches that.
     return task
 
 

@@ -44,7 +44,7 @@ class CancelToken:
     """A request to stop, that can be given once or often, and the budget that gives it by itself.
 
     `on_cancel(reason)` is called at the first cancel, or, where the work is masked then, when it is so no more; from
-    the thread of whoever cancels or unmasks. `on_unmasked()` is called once, where the outermost mask is left.
+    the thread of whoever cancels or unmasks. Who waits for the end of a mask asks for it with `when_unmasked`.
     """
 
     __slots__ = (
@@ -62,9 +62,9 @@ class CancelToken:
         "_spare",
         "_suspended",
         "_told_alike",
+        "_unmasked",
         "flow",
         "on_cancel",
-        "on_unmasked",
     )
 
     def __init__(self, budget: Budget = UNLIMITED, *, clock: Callable[[], float]) -> None:
@@ -86,7 +86,7 @@ class CancelToken:
         """The task that is stopped by `on_cancel`: a checkpoint that raises in it has told it."""
         self._children: tuple[CancelToken, ...] = ()
         self.on_cancel: Callable[[CancelReason], object] | None = None
-        self.on_unmasked: Callable[[], object] | None = None
+        self._unmasked: tuple[Callable[[], object], ...] = ()
 
     @classmethod
     def limited(cls, deadline: float, cost: float = inf, *, clock: Callable[[], float]) -> "CancelToken":
@@ -118,6 +118,26 @@ class CancelToken:
             deliver = self._is_to_tell()
         if deliver:
             self._tell()
+
+    def when_unmasked(self, tell: Callable[[], object]) -> bool:
+        """Call `tell()` once, where the outermost mask is left, in whose thread that is; `False` if there is no mask.
+
+        The outermost is that of the whole this is a part of. Told again before that, an equal one is called once.
+        """
+        token = self
+        while token._parent is not None:
+            token = token._parent
+        with _lock:
+            if not token._masks:
+                return False
+            if tell not in token._unmasked:
+                token._unmasked += (tell,)
+            return True
+
+    def release(self) -> None:
+        """Let go of whoever is told anything: this work is over."""
+        self.on_cancel = self.flow = None
+        self._unmasked = ()
 
     def suspend(self, *, until: float = inf) -> None:
         """Let the deadline stand still, here and in parts of this, until `postpone` moves it: `until` at most."""
@@ -245,13 +265,14 @@ class CancelToken:
             with _lock:
                 self._masks -= 1
                 deliver = self._is_to_tell()
-                unmasked = None if self._masks else self.on_unmasked
+                unmasked: tuple[Callable[[], object], ...] = ()
+                if not self._masks:
+                    unmasked, self._unmasked = self._unmasked, ()
                 children = self._children
             if deliver:
                 self._tell()
-            if unmasked is not None:
-                self.on_unmasked = None
-                unmasked()
+            for tell in unmasked:
+                tell()
             for child in children:
                 child.catch_up()
 
@@ -379,6 +400,17 @@ def governing(token: CancelToken, function: Callable[..., T], *arguments: Any) -
 def govern(token: CancelToken) -> None:
     """`governing` for work that has begun already."""
     _current.set(token)
+
+
+def ungoverned(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function that begins work of somebody else's: in there, there is no current token."""
+    if _current.get() is None:
+        return function(*arguments)
+    before = _current.set(None)
+    try:
+        return function(*arguments)
+    finally:
+        _current.reset(before)
 
 
 def begins_bare(function: F) -> F:

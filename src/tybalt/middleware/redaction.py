@@ -49,7 +49,7 @@ _VALUE: Final = (
 )
 _HEADERS: Final = frozenset({"authorization", "cookie"})
 """Words that header fields are named by: what follows them has several parts, of which each may be the secret."""
-_LINE: Final = r"[\w\-]{0,40}:[^\S\r\n]{0,5})(?![\s\\\"'])[^\r\n]+"
+_LINE: Final = r"[\w\-]{0,40}:[^\S\r\n]{0,5})(?!\s)[^\r\n]+"
 
 
 class Redaction:

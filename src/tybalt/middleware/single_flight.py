@@ -45,6 +45,9 @@ Key: TypeAlias = tuple[object, str | None, bytes]
 _within: ContextVar[tuple[Key, ...]] = ContextVar("tybalt_flights", default=())
 """The flights this code is part of: what it asks again in turn cannot wait for itself."""
 
+_around: ContextVar[tuple[CancelToken, ...]] = ContextVar("tybalt_flights_around", default=())
+"""The tokens around the leader's: its handler's `Context` masks the first of them."""
+
 
 class SingleFlightStatistics(Struct, frozen=True):
     """How many flights there are just now, how many there have been, and how many requests have joined one."""
@@ -148,6 +151,8 @@ class SingleFlight(Invalidated):
 
         flight.task.add_done_callback(ended)
         when_personal(request, partial(self._asked, flight))
+        if flight.is_personal:  # It was asked already, where the leader begins before its task is returned.
+            self._asked(flight)
         return flight
 
     async def _landing(self, flight: "_Flight", *, leads: bool) -> None:
@@ -191,7 +196,7 @@ class SingleFlight(Invalidated):
 class _Flight:
     """A leader, and how many wait for it."""
 
-    __slots__ = ("asked", "is_orphan", "key", "request", "task", "token", "waiting")
+    __slots__ = ("_around", "asked", "is_orphan", "key", "request", "task", "token", "waiting")
 
     def __init__(self, key: Key, request: Request, next: Handler) -> None:
         self.key = key
@@ -200,8 +205,10 @@ class _Flight:
         self.is_orphan = False
         self.asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the first caller is asked something."""
-        self.token = _token()
-        self.task = asyncio.create_task(_lead(key, request, next, self.token))
+        callers = current_token()
+        self.token = None if callers is None else _apart(callers)
+        self._around = _around.get() if callers is None else (*_around.get(), callers)
+        self.task = asyncio.create_task(_lead(key, request, next, self.token, self._around))
         if self.token is not None:
             self.token.on_cancel = self._tell
 
@@ -244,20 +251,28 @@ class _Flight:
 
     def _tell(self, _: CancelReason) -> None:
         """The token tells, as soon as nothing is masked: perhaps in a thread, or where the leader leaves the mask."""
-        self.task.get_loop().call_soon_threadsafe(self.task.cancel)
+        self._stop_later()
+
+    def _stop_later(self) -> None:
+        self.task.get_loop().call_soon_threadsafe(self._stop_now)
+
+    def _stop_now(self) -> None:
+        tokens = self._around if self.token is None else (self.token, *self._around)
+        if not any(each.when_unmasked(self._stop_later) for each in tokens):
+            self.task.cancel()
 
 
-def _token() -> CancelToken | None:
+def _apart(callers: CancelToken) -> CancelToken:
     """What stops the leader's checkpoints: not the first caller's cancel or deadline, which are not the others'."""
-    callers = current_token()
-    if callers is None:
-        return None
     budget = callers.budget
     return CancelToken(Budget(cost=budget.cost, polls=budget.polls), clock=time.monotonic)
 
 
-async def _lead(key: Key, request: Request, next: Handler, token: CancelToken | None) -> Any:
+async def _lead(
+    key: Key, request: Request, next: Handler, token: CancelToken | None, around: tuple[CancelToken, ...]
+) -> Any:
     _within.set((*_within.get(), key))
+    _around.set(around)
     try:
         if token is None:
             return await next(request)

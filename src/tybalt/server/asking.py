@@ -23,7 +23,16 @@ from tybalt.errors import InvalidParams, MisuseError
 from tybalt.execution.tokens import current_token
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.protocol.input_required import MAY_ASK, refusal
-from tybalt.protocol.replay import Record, opened, question_digest, read_responses, request_digest, site_key, state_for
+from tybalt.protocol.replay import (
+    Record,
+    is_same_place,
+    opened,
+    question_digest,
+    read_responses,
+    request_digest,
+    site_key,
+    state_for,
+)
 from tybalt.protocol.sealed import NONCE
 from tybalt.server.asker import Asker, current_asker
 from tybalt.server.encoding import Unencodable, plain_and_text
@@ -136,7 +145,7 @@ class Asking:
         """What the call ends with where a round is over."""
         server = self._server
         asked = {key: each for questions in self._waiting.values() for key, each in questions.items()}
-        self._warn()
+        self._warn(asked)
         state = state_for(self._asking(asked), server.seal, nonce=secrets.token_bytes(NONCE))
         return InputRequiredResult(input_requests=asked, request_state=state)
 
@@ -203,11 +212,10 @@ class Asking:
 
     def _is_put_off(self) -> bool:
         """Whether something of the request is masked: the round ends when that is over."""
-        token, later = self._call.token, self._call.loop.call_soon_threadsafe
-        if not token.is_masked:
-            return False
-        token.on_unmasked = lambda: later(self._end_round)
-        return token.is_masked  # Else a thread has left its mask at this very moment.
+        return self._call.when_unmasked(self._end_round_later)
+
+    def _end_round_later(self) -> None:
+        self._call.loop.call_soon_threadsafe(self._end_round)
 
     def _is_answered(self, questions: Mapping[str, InputRequest]) -> bool:
         """Whether the client has sent answers to questions that it knows, without a state: a round is saved.
@@ -253,10 +261,14 @@ class Asking:
         self._unused = record.asked.keys() - answered.asked.keys()
         return answered
 
-    def _warn(self) -> None:
-        """Tell the author what no client can help: a question that is another one each time, and too many of them."""
+    def _warn(self, asked: Mapping[str, InputRequest]) -> None:
+        """Tell the author what no client can help: a question that is another one each time, and too many of them.
+
+        An answer that nobody has asked for yet is no such thing: who wants it may only be slower this time.
+        """
         where, limit = self._call.where, self._server.max_rounds
-        if self._unused:
+        is_last = self._record.round >= limit
+        if self._unused and (is_last or any(is_same_place(old, new) for old in self._unused for new in asked)):
             logger.warning(
                 "%s: its client has answered %d of its questions, which it does not ask any more; it asks another one "
                 "instead. An answer is used for exactly the question it was given to: keep what changes, such as a "
@@ -264,7 +276,7 @@ class Asking:
                 where,
                 len(self._unused),
             )
-        elif self._record.round >= limit:
+        elif is_last:
             text = "%s: asks its client for more than %d rounds; see Server(max_rounds=…), or ask together with `ask`"
             logger.warning(text, where, limit)
 
@@ -346,9 +358,9 @@ class Asking:
             raise MisuseError(f"{call.where} asks its client while masked: that may take for ever; ask before or after")
         capabilities = call.session.connection.client_of(call.request)[1]
         refused = refusal(InputRequiredResult(input_requests=dict(wanted)), method, capabilities)
+        call.note_asked()  # A refusal too is for this client alone.
         if refused is not None:
             raise refused
-        call.note_asked()
 
 
 def site_of(frame: FrameType) -> str:

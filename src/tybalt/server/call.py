@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar, Token
 from functools import partial
 from math import inf
 from threading import get_ident
@@ -16,7 +17,9 @@ from time import monotonic
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tybalt.errors import InvalidParams, MisuseError, exit_refused
+from msgspec import Struct
+
+from tybalt.errors import InvalidParams, MisuseError, ResourceNotFound, exit_refused, only_error
 from tybalt.execution.tokens import CancelToken, begins_bare, current_token
 from tybalt.protocol.responder import Responder
 from tybalt.reasons import CancelKind, CancelReason, Interrupted
@@ -43,11 +46,40 @@ MAX_CHILDREN = 1_000
 """Tasks that one request may have running beside its handler."""
 
 
+class _Scope(Struct, eq=False):
+    """What is one handler's: its tasks and threads. It knows no call, which timers would keep through their context.
+
+    `request` is the token of the request, which tells it from others.
+    """
+
+    request: CancelToken
+    around: "_Scope | None"
+    is_over: bool = False
+
+
+_scope: ContextVar[_Scope | None] = ContextVar("tybalt_scope", default=None)
+"""In which handler this code runs: layers around it have none, and what it has left behind has it still."""
+
+
 class InvalidCall(InvalidParams):
     """A handler calls a tool that is not there, or with arguments that do not fit.
 
     It may catch that as any `InvalidParams`. What it does not catch is its own mistake, and none of its client's.
     """
+
+
+class InvalidRead(ResourceNotFound):
+    """The same of a resource that is not there."""
+
+
+def own_mistake(error: BaseException) -> MisuseError | None:
+    """What these become that a handler lets through: its client is not to fix it, nor told of it."""
+    alone = only_error(error)
+    if not isinstance(alone, InvalidCall | InvalidRead):
+        return None
+    mistake = MisuseError(alone.message)
+    mistake.__cause__ = error
+    return mistake
 
 
 def titled(where: str) -> str:
@@ -67,6 +99,8 @@ class Call:
     """What the request is answered by when it is done."""
     runner: asyncio.Task[Any] | None = None
     """What the handler itself runs in: the same, unless a layer of middleware runs it elsewhere."""
+    _governing: CancelToken | None = None
+    """What governs the handler: another one than `token` where a layer has given it one of its own."""
     inner: Awaitable[Any] | None = None
     """What the handler itself returned to be awaited, inside of what is done around it."""
     deadline: "Deadline | None" = None
@@ -79,6 +113,7 @@ class Call:
     waits: "dict[asyncio.Task[Any], CancelToken | None] | None" = None
     """What threads of this request wait for on the loop, and the token of each."""
     _outer: "Call | None" = None
+    _scope: _Scope | None = None
     _where: str | None = None
     _asking: "Asking | None" = None
     _state: "State | None" = None
@@ -160,7 +195,7 @@ class Call:
             except SystemExit as error:
                 raise exit_refused(error) from error
             finally:
-                call._is_ending = call.is_over = True
+                call.end_scope()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -244,11 +279,8 @@ class Call:
         if not self.on_loop:
             self.loop.call_soon_threadsafe(self.stop)
             return
-        if self.token.is_masked:
-            self.token.on_unmasked = self.stop
-            if self.token.is_masked:
-                return
-            self.token.on_unmasked = None  # A thread has left its mask at this very moment.
+        if self.token.when_unmasked(self.stop):
+            return
         self._wake()
         task = self.task or self.runner
         if task is None:
@@ -258,6 +290,11 @@ class Call:
             self.loop.call_soon(self.stop)
         else:
             task.cancel()
+
+    def when_unmasked(self, tell: Callable[[], object]) -> bool:
+        """Call `tell()` where the handler leaves what it has masked; `False` if that is nothing. Perhaps too early."""
+        governing = self._governing
+        return self.token.when_unmasked(tell) or (governing is not None and governing.when_unmasked(tell))
 
     def end_round(self) -> None:
         """Stop the handler, because its client is to be asked first; layers around it go on."""
@@ -278,7 +315,9 @@ class Call:
     def end(self) -> None:
         """Let go of what refers back to this, so that it is freed at once: nothing of it runs any more."""
         self._wake()  # A thread that the handler has left behind may still wait for something.
-        self.token.on_cancel = self.token.on_unmasked = self.token.flow = None
+        self.token.release()
+        if self._governing is not None:
+            self._governing = None
         if self._asking is not None:
             self._asking.close()
             self._asking = None
@@ -332,15 +371,46 @@ class Call:
     def begin_handler(self, runner: "asyncio.Task[Any]") -> None:
         """The handler runs in this task now, perhaps not for the first time: a layer may try again what has failed."""
         self.runner = self.token.flow = runner
+        governing = current_token()
+        self._governing = None if governing is self.token else governing
         self._is_ending = self.is_over = False
+
+    def begin_scope(self) -> "Token[_Scope | None]":
+        """Let what runs from now on, and in copies of its context, be part of this handler: until `leave_scope`."""
+        root = self._outer or self
+        scope = self._scope = _Scope(root.token, _scope.get())
+        return _scope.set(scope)
+
+    def leave_scope(self, before: "Token[_Scope | None]") -> None:
+        """What runs from now on is part of what is around the handler. By hand, for `bound` costs three times this."""
+        try:
+            _scope.reset(before)
+        except ValueError:
+            pass  # Thrown away, it is closed by whoever collects it, in a context of their own.
+
+    def end_scope(self) -> None:
+        """The handler is over, and all that it has begun."""
+        self._is_ending = self.is_over = True
+        if self._scope is not None:
+            self._scope.is_over = True
 
     def check_begins(self, declaration: "Declaration[..., Any]") -> None:
         """Raises `MisuseError` where a handler is to be called for what is over; what cleans up may still call."""
-        task = self.root.task
-        is_answered = (task is not None and task.done()) or not (self.is_open or self.responder.cancelled)
-        # Layers around a handler that is over go on, in the task of the request.
-        if is_answered or (self.is_over and asyncio.current_task(self.loop) is not task):
+        if self._is_past():
             raise MisuseError(f"{self.where} is over; it cannot call {declaration.where} any more")
+
+    def _is_past(self) -> bool:
+        root, scope = self.root, _scope.get()
+        while scope is not None:  # What a handler has left behind is over with it; layers around that go on.
+            if scope.is_over and scope.request is root.token:
+                return True
+            scope = scope.around
+        if self.is_over and root is not self:
+            return True
+        if root.task is not None and root.task.done():
+            return True
+        # One that has a scope may be answered before that ends: a thread, at its limit, has yet to clean up.
+        return root.runner is None and not (root.is_open or root.responder.cancelled)
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """Run a coroutine beside the handler, until the handler is done at most.
@@ -446,7 +516,7 @@ class Call:
     def _fail(self, failure: BaseException) -> None:
         """The request fails with what a child of it has; what that says is for no reason, which its client may see."""
         root = self.root
-        root.failure = failure
+        root.failure = own_mistake(failure) or failure
         root.cancel(CancelKind.FAIL_FAST, "a task beside it failed")
         if root.task is not None and not root.task.done():
             root.session.running.expect_cleanup(root, CancelKind.FAIL_FAST)

@@ -7,7 +7,7 @@ business of `call` and `running`.
 import logging
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("tybalt.server")
+
+TIME_LIMITS: Final = (CancelKind.TIMEOUT, CancelKind.DEADLINE)
+"""For what work is stopped whose time is up."""
 
 
 class Limits(Struct, frozen=True, gc=False):

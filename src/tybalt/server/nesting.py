@@ -6,16 +6,25 @@ Past the middleware, for the request has passed it; with the token narrowed, the
 import asyncio
 from collections.abc import Mapping
 from contextvars import ContextVar
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from tybalt.errors import InvalidParams, MisuseError, TimedOut, cut, only_error, row_of, visible_text
+from tybalt.errors import (
+    InvalidParams,
+    MisuseError,
+    ResourceNotFound,
+    TimedOut,
+    cut,
+    only_error,
+    row_of,
+    visible_text,
+)
 from tybalt.execution.deadlines import deadlines_of
 from tybalt.execution.tokens import bound, governed
 from tybalt.protocol.answers import encode
 from tybalt.protocol.codec import UNREADABLE
-from tybalt.reasons import CancelKind, CancelReason, Interrupted
-from tybalt.server.call import InvalidCall
+from tybalt.reasons import CancelReason, Interrupted
+from tybalt.server.call import InvalidCall, InvalidRead
+from tybalt.server.limits import TIME_LIMITS
 from tybalt.types.content import TextContent
 from tybalt.types.resources import ReadResourceResult
 from tybalt.types.tools import CallToolResult
@@ -49,7 +58,10 @@ async def call_tool(call: "Call", name: str, arguments: Mapping[str, Any]) -> Ca
 
 async def read_resource(call: "Call", uri: str) -> ReadResourceResult:
     """`Context.read_resource`."""
-    resource, arguments = call.session.server.catalogue.resource_call(uri)
+    try:
+        resource, arguments = call.session.server.catalogue.resource_call(uri)
+    except ResourceNotFound:
+        raise InvalidRead(uri) from None
     return resource.result(uri, await _nested(call, resource, arguments))
 
 
@@ -80,13 +92,14 @@ class TimeLimit:
         self._task: asyncio.Task[Any] | None = None
         self._watch: Deadline | None = None
         self._stopping: asyncio.Handle | None = None
+        self._told: CancelReason | None = None
         self._is_over = False
         self._cancels = 0
 
     async def __aenter__(self) -> None:
         if not self._is_shorter:
             return
-        self._task = asyncio.current_task()
+        self._task = self._call.token.flow = asyncio.current_task()
         self._call.token.on_cancel = self._stop
         self._call.root.limit(self)
 
@@ -94,7 +107,7 @@ class TimeLimit:
         if not self._is_shorter:
             return
         self.pause()
-        self._call.token.on_cancel = self._call.token.on_unmasked = None
+        self._call.token.on_cancel = self._told = None
         self._call.root.unlimit(self)
         if self._stopping is not None:
             self._stopping.cancel()
@@ -103,7 +116,7 @@ class TimeLimit:
             if isinstance(error, asyncio.CancelledError):
                 return
             raise asyncio.CancelledError
-        if error is not None and self._outer.token.reason is None and (self._is_over or _is_late(error)):
+        if error is not None and self._outer.token.reason is None and _is_late(error, is_told=self._is_over):
             raise TimedOut(self._reason().message) from None
 
     def pause(self) -> None:
@@ -124,9 +137,9 @@ class TimeLimit:
 
     def _stop(self, reason: CancelReason) -> None:
         """The token tells, as soon as nothing is masked; a cancel of the caller stops the same task by itself."""
-        if reason.kind not in (CancelKind.TIMEOUT, CancelKind.DEADLINE) or self._task is None:
+        if reason.kind not in TIME_LIMITS or self._task is None:
             return
-        token, loop = self._call.token, self._call.loop
+        token, loop, self._told = self._call.token, self._call.loop, reason
         if not self._call.on_loop:
             loop.call_soon_threadsafe(self._stop, reason)
         elif token.on_cancel is None or self._is_over:
@@ -134,20 +147,25 @@ class TimeLimit:
         elif asyncio.current_task(loop) is self._task:
             # Told where the handler leaves its mask: it is heard when that waits, and it may never wait any more.
             self._stopping = loop.call_soon(self._stop, reason)
-        elif token.is_masked:
-            token.on_unmasked = partial(self._stop, reason)
-            if not token.is_masked:  # A thread has left its mask at this very moment.
-                loop.call_soon(self._stop, reason)
-        else:
+        elif not token.when_unmasked(self._stop_at_last):
             self._is_over = True
             self._cancels = self._task.cancelling()  # Not before: what was caught of others may be counted still.
             self._task.cancel()
 
+    def _stop_at_last(self) -> None:
+        if self._told is not None:
+            self._stop(self._told)
 
-def _is_late(error: BaseException | None) -> bool:
-    """Whether a checkpoint has noticed, before the timer, that the time is over."""
-    error = None if error is None else only_error(error)
-    return isinstance(error, Interrupted) and error.reason.kind in (CancelKind.DEADLINE, CancelKind.TIMEOUT)
+
+def _is_late(error: BaseException, *, is_told: bool) -> bool:
+    """Whether it ended for its limit: stopped, or at a checkpoint that has noticed, perhaps before the timer.
+
+    A failure of its own, such as that of a cleanup, is not replaced.
+    """
+    error = only_error(error)
+    if isinstance(error, Interrupted):
+        return is_told or error.reason.kind in TIME_LIMITS
+    return is_told and isinstance(error, asyncio.CancelledError)
 
 
 def tool_call(server: "Server", name: str, arguments: Mapping[str, Any], raw: bytes | None = None) -> tuple[Any, Any]:

@@ -11,15 +11,16 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from tybalt.errors import MisuseError, exit_refused, only_error
+from tybalt.errors import exit_refused
 from tybalt.execution.budgets import Budget
 from tybalt.execution.placement import Placement
 from tybalt.execution.tokens import CancelToken, governed
 from tybalt.reasons import CancelKind, CancelReason, Interrupted
 from tybalt.server.asker import asking_as
-from tybalt.server.call import Call, InvalidCall, give_up
+from tybalt.server.call import Call, InvalidCall, InvalidRead, give_up, own_mistake
 from tybalt.server.context import Context
 from tybalt.server.input_required import InputRequired
+from tybalt.server.limits import TIME_LIMITS
 
 if TYPE_CHECKING:
     from tybalt.execution.threads import Threads
@@ -201,7 +202,15 @@ def _counts(call: Call, future: "asyncio.Future[Any]") -> bool:
     if hasattr(value, "__await__"):
         give_up(value)
         return False
-    return call.root is call and not call.is_round_over
+    return _is_its_own(call) and not call.is_round_over
+
+
+def _is_its_own(call: Call) -> bool:
+    """Whether nobody else hears of why it stops: of a handler that was called, only its own limit is that."""
+    if call.root is call:
+        return True
+    reason = call.token.reason
+    return reason is not None and reason.kind in TIME_LIMITS and call.root.token.reason is None
 
 
 def _injecting(invoke: Invoke, kinds: Mapping[str, Any]) -> Perform:
@@ -284,11 +293,11 @@ async def _in_scope(perform: Perform, arguments: Any, call: Call, value: Any) ->
         if not _is_to_ask(call):
             raise
         result = None
-    except (InvalidCall, BaseExceptionGroup) as error:
-        alone = only_error(error)
-        if not isinstance(alone, InvalidCall):
+    except (InvalidCall, InvalidRead, BaseExceptionGroup) as error:
+        mistake = own_mistake(error)
+        if mistake is None:
             raise
-        raise MisuseError(alone.message) from error
+        raise mistake from error
     finally:
         if is_own and call.is_round_over:
             task.uncancel()  # Our own, heard or not: a time limit around this counts those that are left.
@@ -302,22 +311,26 @@ async def _in_scope(perform: Perform, arguments: Any, call: Call, value: Any) ->
             if is_own:
                 task.uncancel()  # It was to stop, but had its result before.
         finally:
-            call.is_over = True
+            call.end_scope()
     # Where the handler has swallowed the cancel, too: it has not heard what it asked for.
     return call.asking.result() if _is_to_ask(call) else result
 
 
 async def _after_rounds(perform: Perform, arguments: Any, call: Call, value: Any) -> Any:
     """The result, once the handler returns no questions any more."""
-    while True:
-        result = await value if hasattr(value, "__await__") else value
-        if not isinstance(result, InputRequired):
-            return result
-        await call.asking.put(result)
-        call.asking.again()
-        if call.runner is not None:
-            call.begin_handler(call.runner)
-        value = perform(arguments, call)
+    before = call.begin_scope()
+    try:
+        while True:
+            result = await value if hasattr(value, "__await__") else value
+            if not isinstance(result, InputRequired):
+                return result
+            await call.asking.put(result)
+            call.asking.again()
+            if call.runner is not None:
+                call.begin_handler(call.runner)
+            value = perform(arguments, call)
+    finally:
+        call.leave_scope(before)
 
 
 def _is_to_ask(call: Call) -> bool:

@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from tybalt.errors import TransportClosed
+from tybalt.execution.tokens import ungoverned
 from tybalt.server.ending import unless
 from tybalt.server.session import Session
 from tybalt.transports.transport import Transport
@@ -94,7 +95,9 @@ async def serve(
     outbox = Outbox(transport)
     session = Session(server, outbox)
     try:
-        ended = await unless(stop, asyncio.ensure_future(_read(session, transport, outbox)))
+        # Where a handler of another server has begun this, its token is not that of the requests that come.
+        reading = ungoverned(asyncio.ensure_future, _read(session, transport, outbox))
+        ended = await unless(stop, reading)
         await session.drain(grace, hurry=stop if ended else None, is_gone=ended)
         await asyncio.wait_for(outbox.drained(), max(grace, 0.1))
     except TimeoutError:
