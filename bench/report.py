@@ -113,6 +113,8 @@ def _peers_section(results: Results) -> str:
 def _against(row: Row, theirs: float | None) -> str:
     if theirs is None:
         return "–"
+    if not row.ours:
+        return _figure(theirs, row.unit)  # Of what we do nothing of, nobody does so many times as much.
     times = row.ours / theirs if row.more_is_better else theirs / row.ours
     return f"{_figure(theirs, row.unit)} ({times:,.1f}×)"
 

@@ -173,7 +173,7 @@ class Session:
         self._revision: str | None = None
         self._asked: dict[int, tuple[asyncio.Future[msgspec.Raw], Replies]] = {}
         self.running = Running(self)
-        self.receive: Receive = self._compiled_later()
+        self.receive: Receive = self._compiled()
         """Handle one message as a transport delivered it; the answer if there is one at once, else `None`.
 
         Never raises for what a peer sends. It is another function after the handshake, and when tools change: look it
@@ -186,19 +186,20 @@ class Session:
 
     # -- messages in ------------------------------------------------------------------------------------------------
 
-    def _compiled_later(self) -> Receive:
-        """What it receives with until its first message, if one comes: many sessions of HTTP never get any so.
+    def _compiled(self) -> Receive:
+        """What it receives with: of a connection compiled at once, for who drives it may keep it.
 
-        Theirs does not hold them, for then they would hold themselves. Others may be driven by this alone.
+        Many sessions of HTTP never get a message so: theirs is compiled when one comes, and holds them not, for then
+        they would hold themselves.
         """
-        return partial(_receive_first, self) if self.is_connection else partial(_receive_unheld, ref(self))
+        return compile_receive(self) if self.is_connection else partial(_receive_unheld, ref(self))
 
     def act(self, action: Any, message: bytes) -> bytes | None:
         """Do what the core says about a message."""
         if type(action) is bytes or action is None:
             if self._revision != self.connection.revision:  # That was the handshake.
                 self._revision = self.connection.revision
-                self.receive = self._compiled_later()
+                self.receive = self._compiled()
             return action
         self.message = message
         try:
@@ -360,7 +361,7 @@ class Session:
         """Tell the client that a list has changed, if it may know."""
         self.connection.profile = self.server.profile_of(self.era, is_forgetful=self.is_forgetful)
         if name == "tools":
-            self.receive = self._compiled_later()
+            self.receive = self._compiled()
         self.output.announce(*self.connection.list_changed(name))
 
     def resource_updated(self, uri: str) -> None:
@@ -371,7 +372,8 @@ class Session:
 
     def close(self) -> None:
         """Stop watching the catalogue, and be freed at once when nobody holds it any more."""
-        self.receive = self._compiled_later()  # What was compiled refers back to this.
+        if not self.is_connection:
+            self.receive = self._compiled()  # What was compiled refers back to this.
         if not self.is_forgetful:
             self._catalogue.unwatch(self)
 
@@ -396,15 +398,11 @@ class Session:
         logger.debug("ignored: %s", action.reason)
 
 
-def _receive_first(session: Session, message: "bytes | Oversized") -> bytes | None:
-    session.receive = compile_receive(session)
-    return session.receive(message)
-
-
 def _receive_unheld(held: "ref[Session]", message: "bytes | Oversized") -> bytes | None:
     session = held()
     assert session is not None
-    return _receive_first(session, message)
+    session.receive = compile_receive(session)
+    return session.receive(message)
 
 
 _Handle = Callable[[Session, Any], bytes | None]
