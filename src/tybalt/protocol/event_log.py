@@ -19,6 +19,10 @@ from msgspec import Struct
 
 from tybalt.errors import MisuseError
 
+RESUMES_SINCE: Final = "2025-03-26"
+"""The revision from which streams can be resumed."""
+PRIMES_SINCE: Final = "2025-11-25"
+"""The revision from which a stream begins with an event without data, see `EventLog.prime`."""
 MAX_EVENTS: Final = 100
 """Events of one stream."""
 LIFETIME: Final = 3_600.0

@@ -273,6 +273,7 @@ class TestSubscriptions:
                 await stream.message()
                 refused = await client.post(self.body(toolsListChanged=True), **listen)
                 assert refused.status == 429
+                assert refused.headers["retry-after"] == "10"
                 assert "1 streams are open" in refused.json["error"]["message"]
             async with client.stream("POST", self.body(toolsListChanged=True), **listen) as stream:
                 assert (await stream.message())["method"] == "notifications/subscriptions/acknowledged"

@@ -126,7 +126,7 @@ class Channel:
                 self.outgoing.give_up()
                 await session.drain(0, is_gone=True)
             else:
-                await session.drain(channels.grace, channels.hurry)
+                await session.drain(channels.grace)
                 self.outgoing.end()
                 await asyncio.wait([writing], timeout=PATIENCE)
             return not has_gone
@@ -151,7 +151,6 @@ class Channels:
         self.server = server
         self.ending = asyncio.Event()
         self.grace = 0.0
-        self.hurry: asyncio.Event | None = None
         self._places = places
         self._open: dict[Channel, str | None] = {}
         """Each with the name it has."""
@@ -186,13 +185,13 @@ class Channels:
         channel = self._named.get(name)
         return channel if channel is not None and channel.session.principal == principal else None
 
-    def end(self, grace: float, hurry: asyncio.Event | None = None) -> None:
-        """End them all: what runs may finish for `grace` seconds, or until `hurry` is set. No other is opened.
+    def end(self, grace: float) -> None:
+        """End them all: what runs may finish for `grace` seconds. No other is opened.
 
         Called again, it does nothing: the first grace counts.
         """
         if not self.ending.is_set():
-            self.grace, self.hurry = grace, hurry
+            self.grace = grace
             self.ending.set()
 
     async def wait_over(self) -> None:

@@ -3,9 +3,9 @@
     entry = endpoint.enter(request)                  # its head alone decides: who sends it, how, in which revision
     found = endpoint.serve(entry, request.body)      # HttpResponse: send it; else attach a sink, and tell it of the end
 
-It reads no socket and knows no server: the ASGI face, the lane and the tests drive it alike. What is refused by its
-head costs nothing more (`admit_head`), and what one head was let in with, the same head is let in with again. One event
-loop drives an endpoint.
+It reads no socket and knows no HTTP library: the ASGI face, the lane and the tests drive it alike. What is refused by
+its head costs nothing more (`admit_head`), and what one head was let in with, the same head is let in with again. One
+event loop drives an endpoint.
 
 2026-07-28 basic/transports/streamable-http; 2025-11-25 basic/transports.
 """
@@ -124,12 +124,7 @@ class Endpoint:
             found = self._legacy.get(admitted, entry.principal, entry.headers)
         else:
             found = self._legacy.delete(admitted, entry.principal)
-        kind = type(found)
-        if kind is bytes or kind is HttpResponse:
-            return found  # pyright: ignore[reportReturnType] (what it is was just looked at)
-        if isinstance(found, Refusal):
-            return found.response(datetime.now(UTC))
-        return found
+        return found.response(datetime.now(UTC)) if isinstance(found, Refusal) else found
 
     def remember(self, head: bytes | tuple[tuple[bytes, bytes], ...], entry: Entry, size: int) -> None:
         """Let the same head in again: it says the same, byte for byte, and nothing else was asked before.
@@ -176,16 +171,16 @@ class Endpoint:
         self._modern.end_streams()
         self._legacy.end_streams()
 
-    async def drain(self, grace: float, hurry: asyncio.Event | None = None) -> None:
+    async def drain(self, grace: float) -> None:
         """End the streams that have no end, let what runs finish for `grace` seconds, then stop it.
 
         Whoever comes meanwhile is served; after it, nothing is left of the endpoint.
         """
-        self.channels.end(grace, hurry)
+        self.channels.end(grace)
         self.end_streams()
         sessions = (*self._modern.sessions(), *self._legacy.sessions())
         busy = [session for session in sessions if session.running.calls]
-        await asyncio.gather(self.channels.wait_over(), *(session.drain(grace, hurry) for session in busy))
+        await asyncio.gather(self.channels.wait_over(), *(session.drain(grace) for session in busy))
         self.close()
 
     def close(self) -> None:

@@ -409,11 +409,6 @@ class Lane(HttpToolsProtocol):
         """What goes with every response: the date."""
         return self.server_state.default_headers
 
-    @property
-    def is_ending(self) -> bool:
-        """Whether no request is to follow."""
-        return self._is_ending
-
 
 def _target(url: bytes) -> tuple[bytes, bytes]:
     """The authority and the path of an absolute target (RFC 9112 section 3.2.2)."""
@@ -453,7 +448,8 @@ class LaneServer(uvicorn.Server):
             asyncio.get_running_loop().add_reader(self.parent, self._orphaned)
 
     def _orphaned(self) -> None:
-        asyncio.get_running_loop().remove_reader(self.parent or 0)
+        assert self.parent is not None
+        asyncio.get_running_loop().remove_reader(self.parent)
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: Any) -> None:

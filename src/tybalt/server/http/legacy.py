@@ -20,7 +20,7 @@ from tybalt.errors import InvalidRequest, McpError, Overloaded, RateLimited
 from tybalt.protocol.admission import Admitted
 from tybalt.protocol.codec import UNREADABLE, decode_legacy, glimpse
 from tybalt.protocol.connection import Client, Memory, ServerConnection
-from tybalt.protocol.event_log import EventLog, Evicted, Replay
+from tybalt.protocol.event_log import PRIMES_SINCE, RESUMES_SINCE, EventLog, Evicted, Replay
 from tybalt.protocol.http_messages import HttpResponse
 from tybalt.protocol.http_policy import Policy
 from tybalt.protocol.http_refusal import Refusal, plain
@@ -57,9 +57,6 @@ NO_STREAM: Final = (
     "asked on the way: serve legacy clients with streams, to ask"
 )
 """Why a handler cannot ask there."""
-
-PRIMES_SINCE: Final = "2025-11-25"
-"""The revision from which a stream begins with an event without data."""
 
 UNKNOWN: Final = Client(Implementation(name="unknown", version="0"), ClientCapabilities())
 """The client of a request that stands alone."""
@@ -334,7 +331,7 @@ class LegacySessions:
     def _opened(self, session: Session, headers: Headers) -> Stream:
         revision = session.connection.revision
         owner = session.output
-        if self._is_forgetful or not isinstance(owner, Standing) or revision is None or revision < "2025-03-26":
+        if self._is_forgetful or not isinstance(owner, Standing) or revision is None or revision < RESUMES_SINCE:
             return self._all.open(headers)
         name = secrets.token_urlsafe(16)
         keeper = Keeper(

@@ -6,7 +6,7 @@ cancel is the end of the response stream and nothing else. 2026-07-28 basic/tran
 
 from typing import TYPE_CHECKING, Any, Final
 
-from tybalt.errors import HeaderMismatch, Overloaded, RateLimited
+from tybalt.errors import HeaderMismatch, McpError, Overloaded
 from tybalt.protocol.codec import UNREADABLE, ModernCall, decode_modern
 from tybalt.protocol.http_messages import HttpResponse
 from tybalt.protocol.http_policy import Policy
@@ -14,7 +14,7 @@ from tybalt.protocol.http_refusal import Refusal
 from tybalt.protocol.mirrored import standard_mismatch
 from tybalt.protocol.prescan import PRESCAN_FROM, vet
 from tybalt.protocol.revision_header import disagreement
-from tybalt.protocol.statuses import ACCEPTED, STREAM_HEADERS, answer_response, error_response
+from tybalt.protocol.statuses import ACCEPTED, STREAM_HEADERS, error_response
 from tybalt.server.http.door import Entry
 from tybalt.server.http.exchanges import Exchange, Held
 from tybalt.server.http.listening import Listeners
@@ -37,7 +37,6 @@ class ModernRequests:
     """The modern requests of one endpoint."""
 
     def __init__(self, server: "Server", policy: Policy, streams: Streams, places: Places) -> None:
-        self._server = server
         self._policy = policy
         self._tool = server.catalogue.get
         self._principals = Principals(server)
@@ -68,7 +67,7 @@ class ModernRequests:
         if mismatch is not None:
             return error_response(400, mismatch, "modern", request_id=request.id)
         if kind is SubscriptionsListenRequest:
-            return self._listen(request, body, entry)
+            return self._listen(session, request, body, entry)
         if kind not in _CALLS and not hasattr(request, "id"):
             return ACCEPTED
         return self._run(session, entry, session.connection.judge(request), body)
@@ -97,17 +96,18 @@ class ModernRequests:
             return None
         return tool.header_parameters.mismatch(entry.admitted.fields, params.arguments or _NOTHING)
 
-    def _listen(self, request: SubscriptionsListenRequest, body: bytes, entry: Entry) -> bytes | HttpResponse | Held:
-        if self.is_draining:
-            return error_response(503, Overloaded("the server ends"), "modern", request_id=request.id)
+    def _listen(self, session: Session, request: Any, body: bytes, entry: Entry) -> bytes | Held:
         try:
+            if self.is_draining:
+                raise Overloaded("the server ends", retry_after=1)
             listener = self._listeners.begin(entry.principal, (*STREAM_HEADERS, *entry.headers))
-        except RateLimited as error:
-            return error_response(429, error, "modern", request_id=request.id)
+        except McpError as error:
+            return session.connection.respond(request, error)
         answer = listener.session.act(listener.session.connection.judge(request), body)
-        if answer is None or not answer.startswith(_ACKNOWLEDGED):
+        assert answer is not None
+        if not answer.startswith(_ACKNOWLEDGED):
             self._listeners.drop(listener)
-            return answer_response(answer or b"", "modern")
+            return answer
         listener.stream.say(answer)
         self._listeners.keep(listener)
         return listener

@@ -63,15 +63,15 @@ class Service:
         if self.endpoint is not None:
             self.endpoint.end_streams()
 
-    async def drain(self, grace: float | None = None, hurry: asyncio.Event | None = None) -> None:
+    async def drain(self, grace: float | None = None) -> None:
         """End streams, let requests finish for `grace` seconds (the server's), stop the rest, close the lifespan.
 
-        `hurry` ends the grace when it is set. Nothing is served after it; calling it again waits for the same end.
+        Nothing is served after it; calling it again waits for the same end.
         """
         self._ending = True
         endpoint, self.endpoint = self.endpoint, None
         if endpoint is not None:
-            await endpoint.drain(self.server.grace if grace is None else grace, hurry)
+            await endpoint.drain(self.server.grace if grace is None else grace)
         self._over.set()
         if self._task is not None:
             await asyncio.wait([self._task])

@@ -114,11 +114,6 @@ class Stream:
         self._flushing: asyncio.Task[None] | None = None
 
     @property
-    def name(self) -> str | None:
-        """Its name in the event log, `None` where it is not kept."""
-        return None if self._keeper is None else self._keeper.name
-
-    @property
     def is_read(self) -> bool:
         """Whether somebody reads it now."""
         return self._sink is not None
