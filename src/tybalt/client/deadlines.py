@@ -4,12 +4,13 @@ The timer is that of `tybalt.execution.deadlines`, one for everything on a loop.
 """
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from tybalt.execution.deadlines import Deadline, deadlines_of
+from tybalt.execution.deadlines import Deadlines as LoopDeadlines
 
 
 class Deadlines:
@@ -18,6 +19,8 @@ class Deadlines:
     def __init__(self) -> None:
         self._due: dict[int, tuple[Deadline, asyncio.Future[Any]]] = {}
         self._held: dict[int, tuple[int, float, asyncio.Future[Any]]] = {}
+        self._timer: LoopDeadlines | None = None
+        self._clock: Callable[[], float] | None = None
 
     @property
     def pending(self) -> bool:
@@ -26,8 +29,10 @@ class Deadlines:
 
     def add(self, key: int, future: asyncio.Future[Any], seconds: float) -> None:
         """Fail `future` in `seconds`, unless `discard(key)` comes first."""
-        loop = asyncio.get_running_loop()
-        self._due[key] = (deadlines_of(loop).add(loop.time() + seconds, partial(_expire, future)), future)
+        if self._timer is None or self._clock is None:  # Kept: looking them up costs more than adding.
+            loop = asyncio.get_running_loop()
+            self._timer, self._clock = deadlines_of(loop), loop.time
+        self._due[key] = (self._timer.add(self._clock() + seconds, partial(_expire, future)), future)
 
     def discard(self, key: int) -> None:
         """Forget a deadline; nothing happens if there is none."""

@@ -4,7 +4,7 @@ For tests, and for a client and a server that share an event loop. Nothing is fr
 crosses a thread. The contract is that of `transport`; backpressure is counted in messages.
 """
 
-from asyncio import Future, get_running_loop
+from asyncio import Future
 
 from tybalt.errors import MisuseError, TransportClosed
 from tybalt.transports.transport import Oversized, SendPermit
@@ -14,8 +14,8 @@ from tybalt.transports.turns import Turns
 def memory_pair(capacity: int = 64) -> "tuple[MemoryTransport, MemoryTransport]":
     """Two connected ends; in each direction `capacity` messages may be on their way before `reserve` waits.
 
-    A permit holds the place of one message until it is used, released or forgotten; a send of several may pass the
-    capacity by the rest of them. Both ends belong to one event loop.
+    As on a stream, a permit holds no place: what the outstanding ones send may pass the capacity. Both ends belong to
+    one event loop.
     """
     if capacity < 1:
         raise MisuseError(f"a memory pair needs a capacity of at least 1 message, not {capacity}")
@@ -27,7 +27,7 @@ def memory_pair(capacity: int = 64) -> "tuple[MemoryTransport, MemoryTransport]"
 class MemoryTransport:
     """One end of a `memory_pair`. Closing it is the end of the stream at the other, after what was sent before."""
 
-    __slots__ = ("_capacity", "_closed", "_inbox", "_peer", "_permits", "_receiver", "_turns")
+    __slots__ = ("_capacity", "_closed", "_inbox", "_peer", "_receiver", "_turns")
 
     _peer: "MemoryTransport"
 
@@ -35,7 +35,6 @@ class MemoryTransport:
         self._capacity = capacity
         self._inbox: list[bytes | Oversized] = []
         self._receiver: Future[None] | None = None
-        self._permits = 0
         self._turns = Turns(self._may_send)
         self._closed = False
 
@@ -46,7 +45,7 @@ class MemoryTransport:
         while not self._inbox:
             if self._closed or self._peer._closed:
                 return []
-            self._receiver = get_running_loop().create_future()
+            self._receiver = Future()  # What `create_future()` of either loop returns, at half the price.
             try:
                 await self._receiver
             finally:
@@ -57,7 +56,7 @@ class MemoryTransport:
         return messages
 
     async def reserve(self) -> SendPermit:
-        """Wait for a free place at the other end. See `Transport.reserve`."""
+        """Wait until there is room at the other end. See `Transport.reserve`."""
         if self._turns.line or not self._may_send():
             await self._turns.wait()
         return self._permit()
@@ -65,10 +64,9 @@ class MemoryTransport:
     def reserve_nowait(self) -> SendPermit | None:
         """A permit, or None while the other end is full or others wait. See `Transport.reserve_nowait`."""
         peer = self._peer
-        if self._turns.line or self._closed or peer._closed or len(peer._inbox) + self._permits >= self._capacity:
+        if self._turns.line or self._closed or peer._closed or len(peer._inbox) >= self._capacity:
             return None if self._turns.line or not self._may_send() else self._permit()
-        self._permits += 1  # The common case, written out.
-        return _MemoryPermit(self)
+        return SendPermit(self)  # The common case, written out.
 
     async def aclose(self) -> None:
         """Close this end: the peer still receives what was sent. What was not yet received here is dropped."""
@@ -83,30 +81,24 @@ class MemoryTransport:
     def commit(self, messages: tuple[bytes, ...]) -> None:
         """For `SendPermit`: put the messages in the peer's inbox."""
         peer = self._peer
-        self._permits -= 1
         if self._closed or peer._closed:
             raise self._closed_error()
         peer._inbox += messages
         receiver = peer._receiver
         if receiver is not None and not receiver.done():
             receiver.set_result(None)
-        if self._turns.line:
-            self._turns.wake()
 
     def give_back(self) -> None:
-        """For `SendPermit`: free the place it held."""
-        self._permits -= 1
-        self._turns.wake()
+        """For `SendPermit`: nothing to do, a permit holds no place."""
 
     def _may_send(self) -> bool:
         peer = self._peer
-        return len(peer._inbox) + self._permits < self._capacity or self._closed or peer._closed
+        return len(peer._inbox) < self._capacity or self._closed or peer._closed
 
     def _permit(self) -> SendPermit:
         if self._closed or self._peer._closed:
             raise self._closed_error()
-        self._permits += 1
-        return _MemoryPermit(self)
+        return SendPermit(self)
 
     def _wake_receiver(self) -> None:
         receiver = self._receiver
@@ -115,12 +107,3 @@ class MemoryTransport:
 
     def _closed_error(self) -> TransportClosed:
         return TransportClosed(f"cannot send: {'this end' if self._closed else 'the other end'} of the pair is closed")
-
-
-class _MemoryPermit(SendPermit):
-    __slots__ = ()
-
-    def __del__(self) -> None:
-        # A permit that is dropped unused must not keep its place for ever.
-        if self._issuer is not None:
-            self.release()
