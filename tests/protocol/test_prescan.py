@@ -14,9 +14,9 @@ from tybalt.protocol.prescan import PRESCAN_FROM, prescan
 MEBIBYTE = 1024 * 1024
 
 
-def containers_and_depth(text: bytes) -> tuple[int, int]:
-    """Byte by byte, as the grammar of RFC 8259 has strings and brackets."""
-    containers = depth = deepest = 0
+def counted(text: bytes) -> tuple[int, int, int]:
+    """Containers, depth and parts, byte by byte, as the grammar of RFC 8259 has strings and brackets."""
+    containers = depth = deepest = parts = 0
     inside = escaped = False
     for byte in text:
         if escaped:
@@ -32,10 +32,12 @@ def containers_and_depth(text: bytes) -> tuple[int, int]:
             deepest = max(deepest, depth)
         elif byte in b"]}":
             depth -= 1
-    return containers, deepest
+        elif byte in b",:":
+            parts += 1
+    return containers, deepest, parts
 
 
-texts = st.text(st.sampled_from('ab[]{}"\\\n\u2028é'), max_size=12)
+texts = st.text(st.sampled_from('ab,:[]{}"\\\n\u2028é'), max_size=12)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | texts,
     lambda inner: st.lists(inner, max_size=6) | st.dictionaries(texts, inner, max_size=6),
@@ -43,14 +45,19 @@ values = st.recursive(
 )
 
 
-@given(values, st.booleans(), st.integers(0, 12), st.integers(0, 6))
-@example(['"', "\\", '\\"[', "[", {"{": "}"}], True, 1, 1)
-def test_json_is_counted_exactly(value: object, ascii_only: bool, max_containers: int, max_depth: int) -> None:
+@given(values, st.booleans(), st.integers(0, 12), st.integers(0, 6), st.integers(0, 12))
+@example(['"', "\\", '\\"[', "[", {"{": "}"}], True, 1, 1, 12)
+@example([",", "\\", '\\",', ",", {",": ","}], True, 12, 6, 3)
+def test_json_is_counted_exactly(
+    value: object, ascii_only: bool, max_containers: int, max_depth: int, max_values: int
+) -> None:
     message = json.dumps(value, ensure_ascii=ascii_only).encode()
-    containers, depth = containers_and_depth(message)
-    verdict = prescan(message, max_containers=max_containers, max_depth=max_depth)
+    containers, depth, parts = counted(message)
+    verdict = prescan(message, max_containers=max_containers, max_depth=max_depth, max_values=max_values)
     if containers > max_containers:
         assert verdict == f"the message holds {containers} objects and arrays; at most {max_containers} are accepted"
+    elif parts > max_values:
+        assert verdict == f"the message holds over {parts} names and values; at most {max_values} are accepted"
     elif depth > max_depth:
         assert verdict == f"the message is nested {depth} levels deep; at most {max_depth} are accepted"
     else:
@@ -94,6 +101,12 @@ def test_brackets_in_strings_longer_than_a_slice_count_for_nothing() -> None:
             "the message holds 1,198,372 objects and arrays; at most 100,000 are accepted",
         ),
         (b"[" + b'{"name":"value"},' * 90_000 + b"1]", None),
+        (b"[" + b"0," * 300_000 + b"0]", None),
+        (
+            b"[" + b"0," * 2 * MEBIBYTE,
+            "the message holds over 2,097,152 names and values; at most 300,000 are accepted",
+        ),
+        (b'["' + b",:" * 2 * MEBIBYTE + b'"]', None),
     ],
     ids=lambda value: repr(value[:12]) if isinstance(value, bytes) else "",
 )
@@ -108,4 +121,4 @@ def test_large_messages_are_judged_within_three_times_their_memory(message: byte
 
 
 def test_a_message_too_short_for_the_prescan_could_not_pass_its_limits_by_much() -> None:
-    assert containers_and_depth(b"[" * (PRESCAN_FROM - 1)) == (PRESCAN_FROM - 1, PRESCAN_FROM - 1)
+    assert counted(b"[" * (PRESCAN_FROM - 1)) == (PRESCAN_FROM - 1, PRESCAN_FROM - 1, 0)

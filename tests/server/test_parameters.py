@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import math
 import pathlib
 import types
@@ -36,7 +37,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from tybalt.errors import RegistrationError, describe
-from tybalt.server.parameters import LARGE, Parameters, compile_parameters
+from tybalt.server.parameters import LARGE, READ_ONCE, Parameters, compile_parameters
 
 T = TypeVar("T")
 
@@ -1324,6 +1325,32 @@ def test_what_is_large_is_explained_without_looking_at_all_of_it() -> None:
         of(bool).explain(large, strict=False)
         == "Invalid arguments: $.arguments.x: expected true or false; got a string"
     )
+
+
+def test_much_is_read_while_the_collector_stands_still_and_a_little_is_not() -> None:
+    seen: list[bool] = []
+
+    parameters = of(list[int])
+    decode = parameters.decode
+
+    def noting(raw: Any) -> Any:
+        seen.append(gc.isenabled())
+        return decode(raw)
+
+    parameters.decode = noting
+    large = b'{"x":[' + b"1," * READ_ONCE + b"1]}"
+    assert len(parameters.read(large).x) == READ_ONCE + 1
+    parameters.read(b'{"x":[1]}')
+    assert (seen, gc.isenabled()) == ([False, True], True)
+    with pytest.raises(msgspec.ValidationError):
+        parameters.read(large[:-2] + b',""]}')
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        parameters.read(large)
+        assert not gc.isenabled(), "whoever has switched it off wants that"
+    finally:
+        gc.enable()
 
 
 def test_text_inside_of_a_string_keeps_to_the_limits_of_a_message() -> None:

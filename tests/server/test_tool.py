@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from tests.server.driving import LEGACY, NEWEST, REVISIONS, Driver, Output
 from tests.types.published import validator
 from tybalt import Context, Image, McpError, Server, ToolAnnotations, ToolError, tool
+from tybalt.server.parameters import READ_ONCE
 from tybalt.types.tools import CallToolResult
 
 SECRET = "hunter2"
@@ -400,3 +401,29 @@ def test_an_input_schema_takes_the_place_of_that_of_the_parameters_and_reads_not
     declared = tool(input_schema=schema)(returning(int, 5))
     assert declared.definition.input_schema == schema
     assert Driver(Server("x", run_in="loop").add(declared)).call("give")["structuredContent"] == 5
+
+
+@pytest.mark.parametrize("revision", [NEWEST, LEGACY[-1]])
+async def test_what_is_much_is_read_once_and_told_by_its_first_failure(revision: str) -> None:
+    server = Server("t", run_in="loop")
+
+    @server.tool
+    def count(rows: list[list[int]], factor: int = 1) -> int:
+        return len(rows) * factor
+
+    rows = [[1, 2, 3]] * (READ_ONCE // 6)
+    async with server.running():
+        driver = Driver(server, revision)
+        few = driver.result("tools/call", {"name": "count", "arguments": {"rows": [["1"]], "factor": "2"}})
+        assert few["content"][0]["text"] == "2"
+        much = driver.result("tools/call", {"name": "count", "arguments": {"rows": rows, "factor": 2}})
+        assert much["content"][0]["text"] == str(2 * len(rows))
+        for arguments, told in (
+            ({"rows": rows, "factor": "2"}, "$.arguments.factor: expected an integer; got a string"),
+            ({"rows": [*rows, 1]}, f"$.arguments.rows[{len(rows)}]: expected an array; got an integer"),
+        ):
+            result = driver.result("tools/call", {"name": "count", "arguments": arguments})
+            assert result["isError"]
+            text = result["content"][0]["text"]
+            assert text.startswith(f"Invalid arguments: {told}")
+            assert text.endswith("(arguments of more than 256 KiB are read once, and exactly as they are)")

@@ -83,6 +83,11 @@ def take(data: Any) -> str:
 
 
 @server.tool(run_in="loop")
+def take_rows(data: list[list[float]]) -> int:
+    return len(data)
+
+
+@server.tool(run_in="loop")
 def watched() -> dict[str, float]:
     return watch.tell()
 

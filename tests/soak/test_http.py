@@ -124,24 +124,35 @@ BODIES: dict[str, Callable[[], bytes]] = {
     "deep": lambda: b"[" * (SIZE // 2) + b"]" * (SIZE // 2),
     "deep-objects": lambda: b'{"a":' * (SIZE // 6) + b"0" + b"}" * (SIZE // 6),
     "pairs": lambda: b"[" + b"[0,[]]," * (SIZE // 7) + b"0]",
+    "zeros": lambda: b"[" + (b"[" + b"0," * 19 + b"0],") * (SIZE // 42) + b"0]",
     # The rest is no more than the prescan allows, so that all of it is read.
-    "as-many-as-may-be": lambda: b"[" + (b"[" + b"0," * 19 + b"0],") * (SIZE // 42) + b"0]",
+    "rows": lambda: b"[" + (b"[" + b"0.1234567890," * 2 + b"0.12345678901],") * 99_000 + b"[]]",
+    "rows-and-more": lambda: b"[" + (b"[" + b"0.1234567890," * 2 + b"0.12345678901],") * 99_000 + b"0]",
+    "values": lambda: b"[" + b"0.123456789012," * 279_000 + b"0]",
+    "records": lambda: b"[" + b"".join(b'{"%032d":1},' % n for n in range(99_000)) + b"0]",
+    "more-records": lambda: b"[" + b"".join(b'{"%011d":1,"%010d":2,"c":3},' % (n, n) for n in range(99_000)) + b"0]",
     "members": lambda: b"{" + b"".join(b'"%036d":[],' % number for number in range(99_000)) + b'"a":0}',
 }
 
 
 @pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+@pytest.mark.parametrize("tool", ["take", "take_rows"])
 @pytest.mark.parametrize("shape", BODIES)
-def test_a_large_nested_body_blocks_nobody_for_long_and_takes_little(face: str, shape: str) -> None:
+def test_a_large_nested_body_blocks_nobody_for_long_and_takes_little(
+    face: str, era: str, tool: str, shape: str
+) -> None:
     arguments = b'"arguments":{"data":%b}' % BODIES[shape]()
-    body = call("take").replace(b'"arguments":{}', arguments)
+    ours = call(tool) if era == "modern" else legacy("tools/call", {"name": tool, "arguments": {}})
+    body = ours.replace(b'"arguments":{}', arguments)
     assert len(body) > len(arguments)
     seen: list[tuple[float, float]] = []
     for _ in range(TRIES):
         with soaked(face, max_body=5 * MIB) as served:
+            headers = modern_headers("tools/call", tool) if era == "modern" else begun(served)
             served.call("watched")
             before = served.call("watched")["resident"]
-            status, answer, _ = served.ask(body, **modern_headers("tools/call", "take"))
+            status, answer, _ = served.ask(body, **headers)
             assert status in (200, 400), answer
             after = served.call("watched")
         seen.append((after["blocked"], (after["peak"] - before) / len(body)))

@@ -220,7 +220,7 @@ class ServerConnection:
         if isinstance(message, Oversized):
             return self._refuse_unread(glimpse_of(message), InvalidRequest(str(message)))
         if (refusal := vet(message)) is not None:
-            return self._refuse_unread(glimpse(message), refusal)
+            return self.refuse(message, refusal)
         try:
             request = self.decode(message)
         except UNREADABLE:
@@ -234,10 +234,14 @@ class ServerConnection:
 
         `decode` is the first half: the fast decoder of the era this connection is in. It raises one of `UNREADABLE` for
         anything but a well-formed message of that era, which `receive` then explains. The two halves are for drivers
-        that look at the request in between; they must `vet` every message first.
+        that look at the request in between; they must `vet` every message first, and `refuse` what it refuses.
         """
         own = self._own.get(request.__class__)
         return request if own is None else own(self, request)
+
+    def refuse(self, message: bytes, refusal: McpError) -> Action:
+        """What to do about a message that `vet` refuses with `refusal`: it is answered where it is a request."""
+        return self._refuse_unread(glimpse(message), refusal)
 
     def accept(self, request: Any) -> Responder:
         """Keep a request that cannot be answered at once, so that a cancel can find it.

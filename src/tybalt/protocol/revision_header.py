@@ -46,7 +46,7 @@ def unserved(fields: Fields, body: bytes, policy: Policy) -> Refusal:
     A request that says another revision in its body disagrees with itself, and is told that first; else it is told
     which there are: "it MUST respond with 400 Bad Request and an UnsupportedProtocolVersionError".
     """
-    envelope, meta = _read(body)
+    envelope, meta = _read(body) if vet(body) is None else (glimpse(body), EnvelopeMeta())
     header, said = fields.get(HEADER), meta.revision
     error: McpError
     if header is None:
@@ -60,6 +60,8 @@ def unserved(fields: Fields, body: bytes, policy: Policy) -> Refusal:
 
 def disagreement(era: Era, fields: Fields, body: bytes, policy: Policy) -> Refusal | None:
     """What the headers have to do with a body that the decoder of `era` could not read; `None` where it is not theirs.
+
+    The body has been vetted.
 
     Modern: another revision in `_meta`, another method in `Mcp-Method`, and a response, which only legacy clients send.
     Legacy: a request that says in `_meta` that it is modern. `initialize` "selects legacy semantics", whatever it
@@ -90,8 +92,8 @@ def _modern_disagreement(fields: Fields, envelope: Envelope, meta: EnvelopeMeta)
 
 
 def _read(body: bytes) -> tuple[Envelope, EnvelopeMeta]:
-    """The outside of a body, and what its `_meta` says, as far as either can be read."""
-    if vet(body) is not None or is_batch(body):
+    """The outside of a vetted body, and what its `_meta` says, as far as either can be read."""
+    if is_batch(body):
         return glimpse(body), EnvelopeMeta()
     try:
         envelope = read_envelope(body)

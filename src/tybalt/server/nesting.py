@@ -178,6 +178,6 @@ def tool_call(server: "Server", name: str, arguments: Mapping[str, Any], raw: by
         raise InvalidParams(f"Unknown tool: {cut(name)}")
     raw = encode(arguments) if raw is None else raw
     try:
-        return tool, tool.parameters.decode(raw)
-    except UNREADABLE:
-        return tool, tool.read_lax(raw)
+        return tool, tool.parameters.read(raw)
+    except UNREADABLE as refusal:
+        return tool, tool.read_lax(raw, refusal)

@@ -10,11 +10,12 @@ Above it are the declarations of tools, prompts and resources.
 """
 
 import copy
+import gc
 from collections.abc import Callable, Mapping
 from functools import partial
 from inspect import Parameter
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from msgspec.structs import astuple
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from tybalt.server.dependency_plan import Plan
 
 Raw = bytes | msgspec.Raw
+
+READ_ONCE: Final = 256 * 1024
+"""Bytes of arguments that are decoded once: what takes milliseconds is not tried in several ways."""
 
 
 class Parameters:
@@ -97,6 +101,20 @@ class Parameters:
         self._positionals = positionals
         self._keywords = self.names[positionals:]
 
+    def read(self, raw: Raw) -> Any:
+        """`decode`, which much is read with while the garbage collector stands still.
+
+        It would look again and again at objects that are all new and none of them garbage, and take longer than the
+        decoder does.
+        """
+        if len(raw) <= READ_ONCE or not gc.isenabled():
+            return self.decode(raw)
+        gc.disable()
+        try:
+            return self.decode(raw)
+        finally:
+            gc.enable()
+
     def decode_lax(self, raw: Raw) -> Any:
         """The arguments as a model may have meant them; to be tried when `decode` has failed.
 
@@ -131,6 +149,11 @@ class Parameters:
         except UNREADABLE:
             return False
         return True
+
+    def explain_unread(self, error: BaseException) -> str:
+        """What `error`, which `decode` has raised, says is wrong with arguments that are not looked at again."""
+        told = explanation(list(explain.failures(error, "$.arguments", explain.UNKNOWN, self.schema, self.schema)))
+        return f"{told} (arguments of more than 256 KiB are read once, and exactly as they are)"
 
     def explain(self, raw: Raw, *, strict: bool) -> str:
         """Everything that is wrong with arguments that were refused, for the model that sent them.

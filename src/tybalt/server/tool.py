@@ -21,7 +21,7 @@ from tybalt.server.catalogue import Call
 from tybalt.server.context import Context
 from tybalt.server.declaration import Declaration
 from tybalt.server.options import ToolOptions
-from tybalt.server.parameters import compile_parameters
+from tybalt.server.parameters import READ_ONCE, compile_parameters
 from tybalt.server.plain_calls import Run
 from tybalt.server.results import compile_result
 from tybalt.server.running import guarded
@@ -82,12 +82,15 @@ class Tool(Declaration[P, R], Generic[P, R]):
         """The tool as plain functions, for the revision of `answers`."""
         return compile_tool(self, answers)
 
-    def read_lax(self, raw: bytes | Raw) -> Any:
+    def read_lax(self, raw: bytes | Raw, refusal: BaseException) -> Any:
         """Arguments that the strict decoder refused, as the model may have meant them: "5" for 5, JSON in a string.
 
-        Raises `InvalidArguments`, which tells the model all that is wrong, `InvalidParams` for what is no object, and
-        whatever an author's validator raises.
+        What is longer than `READ_ONCE` is meant as it was sent: `refusal`, what that decoder has said, is told. Raises
+        `InvalidArguments`, which tells the model all that is wrong, `InvalidParams` for what is no object, and whatever
+        an author's validator raises.
         """
+        if len(raw) > READ_ONCE and isinstance(refusal, ValidationError):
+            raise InvalidArguments(self.name, self.parameters.explain_unread(refusal))
         try:
             if not self.strict:
                 return self.parameters.decode_lax(raw)
@@ -192,13 +195,13 @@ def _async_run(tool: Tool[..., Any], writer: Writer) -> Run:
 
 def _call(tool: Tool[..., Any], writer: Writer, run: Run | None) -> Call:
     """From a request whose arguments are raw: decode them, then run; the session runs what is not plain."""
-    decode, write = tool.parameters.decode, writer.write
+    read, write = tool.parameters.read, writer.write
     perform: Perform | None = None  # A catalogue is of one server: it is looked up once.
 
     def call(request: CallToolRequest, session: Session) -> bytes | None:
         nonlocal perform
         try:
-            arguments = decode(request.params.arguments)
+            arguments = read(request.params.arguments)
         except BaseException as error:  # noqa: BLE001 (a validator may raise anything)
             arguments = read_again(tool, request, session, error)
             if type(arguments) is bytes:
@@ -221,7 +224,7 @@ def read_again(tool: Tool[..., Any], request: CallToolRequest, session: Session,
     if not isinstance(error, ValidationError):
         return session.running.failed(request, error, tool.where)
     try:
-        return tool.read_lax(request.params.arguments)
+        return tool.read_lax(request.params.arguments, error)
     except BaseException as failure:  # noqa: BLE001 (a validator may raise anything)
         return session.running.failed(request, failure, tool.where)
 

@@ -44,6 +44,38 @@ def said(messages: list[Any]) -> list[Any]:
 
 
 @FACE
+async def test_a_large_body_is_looked_at_once_and_treated_as_a_small_one(face: str) -> None:
+    server, _ = speaker()
+    large = "é" + "x" * 10_000
+    async with web(face, server) as client:
+        begin = initialize("2025-06-18").replace(b'"clientInfo":{', b'"clientInfo":{"title":"%b",' % large.encode())
+        response = await client.post(begin)
+        session = {"mcp-session-id": response.headers["mcp-session-id"], "mcp-protocol-version": "2025-06-18"}
+        response = await client.post(call("add", a=2, b=3, more=large), **session)
+        assert response.json["result"]["content"][0]["text"] == "5"
+        response = await client.post(call("add", a=2, b=3, more=[[]] * 100_000), **session)
+        assert (response.status, response.json["error"]["code"]) == (200, -32600)
+        assert "100,004 objects and arrays" in response.json["error"]["message"]
+        notification = message(method="notifications/x", params={"more": [[]] * 100_000})
+        response = await client.post(notification, **session)
+        assert (response.status, response.body) == (202, b"")
+        response = await client.post(call("add", a=2, b=3, more=[[]] * 100_000))
+        assert (response.status, response.json["error"]["code"]) == (400, -32600)
+
+
+@FACE
+async def test_a_large_batch_is_answered(face: str) -> None:
+    server, _ = speaker()
+    async with web(face, server) as client:
+        session = await client.begin("2025-03-26")
+        calls = b"[" + b",".join(call("add", id=number, a=number, b=1, more="x" * 100) for number in range(20)) + b"]"
+        response = await client.post(calls, **session)
+        assert {each["id"]: each["result"]["content"][0]["text"] for each in response.json} == {
+            number: str(number + 1) for number in range(20)
+        }
+
+
+@FACE
 @pytest.mark.parametrize("revision", REVISIONS)
 async def test_a_session(face: str, revision: str) -> None:
     server, go = speaker()

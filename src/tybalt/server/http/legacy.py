@@ -11,9 +11,10 @@ each request stands alone (`_passing`), and what needs a memory is neither offer
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from tybalt.errors import InvalidRequest, McpError, Overloaded, RateLimited
@@ -24,7 +25,7 @@ from tybalt.protocol.event_log import PRIMES_SINCE, RESUMES_SINCE, EventLog, Evi
 from tybalt.protocol.http_messages import HttpResponse
 from tybalt.protocol.http_policy import Policy
 from tybalt.protocol.http_refusal import Refusal, plain
-from tybalt.protocol.prescan import vet
+from tybalt.protocol.prescan import PRESCAN_FROM, vet
 from tybalt.protocol.revision_header import ASSUMED_REVISION, disagreement
 from tybalt.protocol.sealed import NONCE, Seal
 from tybalt.protocol.session_ids import SessionClaims, SessionRefused, open_session, seal_session
@@ -57,6 +58,9 @@ NO_STREAM: Final = (
     "asked on the way: serve legacy clients with streams, to ask"
 )
 """Why a handler cannot ask there."""
+
+Read = Callable[[ServerConnection], Any]
+"""What a connection makes of a body that was looked at: an `Action`."""
 
 UNKNOWN: Final = Client(Implementation(name="unknown", version="0"), ClientCapabilities())
 """The client of a request that stands alone."""
@@ -104,38 +108,42 @@ class LegacySessions:
         self, admitted: Admitted, body: bytes, principal: str | None, headers: Headers
     ) -> bytes | HttpResponse | Held | Refusal:
         """The answer to a message of a legacy client, as bytes where it travels as JSON."""
-        if (refusal := self._refuse_form(admitted, body)) is not None:
-            return refusal
+        read = self._looked_at(admitted, body)
+        if isinstance(read, Refusal):
+            return read
         if not admitted.session_id:
-            return self._without_session(admitted, body, principal, headers)
+            return self._without_session(admitted, body, principal, headers, read)
         try:
             session = self._resumed(admitted.session_id, principal)
         except McpError as error:
             return _refused(error, body)
-        return self._exchange(session, admitted, body, headers)
+        return self._exchange(session, admitted, body, headers, read)
 
-    def _refuse_form(self, admitted: Admitted, body: bytes) -> Refusal | None:
-        """What the headers have to do with a body that is no legacy message."""
-        if vet(body) is not None:
-            return None
+    def _looked_at(self, admitted: Admitted, body: bytes) -> "Refusal | Read | None":
+        """What the headers have to do with a body that is no legacy message; else how a connection reads it.
+
+        `None` for a short one: a session reads that faster by itself, though it is decoded again.
+        """
+        if (unfit := vet(body)) is not None:
+            return lambda connection: connection.refuse(body, unfit)
         try:
-            decode_legacy(body)
+            request = decode_legacy(body)
         except UNREADABLE:
             return disagreement("legacy", admitted.fields, body, self._policy)
-        return None
+        return None if len(body) <= PRESCAN_FROM else lambda connection: connection.judge(request)
 
     def _without_session(
-        self, admitted: Admitted, body: bytes, principal: str | None, headers: Headers
+        self, admitted: Admitted, body: bytes, principal: str | None, headers: Headers, read: "Read | None"
     ) -> bytes | HttpResponse | Held | Refusal:
         """A handshake; anything else, where a session is not needed."""
         connection = ServerConnection(self._server.profile_of("legacy", is_forgetful=self._is_forgetful))
-        answer = connection.receive(body)
+        answer = connection.receive(body) if read is None else read(connection)
         if connection.revision is not None:
             identifier = self._begun(connection, principal) if self._settings.sessions else None
             return answer_response(answer, "legacy", session_id=identifier)
         if not self._settings.sessions:
             revision = admitted.revision or ASSUMED_REVISION
-            return self._exchange(self._passing_session(revision, UNKNOWN, principal), admitted, body, headers)
+            return self._exchange(self._passing_session(revision, UNKNOWN, principal), admitted, body, headers, read)
         if type(answer) is bytes and status_of_answer(answer, "modern") == 200:
             return answer_response(answer, "legacy")  # To `ping`, which may be sent at any time.
         text = (
@@ -159,14 +167,16 @@ class LegacySessions:
         return seal_session(claims, self._seal)
 
     def _exchange(
-        self, session: Session, admitted: Admitted, body: bytes, headers: Headers
+        self, session: Session, admitted: Admitted, body: bytes, headers: Headers, read: "Read | None"
     ) -> bytes | HttpResponse | Held:
         open_stream = None
         if not self._settings.json_only and admitted.events:
             open_stream = partial(self._opened, session)
         cannot_ask = self._why_forgetful if self._is_forgetful else None if open_stream is not None else NO_STREAM
         exchange = Exchange("legacy", open_stream, headers, not admitted.json, cannot_ask)
-        return exchange.carry(session, session.receive, body)
+        if read is None:
+            return exchange.carry(session, session.receive, body)
+        return exchange.carry(session, session.act, read(session.connection), body)
 
     # -- GET and DELETE -----------------------------------------------------------------------------------------------
 

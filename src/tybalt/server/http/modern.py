@@ -47,8 +47,9 @@ class ModernRequests:
     def post(self, entry: Entry, body: bytes) -> bytes | HttpResponse | Held | Refusal:
         """The answer as bytes, where it is there at once and travels as JSON; else the response."""
         session = self._principals.session(entry.principal)
-        if (len(body) > PRESCAN_FROM or not body.isascii()) and vet(body) is not None:
-            return self._read_slowly(session, entry, body)
+        if (len(body) > PRESCAN_FROM or not body.isascii()) and (unfit := vet(body)) is not None:
+            action = session.connection.refuse(body, unfit)
+            return action if type(action) is bytes else ACCEPTED
         try:
             request: Any = decode_modern(body)
         except UNREADABLE:
@@ -73,7 +74,7 @@ class ModernRequests:
         return self._run(session, entry, session.connection.judge(request), body)
 
     def _read_slowly(self, session: Session, entry: Entry, body: bytes) -> bytes | HttpResponse | Held:
-        """A body that is too large to be trusted, or no message at all."""
+        """A body that is no modern message, or has something wrong that wants to be told."""
         action = session.connection.receive(body)
         if type(action) is bytes:
             return action
