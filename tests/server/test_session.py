@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import functools
+import gc
 import inspect
 import logging
 import os
+import weakref
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,11 @@ import pytest
 from tests.protocol.conversations import decoded, initialize, legacy, message, modern
 from tests.server.driving import LEGACY, NEWEST, REVISIONS, Driver, Output
 from tybalt import Context, McpError, Server, ToolError, tool
+from tybalt.protocol.connection import Client
 from tybalt.protocol.frames import Oversized
+from tybalt.server.session import Session
+from tybalt.types.capabilities import ClientCapabilities
+from tybalt.types.implementation import Implementation
 from tybalt.types.logging import LOGGING_LEVELS
 
 
@@ -698,3 +704,28 @@ def test_every_level_is_known() -> None:
     for level in LOGGING_LEVELS:
         assert driver.result("logging/setLevel", {"level": level}) == {}
     assert Driver(Server("x", run_in="loop"), NEWEST).error("logging/setLevel", {"level": "info"})["code"] == -32601
+
+
+async def test_a_session_of_http_that_is_let_go_is_freed_at_once() -> None:
+    """Thousands come and go, and what waits for the garbage collector is memory all the same."""
+    server = Server("t")
+
+    @server.tool
+    async def add(a: int, b: int) -> int:
+        return a + b
+
+    client = Client(Implementation(name="c", version="1"), ClientCapabilities())
+    last = legacy("tools/call", {"name": "add", "arguments": {"a": 1, "b": 2}})
+    gc.disable()
+    try:
+        for message_of_it in (message(method="notifications/initialized"), legacy("tools/list"), last):
+            session = Session(server, Output(), era="legacy", is_connection=False)
+            session.connection.resume("2025-11-25", client)
+            session.receive(message_of_it)
+            await session.drain(1.0)
+            session.close()
+            freed = weakref.ref(session), weakref.ref(session.connection)
+            del session
+            assert [each() for each in freed] == [None, None], message_of_it
+    finally:
+        gc.enable()

@@ -54,8 +54,6 @@ class Running:
         """The batch whose elements are being begun."""
         self._vars: ContextVars | None = None
         self._deadlines: Deadlines | None = None
-        self.start: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]] = self._start_first
-        """Start a bare handler's task; where Python can, it runs up to its first wait before this returns."""
 
     # -- beginning --------------------------------------------------------------------------------------------------
 
@@ -186,20 +184,17 @@ class Running:
         except BaseException as error:  # noqa: BLE001 (a handler may raise anything)
             return self.failed(request, error, declaration.where)
 
-    def _start_first(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """The first task binds the session to its loop; a partial is the cheapest way to start the others."""
+    def start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Start a bare handler's task; where Python can, it runs up to its first wait before this returns."""
         loop = asyncio.get_running_loop()
-        if CAN_START_EAGERLY:
-            eagerly: dict[str, Any] = {"eager_start": True}
-            kind: Any = asyncio.Task  # Not `Task[Any]`, which is a call more.
-            self.start = partial(kind, loop=loop, **eagerly)
-        else:
-            self.start = self._start_later
-        return self.start(coroutine)
-
-    def _start_later(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        self._vars = copy_context()
-        return asyncio.Task(coroutine, loop=asyncio.get_running_loop(), context=self._vars)
+        if not CAN_START_EAGERLY:
+            self._vars = copy_context()
+            return asyncio.Task(coroutine, loop=loop, context=self._vars)
+        kind: Any = asyncio.Task  # Not `Task[Any]`, which is a call more.
+        # From now on a partial stands in for this, the cheapest way to start a task. It holds no session, unlike a
+        # bound method, which would make each that is let go wait for the garbage collector.
+        start = vars(self)["start"] = partial(kind, loop=loop, eager_start=True)
+        return start(coroutine)
 
     def _last_context(self) -> ContextVars:
         """The context of the task that was just made, which Python 3.11 cannot be asked for."""

@@ -20,6 +20,7 @@ from tybalt.errors import Era, InvalidParams, McpError, MisuseError, cut, row_of
 from tybalt.protocol.actions import Batch, CancelRequest, Ignored, Reply
 from tybalt.protocol.codec import LegacyCall, ModernCall
 from tybalt.protocol.connection import ServerConnection
+from tybalt.protocol.frames import Oversized
 from tybalt.protocol.subscriptions import ListName
 from tybalt.reasons import CancelKind
 from tybalt.server.call import Call, Write
@@ -37,7 +38,6 @@ from tybalt.types.resources import (
 from tybalt.types.tools import CallToolRequest, ListToolsRequest
 
 if TYPE_CHECKING:
-    from tybalt.protocol.frames import Oversized
     from tybalt.server.catalogue import Kind
     from tybalt.server.server import Server
     from tybalt.server.state import ConnectionState
@@ -189,10 +189,10 @@ class Session:
     def _compiled(self) -> Receive:
         """What it receives with: of a connection compiled at once, for who drives it may keep it.
 
-        Many sessions of HTTP never get a message so: theirs is compiled when one comes, and holds them not, for then
-        they would hold themselves.
+        Many sessions of HTTP never get a message so, or just the one that completes a handshake: theirs is compiled for
+        the second, and holds them not until then, for a session that holds itself has to be collected.
         """
-        return compile_receive(self) if self.is_connection else partial(_receive_unheld, ref(self))
+        return compile_receive(self) if self.is_connection else partial(_receive_first, ref(self))
 
     def act(self, action: Any, message: bytes) -> bytes | None:
         """Do what the core says about a message."""
@@ -398,7 +398,14 @@ class Session:
         logger.debug("ignored: %s", action.reason)
 
 
-def _receive_unheld(held: "ref[Session]", message: "bytes | Oversized") -> bytes | None:
+def _receive_first(held: "ref[Session]", message: "bytes | Oversized") -> bytes | None:
+    session = held()
+    assert session is not None
+    session.receive = partial(_receive_second, held)
+    return session.act(session.connection.receive(message), b"" if isinstance(message, Oversized) else message)
+
+
+def _receive_second(held: "ref[Session]", message: "bytes | Oversized") -> bytes | None:
     session = held()
     assert session is not None
     session.receive = compile_receive(session)
