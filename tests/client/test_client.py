@@ -462,6 +462,22 @@ class TestTheEnd:
         with pytest.raises(TransportError, match="there is no such program"):
             await Client([os.path.join(os.sep, "no", "such", "program")]).__aenter__()
 
+    async def test_a_close_that_is_cancelled_lets_go_of_the_server(self) -> None:
+        async with connected() as (client, peer):
+            calling, _ = await asked(peer, client.call("x"))
+            # More than there is room for, and nobody reads: closing waits for room to say goodbye.
+            calls = [asyncio.create_task(client.call("x")) for _ in range(200)]
+            await settle()
+            closing = asyncio.create_task(client.aclose())
+            await settle()
+            assert not closing.done()
+            closing.cancel()
+            await asyncio.wait([closing])
+            assert closing.cancelled()
+            for each in [calling, *calls]:
+                with pytest.raises(ConnectionLost, match="the client was closed"):
+                    await each
+
     async def test_closing_twice_is_closing_once(self) -> None:
         async with connected() as (client, peer):
             calling, _ = await asked(peer, client.call("x"))

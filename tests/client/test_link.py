@@ -74,9 +74,10 @@ class Source:
 class Process(Source):
     """One with an exit status, which may never come."""
 
-    def __init__(self, status: int | None) -> None:
+    def __init__(self, status: int | None, last_words: str = "") -> None:
         super().__init__([])
         self._status = status
+        self.last_words = last_words
 
     async def wait(self) -> int:
         if self._status is None:
@@ -275,6 +276,7 @@ class TestTransport:
             (Source([b"a"], OSError("unplugged")), "reading from the server failed: unplugged", 1),
             (Source(ValueError()), "reading from the server failed: ValueError", 0),
             (Process(3), "the server's process ended with status 3; what it wrote to stderr may say why", 0),
+            (Process(3, "no module 'x'"), "the server's process ended with status 3; its last words: no module 'x'", 0),
             (
                 Process(0),
                 "the server's process ended with status 0; what it wrote to stderr may say why, "
@@ -282,7 +284,17 @@ class TestTransport:
                 0,
             ),
         ],
-        ids=["end", "messages", "oversized", "oversized but known", "error", "empty error", "status 3", "status 0"],
+        ids=[
+            "end",
+            "messages",
+            "oversized",
+            "oversized but known",
+            "error",
+            "empty error",
+            "status 3",
+            "last words",
+            "status 0",
+        ],
     )
     async def test_the_end_is_told_once_with_its_reason(self, transport: Source, reason: str, messages: int) -> None:
         link = TransportLink(lambda: transport)
@@ -316,6 +328,24 @@ class TestTransport:
         assert heard.reasons == ["the server closed the connection"]
         with pytest.raises(MisuseError):
             link.send(b"{}")
+
+    async def test_a_cancelled_close_leaves_no_task_where_the_transport_waits(self) -> None:
+        class Slow(Source):
+            async def receive(self) -> Any:
+                await asyncio.Event().wait()
+
+            async def aclose(self) -> None:
+                await asyncio.Event().wait()
+
+        heard = Heard()
+        link = TransportLink(Slow)
+        await link.open(heard.receive, heard.lost)
+        await settle()
+        closing = asyncio.create_task(link.aclose())
+        await settle()
+        closing.cancel()
+        await asyncio.wait([closing])
+        assert closing.cancelled() and heard.reasons == ["the server closed the connection"]
 
     async def test_a_cancelled_close_leaves_no_task(self) -> None:
         peer = Peer()

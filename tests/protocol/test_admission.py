@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.protocol.conversations import initialize, legacy, modern
-from tybalt.protocol.admission import MAX_SESSION_ID, Admitted, admit, admit_head, too_large
+from tybalt.protocol.admission import ABOUT, MAX_SESSION_ID, Admitted, admit, admit_head, too_large
 from tybalt.protocol.allow_list import allowed_hosts, allowed_origins
 from tybalt.protocol.http_messages import HttpRequest
 from tybalt.protocol.http_policy import Policy
@@ -179,6 +179,36 @@ def test_a_stream_that_its_client_could_not_read(accept):
     assert refused(post(b"", method="GET", accept=accept))[0] == 406
     lenient = admit(post(b"", method="GET", accept=accept), Policy(needs_both_types=False))
     assert (type(lenient) is Admitted) is (accept is None)
+
+
+def told(request, policy=BOTH):
+    """The status of a refusal that is HTTP's alone, and its text."""
+    verdict = admit(request, policy)
+    assert type(verdict) is Refusal, verdict
+    return verdict.status, msgspec.json.decode(verdict.response(NOW).body)["error"]
+
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp"
+
+
+@pytest.mark.parametrize(
+    ("request_", "policy", "status"),
+    [
+        (post(method="GET", accept=BROWSER, content_type=None), BOTH, 406),
+        (post(method="GET", accept=None, content_type=None), BOTH, 406),
+        (post(method="GET", accept=BROWSER, content_type=None), MODERN_ONLY, 405),
+        (post(method="GET", accept="*/*", content_type=None), Policy(offers_stream=False), 405),
+        (post(method="HEAD", content_type=None), BOTH, 405),
+        (post(method="GET", **MODERN), BOTH, 405),
+    ],
+)
+def test_who_opens_the_endpoint_in_a_browser_is_told_what_it_is(request_, policy, status):
+    found, text = told(request_, policy)
+    assert found == status and text.endswith(f"; {ABOUT}")
+    for said in ("an MCP endpoint", "POST", "application/json, text/event-stream", "docs/http/README.md"):
+        assert said in text
+    head = admit_head(request_, policy)
+    assert type(head) is Refusal and head.status == status
 
 
 # -- in what form -----------------------------------------------------------------------------------------------------

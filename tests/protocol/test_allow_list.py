@@ -133,8 +133,24 @@ def test_null_cannot_be_allowed_by_name():
 
 
 def test_one_text_is_no_list():
-    with pytest.raises(MisuseError, match="is a list"):
+    with pytest.raises(MisuseError, match=r"^allowed_hosts is a list, such as \['localhost'\], not one text$"):
         allowed_hosts("localhost")
+
+
+@pytest.mark.parametrize("wrong", [None, 5, [b"https://a"], [None]])
+def test_what_is_no_list_of_texts_is_misuse(wrong):
+    for make in (allowed_hosts, allowed_origins):
+        with pytest.raises(MisuseError, match=rf"^{make.__name__} is a list"):
+            make(wrong)
+
+
+def test_an_error_names_the_setting_that_was_given():
+    for wrong in ("https://a", ["a b"], ["null"], None):
+        with pytest.raises(MisuseError, match=r"^cors_origins"):
+            allowed_origins(wrong, setting="cors_origins")
+    for wrong in ("localhost", ["a b"]):
+        with pytest.raises(MisuseError, match=r"^hosts_of_ours"):
+            allowed_hosts(wrong, setting="hosts_of_ours")
 
 
 @given(st.binary(max_size=40), st.sampled_from([LOOPBACK_HOSTS, LOOPBACK_ORIGINS, AllowList(())]))

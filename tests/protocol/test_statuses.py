@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.protocol.conversations import connection, legacy, message, modern, ready
@@ -28,7 +28,7 @@ from tybalt.protocol.answers import Answers
 from tybalt.protocol.http_messages import HttpResponse
 from tybalt.protocol.statuses import (
     ACCEPTED,
-    JSON_HEADERS,
+    ANSWER_HEADERS,
     STREAM_HEADERS,
     answer_response,
     error_response,
@@ -152,12 +152,20 @@ def test_a_batch_has_200_and_a_long_id_costs_no_more_than_its_length():
     assert status_of_answer(MODERN.result('\\"' * 1_000_000, {}), "modern") == 200
 
 
-def test_an_answer_goes_out_with_its_length_and_is_kept_by_nobody():
+def test_an_answer_goes_out_with_its_length_and_what_says_that_it_may_be_kept_is_not_there():
     answer = MODERN.result(1, {})
     response = answer_response(answer, "modern")
-    assert response == HttpResponse(200, (*JSON_HEADERS, (b"content-length", b"%d" % len(answer))), answer)
+    assert response == HttpResponse(200, (*ANSWER_HEADERS, (b"content-length", b"%d" % len(answer))), answer)
     assert dict(response.headers)[b"content-type"] == b"application/json"
-    assert dict(response.headers)[b"cache-control"] == b"no-store"
+    assert {name for name, _ in response.headers} == {b"content-type", b"content-length", b"x-content-type-options"}
+
+
+@given(st.integers() | st.text(max_size=50), st.text(max_size=50), st.integers(-(10**6), 10**6))
+@example('","result":{"', ',"result":', -32601)
+def test_whatever_its_id_and_text_an_error_is_no_result(identifier: int | str, text: str, code: int):
+    answer = MODERN.error(identifier, McpError(f',"result":{text}', code=code))
+    assert b',"result":' not in answer[:40]
+    assert status_of_answer(MODERN.result(identifier, {}), "modern") == 200
 
 
 def test_a_stream_is_neither_buffered_nor_changed_on_its_way():

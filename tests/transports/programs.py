@@ -3,11 +3,12 @@
 What they do to their standard streams is the point of the tests, so they print and block as they please.
 """
 
-# ruff: noqa: T201, ASYNC221
+# ruff: noqa: T201, ASYNC221, ASYNC222
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import time
 
 from tybalt.errors import TybaltError
 from tybalt.protocol.frames import Oversized
+from tybalt.transports.process import spawn
 from tybalt.transports.stdio import StdioTransport, stdio_transport
 
 
@@ -130,6 +132,45 @@ def crash() -> None:
     print(message.strip(), flush=True)
     print("about to crash: é", file=sys.stderr, flush=True)
     os._exit(3)
+
+
+def orphans() -> None:
+    """Exit with status 3 at the first message, with a child that holds stderr and takes no notice of SIGTERM."""
+    code = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+    subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL)
+    sys.stdin.readline()
+    os._exit(3)
+
+
+def session() -> None:
+    """Tell which session and which process group this is in, and who it is."""
+    print(json.dumps([os.getsid(0), os.getpgrp(), os.getpid()]), flush=True)
+    sys.stdin.read()
+
+
+def coloured() -> None:
+    """Write to stderr what a terminal would obey, then exit with status 4."""
+    sys.stderr.buffer.write("\x1b[31mred\x1b[0m \u202eé\tx\n\n  it is \a".encode() + b"\xff over\n")
+    sys.stderr.flush()
+    os._exit(4)
+
+
+async def forgetful() -> None:
+    """Start a server that takes no notice of anything, and end without closing it."""
+    transport = await spawn([sys.executable, __file__, "stubborn"], inherit="all")
+    print((await transport.receive())[0], transport.pid, flush=True)
+
+
+async def forked() -> None:
+    """Start a server, fork, and let the fork end as an interpreter does: the server still answers."""
+    transport = await spawn([sys.executable, __file__, "echo"], inherit="all")
+    if (fork := os.fork()) == 0:
+        atexit._run_exitfuncs()
+        os._exit(0)
+    os.waitpid(fork, 0)
+    (await transport.reserve()).send(b"still here")
+    print(await transport.receive(), flush=True)
+    await transport.aclose()
 
 
 def shot() -> None:

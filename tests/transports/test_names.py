@@ -13,6 +13,7 @@ import tybalt.transports
 
 NAMES = [
     *(
+        "Command",
         "MemoryTransport",
         "Oversized",
         "PermitIssuer",

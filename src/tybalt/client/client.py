@@ -39,6 +39,7 @@ from tybalt.protocol.client import (
 )
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.protocol.frames import Oversized
+from tybalt.transports.command import Command
 from tybalt.transports.transport import Transport
 from tybalt.types.capabilities import ClientCapabilities
 from tybalt.types.implementation import Implementation
@@ -59,11 +60,12 @@ LAST_WORDS: Final = 1.0
 class Client(Operations):
     """A connection to one MCP server, open inside `async with`.
 
-    `target` is a `Server` of this process (requests are then direct calls), a connected `Transport`, or a command line
-    to launch as a subprocess over stdio. `era` is "auto", which finds it out, "modern", "legacy", or a single revision
-    such as "2025-06-18", which the server then has to speak. `timeout` bounds every request in seconds (`None`: no
-    bound); a request that is given up, or whose task is cancelled, is cancelled at the server too. `log_level` asks for
-    the server's log messages; they and all other notifications go to `on_notification(method, params)`.
+    `target` is a `Server` of this process (requests are then direct calls), a connected `Transport`, or what to launch
+    as a subprocess over stdio: a Python or Node file, a command as a list of words, or a `Command`. `era` is "auto",
+    which finds it out, "modern", "legacy", or a single revision such as "2025-06-18", which the server then has to
+    speak. `timeout` bounds every request in seconds (`None`: no bound); a request that is given up, or whose task is
+    cancelled, is cancelled at the server too. `log_level` asks for the server's log messages; they and all other
+    notifications go to `on_notification(method, params)`.
 
     What the server asks is answered by `on_elicit(question)`, `on_sample(question)` and `roots`, in either era: see
     `answering`. Functions may be plain or asynchronous; plain ones run on the event loop. What is given is declared as
@@ -77,7 +79,7 @@ class Client(Operations):
 
     def __init__(
         self,
-        target: "Serves | Transport | Sequence[str | os.PathLike[str]]",
+        target: "Serves | Transport | Command | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]",
         *,
         era: EraChoice = "auto",
         info: Implementation | None = None,
@@ -146,15 +148,23 @@ class Client(Operations):
         still answer its questions are cancelled and awaited.
         """
         requests = self._requests
-        if self._state == "open" and requests.lost is None:
-            requests.cancel_all("the client closes")
-            await requests.sent(LAST_WORDS)
-        self._state = "closed"
-        requests.deadlines.close()
-        self._on_lost(ConnectionLost("the client was closed"))
-        await self._questions.aclose()
-        await self._link.aclose()
-        await requests.sent()
+        try:
+            if self._state == "open" and requests.lost is None:
+                requests.cancel_all("the client closes")
+                await requests.sent(LAST_WORDS)
+        finally:
+            # Also where the closing task is cancelled: nobody else would let go of the server.
+            self._state = "closed"
+            requests.deadlines.close()
+            self._on_lost(ConnectionLost("the client was closed"))
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        try:
+            await self._questions.aclose()
+        finally:
+            await self._link.aclose()
+        await self._requests.sent()
 
     async def _greet(self) -> None:
         self.server_info, self.server_capabilities, self.instructions = await self._opening.run()

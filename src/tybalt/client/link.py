@@ -159,11 +159,13 @@ class TransportLink:
     async def aclose(self) -> None:
         """Let go of the server."""
         transport, self._transport = self._transport, None
-        if transport is not None:
-            await transport.aclose()
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait([self._reading])
+        try:
+            if transport is not None:
+                await transport.aclose()
+        finally:
+            if self._reading is not None:
+                self._reading.cancel()
+                await asyncio.wait([self._reading])
 
     async def _read(self, transport: Transport, receive: Receiver, lost: Callable[[BaseException], None]) -> None:
         reason = ""
@@ -195,5 +197,7 @@ async def _how_it_ended(transport: Any) -> str:
         status = await asyncio.wait_for(wait(), 1.0)
     except (TimeoutError, asyncio.CancelledError):
         return "the server closed the connection, though its process still runs"
-    told = f"the server's process ended with status {status}; what it wrote to stderr may say why"
+    words = getattr(transport, "last_words", "")
+    hint = f"its last words: {words}" if words else "what it wrote to stderr may say why"
+    told = f"the server's process ended with status {status}; {hint}"
     return told if status else f"{told}, or its file does not end in server.run()"

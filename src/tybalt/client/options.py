@@ -1,12 +1,13 @@
 """The options of `Client(…)`, checked where they are given, and the way to the server that `target` names."""
 
-import os
 from collections.abc import Awaitable, Sequence
 from inspect import iscoroutinefunction
 from typing import Any, Literal, cast
 
 from tybalt.client.link import DirectLink, Link, Serves, TransportLink
+from tybalt.client.targets import WANTED, command_for
 from tybalt.errors import MisuseError
+from tybalt.transports.command import Command, is_path
 from tybalt.transports.transport import Transport
 from tybalt.types.logging import LOGGING_LEVELS
 from tybalt.types.revisions import REVISIONS, era_of
@@ -44,26 +45,29 @@ def chosen_era(era: str) -> tuple[str, str | None]:
 
 
 def link_to(target: Any) -> Link:
-    """How to reach `target`. Raises `MisuseError` for what is no server, no transport and no command."""
+    """How to reach `target`. Raises `MisuseError` for what is no server, no transport, no command and no file."""
     if isinstance(target, Serves):
         return DirectLink(target)
-    if isinstance(target, list | tuple) and (command := _command(cast("Sequence[Any]", target))):
+    if (command := _command(target)) is not None:
         return TransportLink(lambda: _spawn(command))
-    transport = cast("Any", target)
-    if hasattr(transport, "receive") and hasattr(transport, "reserve"):
-        return TransportLink(lambda: transport)
-    raise MisuseError(
-        f"cannot connect to {transport!r}: expected a Server, a Transport, or a command as a list, "
-        "such as [sys.executable, 'server.py']"
-    )
+    if hasattr(target, "receive") and hasattr(target, "reserve"):
+        return TransportLink(lambda: target)
+    raise MisuseError(f"cannot connect to {target!r}: {WANTED}")
 
 
-def _command(target: Sequence[Any]) -> list[str]:
-    """The command line, or nothing where it is none."""
-    return [os.fspath(part) for part in target] if all(isinstance(part, str | os.PathLike) for part in target) else []
+def _command(target: Any) -> Command | None:
+    """The command that starts it, or nothing where nothing is to be started."""
+    if isinstance(target, Command):
+        return target
+    if is_path(target):
+        return command_for(target)
+    if isinstance(target, list | tuple):
+        words = cast("Sequence[Any]", target)
+        return Command(words) if words and all(map(is_path, words)) else None
+    return None
 
 
-def _spawn(command: Sequence[str]) -> Awaitable[Transport]:
+def _spawn(command: Command) -> Awaitable[Transport]:
     from tybalt.transports.process import spawn
 
     return spawn(command)

@@ -9,9 +9,9 @@ the rest, and where the two come from, is the business of `admission.py`, above.
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final, cast
 
-from tybalt.errors import MisuseError
+from tybalt.errors import MisuseError, cut
 
 _NAME: Final = r"(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9.])?|\[[0-9a-f:.]+\])"
 _PORT: Final = r"(?::(?:\*|[0-9]{1,5}))?"
@@ -48,34 +48,37 @@ class AllowList:
         return f"<AllowList {'*' if self.allows_all else ', '.join(self.entries)}>"
 
 
-def allowed_hosts(hosts: Iterable[str]) -> AllowList:
+def allowed_hosts(hosts: Iterable[str], *, setting: str = "allowed_hosts") -> AllowList:
     """The hosts a server answers to, such as `mcp.example.com`, `localhost:*`, `[::1]:8000`; `*` allows any.
 
-    Raises `MisuseError` for an entry that no `Host` header could be.
+    Raises `MisuseError`, which names the `setting`, for an entry that no `Host` header could be.
     """
-    entries = _entries(hosts, "hosts")
+    entries = _entries(hosts, setting, "mcp.example.com")
     for entry in entries:
         if entry != "*" and not _fits(entry, _HOST):
             raise MisuseError(
-                f"a host is a name or an address with or without a port, such as 'mcp.example.com', 'localhost:*' or "
-                f"'[::1]:8000'; got {entry!r}. Write no scheme and no path, and a name beyond ASCII as xn--…"
+                f"{setting}: a host is a name or an address with or without a port, such as 'mcp.example.com', "
+                f"'localhost:*' or '[::1]:8000'; got {entry!r}. Write no scheme and no path, and a name beyond ASCII "
+                "as xn--…"
             )
     return AllowList((entry for entry in entries if entry != "*"), allows_all="*" in entries)
 
 
-def allowed_origins(origins: Iterable[str]) -> AllowList:
+def allowed_origins(origins: Iterable[str], *, setting: str = "allowed_origins") -> AllowList:
     """The origins of web pages that may talk to a server, such as `https://app.example.com`; `*` allows any.
 
-    Raises `MisuseError` for an entry that no `Origin` header could be, and for `null`: every page that is sandboxed has
-    that one, a hostile one too.
+    Raises `MisuseError`, which names the `setting`, for an entry that no `Origin` header could be, and for `null`:
+    every page that is sandboxed has that one, a hostile one too.
     """
-    entries = _entries(origins, "origins")
+    entries = _entries(origins, setting, "https://app.example.com")
     for entry in entries:
         if entry == "null":
-            raise MisuseError("the origin 'null' is any sandboxed page of any site, so it cannot be allowed by name")
+            raise MisuseError(
+                f"{setting}: the origin 'null' is any sandboxed page of any site, so it cannot be allowed by name"
+            )
         if entry != "*" and not _fits(entry, _ORIGIN):
             raise MisuseError(
-                f"an origin is scheme://host with or without a port, such as 'https://app.example.com' or "
+                f"{setting}: an origin is scheme://host with or without a port, such as 'https://app.example.com' or "
                 f"'http://localhost:*'; got {entry!r}. Write no path, and no slash at the end"
             )
     return AllowList((entry for entry in entries if entry != "*"), allows_all="*" in entries)
@@ -86,10 +89,16 @@ def origins_of(hosts: AllowList) -> AllowList:
     return allowed_origins(f"{scheme}://{host}" for host in hosts.entries for scheme in ("http", "https"))
 
 
-def _entries(entries: Iterable[str], setting: str) -> list[str]:
+def _entries(entries: Any, setting: str, example: str) -> list[str]:
     if isinstance(entries, str):
-        raise MisuseError(f"`{setting}` is a list, such as [{entries!r}], not one text")
-    return [entry.lower() for entry in entries]
+        raise MisuseError(f"{setting} is a list, such as [{entries!r}], not one text")
+    if not isinstance(entries, Iterable):
+        raise MisuseError(f"{setting} is a list, such as [{example!r}], got {cut(repr(entries))}")
+    listed = list(cast("Iterable[Any]", entries))
+    for entry in listed:
+        if not isinstance(entry, str):
+            raise MisuseError(f"{setting} is a list of texts, such as [{example!r}], got one with {cut(repr(entry))}")
+    return [entry.lower() for entry in listed]
 
 
 def _fits(entry: str, shape: re.Pattern[str]) -> bool:

@@ -58,8 +58,5 @@ class Policy(Struct, frozen=True, kw_only=True):
 
     @property
     def supported(self) -> list[str]:
-        """The revisions to tell whoever asks for another: those that a request can name by itself, where there are any.
-
-        A legacy client has `initialize` to find out.
-        """
-        return list(self.modern or self.legacy)
+        """The revisions to tell whoever asks for another: all that are served, those of modern first."""
+        return [*self.modern, *self.legacy]

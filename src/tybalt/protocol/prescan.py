@@ -7,6 +7,7 @@ way, and the decoder then says what is wrong. The codec sits above it.
 """
 
 from itertools import accumulate
+from typing import Final
 
 from tybalt.errors import InvalidRequest, McpError, ParseError
 
@@ -15,6 +16,12 @@ PRESCAN_FROM = 1024
 deeper than every decoder can follow."""
 
 _SLICE = 64 * 1024
+MAX_VALUES: Final = 5_000_000
+"""Names and values in a message, unless something else is said: more than its size allows where that is the default."""
+MAX_BODY_VALUES: Final = 300_000
+"""Names and values in the body of a request over HTTP, whoever sends it: to make objects of more would keep the loop
+from everybody else for longer than 50 ms."""
+
 _LEVELS = 2
 _OPEN, _CLOSE, _PART = b"\x01", b"\xff", b"\x00"
 """What stands for a bracket of either kind, and for a comma or colon: what it adds to the depth, as a signed byte."""
@@ -22,7 +29,7 @@ _MARKS = bytes.maketrans(b"[{]},:", _OPEN * 2 + _CLOSE * 2 + _PART * 2)
 _UNMARKED = bytes(byte for byte in range(256) if byte not in b'"[{]},:')
 
 
-def vet(message: bytes) -> McpError | None:
+def vet(message: bytes, *, max_values: int = MAX_VALUES) -> McpError | None:
     """The error a message is refused with before it is decoded, or `None` where it may be.
 
     It must be UTF-8 throughout, also where no decoder looks (-32700; 2026-07-28 basic/transports, "Messages"), and
@@ -33,13 +40,13 @@ def vet(message: bytes) -> McpError | None:
             message.decode()
         except UnicodeDecodeError as error:
             return ParseError(f"Parse error: not UTF-8 (byte {error.start} is 0x{message[error.start]:02x})")
-    if len(message) > PRESCAN_FROM and (excess := prescan(message)) is not None:
+    if len(message) > PRESCAN_FROM and (excess := prescan(message, max_values=max_values)) is not None:
         return InvalidRequest(excess)
     return None
 
 
 def prescan(
-    message: bytes, *, max_values: int = 300_000, max_containers: int = 100_000, max_depth: int = 128
+    message: bytes, *, max_values: int = MAX_VALUES, max_containers: int = 100_000, max_depth: int = 128
 ) -> str | None:
     """None when `message` may be decoded, else the limit it passes, in words and numbers.
 

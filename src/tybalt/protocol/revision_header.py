@@ -26,7 +26,7 @@ from tybalt.protocol.http_messages import Fields
 from tybalt.protocol.http_policy import Policy
 from tybalt.protocol.http_refusal import Refusal
 from tybalt.protocol.mirrored import method_mismatch, revision_mismatch
-from tybalt.protocol.prescan import vet
+from tybalt.protocol.prescan import MAX_BODY_VALUES, vet
 from tybalt.types.revisions import REVISIONS, era_of
 
 HEADER: Final = b"mcp-protocol-version"
@@ -46,7 +46,7 @@ def unserved(fields: Fields, body: bytes, policy: Policy) -> Refusal:
     A request that says another revision in its body disagrees with itself, and is told that first; else it is told
     which there are: "it MUST respond with 400 Bad Request and an UnsupportedProtocolVersionError".
     """
-    envelope, meta = _read(body) if vet(body) is None else (glimpse(body), EnvelopeMeta())
+    envelope, meta = _read(body) if vet(body, max_values=MAX_BODY_VALUES) is None else (glimpse(body), EnvelopeMeta())
     header, said = fields.get(HEADER), meta.revision
     error: McpError
     if header is None:

@@ -19,6 +19,7 @@ Legacy. An answer to a request is JSON or a stream with 200, whatever it says: 4
 """
 
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -29,12 +30,14 @@ from tybalt.protocol.answers import RequestId, encode
 from tybalt.protocol.http_messages import HttpResponse, header, respond
 
 # No page runs or keeps what is answered here, even if somebody opens it as one.
-JSON_HEADERS: Final = (
+ANSWER_HEADERS: Final = (
     (b"content-type", b"application/json"),
-    (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 )
-"""The header fields of a JSON answer, but for its length."""
+"""The header fields of a JSON answer to a POST, but for its length. Nobody keeps those without being told that they may
+(RFC 9110 section 9.3.3), and each field more costs an ASGI server a microsecond."""
+JSON_HEADERS: Final = (*ANSWER_HEADERS, (b"cache-control", b"no-store"))
+"""Those of any JSON, whatever it was asked with."""
 
 STREAM_HEADERS: Final = (
     (b"content-type", b"text/event-stream"),
@@ -70,6 +73,9 @@ _MODERN: Final = {
 }
 _PARSE_ERROR: Final = -32700
 
+_RESULT: Final = b',"result":'
+_EARLY: Final = 40
+"""Bytes of an answer in which an error has no text yet: what stands there as a member is one."""
 _ERROR: Final = re.compile(
     rb'\{"jsonrpc":"2\.0"(?:,"id":(?:null|(-?[0-9]+|"[^"\\]*+(?:\\.[^"\\]*+)*+")))?,"error":\{"code":(-?[0-9]{1,19})\b'
 )
@@ -93,8 +99,7 @@ _decode_retry = msgspec.json.Decoder(_RetryAnswer).decode
 
 def status_of_answer(answer: bytes, era: Era) -> int:
     """The HTTP status of an answer that goes out whole: 200 for a result, a batch or an event stream."""
-    found = _ERROR.match(answer)
-    if found is None:
+    if _RESULT in answer[:_EARLY] or (found := _ERROR.match(answer)) is None:
         return 200
     code = int(found[2])
     if era == "modern":
@@ -109,7 +114,9 @@ def answer_response(answer: bytes, era: Era, *, session_id: str | None = None) -
     id that is not visible ASCII.
     """
     status = status_of_answer(answer, era)
-    headers = JSON_HEADERS
+    if status == 200 and session_id is None:
+        return HttpResponse(200, _headers_for(len(answer)), answer)
+    headers = ANSWER_HEADERS
     if status == 401:
         headers = (*headers, CHALLENGE)
     elif status in (429, 503):
@@ -117,6 +124,11 @@ def answer_response(answer: bytes, era: Era, *, session_id: str | None = None) -
     if session_id is not None:
         headers = (*headers, header(SESSION_HEADER, session_id))
     return respond(status, answer, headers)
+
+
+@lru_cache(1024)
+def _headers_for(length: int) -> tuple[tuple[bytes, bytes], ...]:
+    return (*ANSWER_HEADERS, (b"content-length", b"%d" % length))
 
 
 def error_response(status: int, error: McpError, era: Era, *, request_id: RequestId | None = None) -> HttpResponse:

@@ -356,6 +356,9 @@ class Asking:
             raise MisuseError(f"{call.where} is over; its client cannot be asked any more")
         if call.token.is_masked or (token is not None and token.is_masked):
             raise MisuseError(f"{call.where} asks its client while masked: that may take for ever; ask before or after")
+        if self._outstanding is not None and call.replies.cannot_ask is not None:
+            # First: what a client can do is not even known where sessions are off, and would not help anywhere.
+            raise MisuseError(call.replies.cannot_ask)
         capabilities = call.session.connection.client_of(call.request)[1]
         refused = refusal(InputRequiredResult(input_requests=dict(wanted)), method, capabilities)
         call.note_asked()  # A refusal too is for this client alone.

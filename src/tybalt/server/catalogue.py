@@ -21,7 +21,7 @@ from tybalt.types.implementation import Implementation
 from tybalt.types.revisions import REVISIONS, era_of
 
 if TYPE_CHECKING:
-    from tybalt.server.plain_calls import Decode
+    from tybalt.server.plain_calls import Decode, Run
 
 Call = Callable[[Any, Any], bytes | None]
 """A compiled tool: from a request and its session to the answer, or `None` when that comes later."""
@@ -198,7 +198,7 @@ class Catalogue:
                 self._compile(name, revision)
         return self._calls[revision]
 
-    def plain_tools(self, revision: str) -> Mapping[str, object]:
+    def plain_tools(self, revision: str) -> "Mapping[str, tuple[Any, Run]]":
         """The plain ones of `calls` by name, in a live dict too."""
         self.calls(revision)
         return self._plain[revision]
@@ -221,6 +221,10 @@ class Catalogue:
 
             self._decoders[revision] = compile_plain_calls(known, era_of(revision))
         return self._decoders[revision]
+
+    def decoder(self, revision: str) -> "Decode | None":
+        """What `plain_calls` gave last, as long as no tool has changed since."""
+        return self._decoders.get(revision)
 
     def answers(self, revision: str) -> Answers:
         """The answer pieces of a revision."""

@@ -89,16 +89,16 @@ class Tool(Declaration[P, R], Generic[P, R]):
         `InvalidArguments`, which tells the model all that is wrong, `InvalidParams` for what is no object, and whatever
         an author's validator raises.
         """
-        if len(raw) > READ_ONCE and isinstance(refusal, ValidationError):
-            raise InvalidArguments(self.name, self.parameters.explain_unread(refusal))
+        is_much = len(raw) > READ_ONCE and isinstance(refusal, ValidationError)
         try:
-            if not self.strict:
+            if not (self.strict or is_much):
                 return self.parameters.decode_lax(raw)
         except UNREADABLE:
             pass
         if bytes(raw).lstrip()[:1] != b"{":
             raise InvalidParams("Invalid params: `arguments` must be an object - at `$.params.arguments`")
-        raise InvalidArguments(self.name, self.parameters.explain(raw, strict=self.strict))
+        told = self.parameters.explain_unread(refusal) if is_much else self.parameters.explain(raw, strict=self.strict)
+        raise InvalidArguments(self.name, told)
 
 
 def _header_parameters(schema: Any, where: str) -> "ParameterHeaders | None":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tybalt.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from tybalt.transports.command import Command as Command
     from tybalt.transports.memory import MemoryTransport as MemoryTransport
     from tybalt.transports.memory import memory_pair as memory_pair
     from tybalt.transports.process import ProcessTransport as ProcessTransport
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__, __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "tybalt.transports.command": "Command",
         "tybalt.transports.memory": "MemoryTransport memory_pair",
         "tybalt.transports.process": "ProcessTransport spawn",
         "tybalt.transports.sockets": "SocketServer connect_tcp connect_unix serve_tcp serve_unix",

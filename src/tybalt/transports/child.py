@@ -1,24 +1,31 @@
 """A child process with an exit one can await and a group one can end.
 
-On POSIX it leads a session of its own, so that whatever it starts can be found and ended with it; on Windows only the
-child itself can. Knows nothing of messages: `process` sits above.
+On POSIX it leads a session of its own, so that whatever it starts can be found and ended with it, and a Ctrl-C in the
+terminal is not its business; on Windows only the child itself can be ended. What nobody has ended is ended with the
+interpreter. Knows nothing of messages: `process` sits above.
 """
 
 import asyncio
+import atexit
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from threading import Thread
-from typing import IO, Any
+from typing import IO, Any, Final
+
+FAREWELL: Final = 1.0
+"""Seconds between SIGTERM and SIGKILL for all children together that are left when the interpreter ends."""
 
 
 class Child:
     """A running child process. `exited` is called in the loop once it has ended and been reaped.
 
-    Raises what `subprocess.Popen` raises when the command cannot be started.
+    After making one, you must `end` it. Raises what `subprocess.Popen` raises when the command cannot be started, and
+    `RuntimeError` when there can be no thread to wait for it; there is no process then.
     """
 
     def __init__(
@@ -42,10 +49,14 @@ class Child:
         self._over = asyncio.Event()
         self._group_ended = False
         self._pidfd = _pidfd(self.pid)
-        if self._pidfd is None:
-            Thread(target=self._wait_in_thread, name="tybalt-wait", daemon=True).start()
-        else:
-            loop.add_reader(self._pidfd, self._exited)
+        try:
+            self._watch()
+        except BaseException:
+            self.kill()
+            if self._pidfd is not None:
+                os.close(self._pidfd)
+            raise
+        _running.add(self)
 
     @property
     def returncode(self) -> int | None:
@@ -59,7 +70,8 @@ class Child:
     async def end(self, grace: float) -> None:
         """Wait for the child to end by itself, then ask it and all it started to (SIGTERM), then kill them (SIGKILL).
 
-        Each step is given `grace` seconds. Cancelled, it kills at once. Call it after closing the child's stdin.
+        Each step is given `grace` seconds; where the child has ended and some of what it started has not, that is asked
+        at once. Cancelled, it kills at once. Call it after closing the child's stdin.
         """
         try:
             if await self._ends_within(grace) and not self._group_lives():
@@ -70,8 +82,37 @@ class Child:
             self._signal_group(_KILL)
             await self._ends_within(grace)
         except BaseException:
-            self._kill_now()
+            if self.kill():
+                self._exited()
             raise
+        finally:
+            _running.discard(self)
+
+    def ask(self) -> None:
+        """SIGTERM to the child and all it started."""
+        self._signal_group(signal.SIGTERM)
+
+    def kill(self) -> bool:
+        """SIGKILL to the child and all it started. Blocks until it is reaped, for half a second at most: whether it is.
+
+        Tells nobody: for who cannot wait in the loop.
+        """
+        self._signal_group(_KILL)
+        return self.ends_by(time.monotonic() + 0.5)
+
+    def ends_by(self, deadline: float) -> bool:
+        """Whether the child ends by `deadline`, in monotonic seconds. Blocks until then, and reaps it."""
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _watch(self) -> None:
+        if self._pidfd is None:
+            Thread(target=self._wait_in_thread, name="tybalt-wait", daemon=True).start()
+        else:
+            self._loop.add_reader(self._pidfd, self._exited)
 
     async def _ends_within(self, seconds: float) -> bool:
         try:
@@ -96,8 +137,8 @@ class Child:
         if self._pidfd is not None:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
-        # Looked at now, so that the number, free for another process from here on, is never signalled later.
-        self._group_lives()
+        if not self._group_lives():
+            _running.discard(self)
         self._over.set()
         self._told()
 
@@ -106,14 +147,6 @@ class Child:
         # Where the loop is closed by now, nobody waits to be told; the child is reaped all the same.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._exited)
-
-    def _kill_now(self) -> None:
-        self._signal_group(_KILL)
-        try:
-            self._process.wait(0.5)
-        except subprocess.TimeoutExpired:
-            return
-        self._exited()
 
     def _signal_group(self, number: int) -> None:
         if os.name != "posix":
@@ -127,6 +160,10 @@ class Child:
     def _group_lives(self) -> bool:
         if os.name != "posix" or self._group_ended:
             return False
+        if self.returncode is not None and _exists(self.pid):
+            # Nobody gets the number of a group that has members: whose it is now is a stranger.
+            self._group_ended = True
+            return False
         try:
             os.killpg(self.pid, 0)
         except (ProcessLookupError, PermissionError):
@@ -134,6 +171,37 @@ class Child:
             self._group_ended = self.returncode is not None
             return not self._group_ended
         return True
+
+
+_running: set[Child] = set()
+"""The children that nobody has ended yet."""
+
+
+def _end_those_left() -> None:
+    """As the interpreter ends: what nobody has closed must not outlive it, nor hold it up for long."""
+    left = list(_running)
+    for child in left:
+        child.ask()
+    deadline = time.monotonic() + FAREWELL
+    for child in left:
+        child.ends_by(deadline)
+    for child in left:
+        child.kill()
+
+
+atexit.register(_end_those_left)
+if os.name == "posix":
+    # A fork has them in its memory, but they are not its children, and its end is not theirs.
+    os.register_at_fork(after_in_child=_running.clear)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.getpgid(pid)
+    except OSError as error:
+        # "Not permitted", on OpenBSD, is said of what is there.
+        return not isinstance(error, ProcessLookupError)
+    return True
 
 
 def _pidfd(pid: int) -> int | None:

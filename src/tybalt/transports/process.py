@@ -9,73 +9,60 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from errno import ENOEXEC
 from signal import Signals
-from typing import IO, Any, cast
+from typing import IO, Any, Final, cast
 
 from tybalt.errors import MisuseError, TransportError
 from tybalt.protocol.frames import DEFAULT_LIMIT
 from tybalt.transports.child import Child
+from tybalt.transports.command import GRACE, Command, Inherit, PathName, Stderr, is_path
 from tybalt.transports.descriptors import open_duplex, open_reader
 from tybalt.transports.diagnostics import Diagnostics
 from tybalt.transports.duplex import Duplex, Reader
+from tybalt.transports.environment import environment_of
 from tybalt.transports.stream import HIGH_WATER, READ_AHEAD, StreamTransport
 
-INHERITED = ("PATH", "HOME", "LANG", "USER", "LOGNAME", "SHELL", "TERM", "TMPDIR")
-INHERITED_ON_WINDOWS = (
-    *("APPDATA", "COMSPEC", "HOMEDRIVE", "HOMEPATH", "LOCALAPPDATA", "PATH", "PATHEXT", "PROGRAMFILES"),
-    *("SYSTEMDRIVE", "SYSTEMROOT", "TEMP", "TMP", "USERNAME", "USERPROFILE"),
-)
-
-Stderr = int | IO[Any] | Callable[[str], None] | None
+_SUPPLIERS: Final = {
+    "bun": "Bun (bun.sh)",
+    "deno": "Deno (deno.com)",
+    "docker": "Docker (docs.docker.com)",
+    "node": "Node.js (nodejs.org)",
+    "npx": "Node.js (nodejs.org)",
+    "uv": "uv (docs.astral.sh/uv)",
+    "uvx": "uv (docs.astral.sh/uv)",
+}
+"""What to install where one of the programs that usually start servers is missing."""
 
 
 async def spawn(
-    command: Sequence[str],
+    command: Command | Sequence[PathName],
     *,
     env: Mapping[str, str] | None = None,
-    cwd: "str | os.PathLike[str] | None" = None,
+    cwd: PathName | None = None,
     stderr: Stderr = None,
-    grace: float = 2.0,
+    inherit: Inherit = (),
+    grace: float = GRACE,
     limit: int = DEFAULT_LIMIT,
     high_water: int = HIGH_WATER,
     read_ahead: int = READ_AHEAD,
 ) -> "ProcessTransport":
-    """Start `command`, a list of words, and return the transport to it. There is never a shell in between.
+    """Start `command`, a `Command` or a list of words, and return the transport to it, which you must close.
 
-    The child gets `default_environment()` and, over it, `env`; pass `os.environ` to give it all of yours. `stderr` is
-    None to share ours, a descriptor or file to write to, `subprocess.DEVNULL`, a function to call with each line, or
-    `subprocess.PIPE` to read and drop it; with the last two, the end of it is kept as `stderr_tail`. `grace` is how
-    many seconds each step of `aclose` takes at most. The others are those of `StreamTransport`.
+    `env`, `cwd`, `stderr`, `inherit` and `grace` are those of `Command`, for who gives a list of words. The others are
+    those of `StreamTransport`.
 
-    Raises `TransportError` when the command cannot be started, and `MisuseError` when it is a string or empty.
+    Raises `TransportError` when the command cannot be started, and `MisuseError` for what cannot be meant. Either way
+    nothing is left behind.
     """
-    words = _words(command)
-    if stderr == subprocess.STDOUT:
-        raise MisuseError("stderr must not be mixed into stdout, which carries messages and nothing else")
-    transport = ProcessTransport(limit=limit, high_water=high_water, read_ahead=read_ahead, grace=grace)
-    environment = {**default_environment(), **(env or {})}
-    if sys.platform == "win32":
-        import shutil
-
-        # There npx and its like are batch files, which are found only by their full name.
-        words[0] = shutil.which(words[0], path=environment.get("PATH")) or words[0]
-    transport.start(words, env=environment, cwd=None if cwd is None else os.fspath(cwd), stderr=stderr)
+    if not isinstance(command, Command):
+        command = Command(command, env=env, cwd=cwd, stderr=stderr, inherit=inherit, grace=grace)
+    elif not (env is cwd is stderr is None and not inherit and grace == GRACE):
+        raise MisuseError("env, cwd, stderr, inherit and grace belong into the Command; spawn() takes them with a list")
+    transport = ProcessTransport(limit=limit, high_water=high_water, read_ahead=read_ahead, grace=command.grace)
+    transport.start(command)
     return transport
-
-
-def default_environment() -> dict[str, str]:
-    """What a server inherits unless told otherwise: where programs and home are, who the user is, and the locale.
-
-    Never credentials that happen to be in our environment, and no PYTHON variables: those are ours, not the server's.
-    """
-    names = INHERITED if os.name == "posix" else INHERITED_ON_WINDOWS
-    return {
-        name: value
-        for name, value in os.environ.items()
-        # A value that begins with "()" is a function some shell exported: code, not a setting.
-        if (name in names or name.startswith("LC_")) and not value.startswith("()")
-    }
 
 
 class ProcessTransport(StreamTransport):
@@ -106,8 +93,13 @@ class ProcessTransport(StreamTransport):
 
     @property
     def stderr_tail(self) -> bytes:
-        """The last of what it wrote to stderr, at most 64 KiB; empty unless stderr is a function or PIPE."""
+        """The last 64 KiB of what it wrote to stderr, as they came; empty unless stderr is a function or PIPE."""
         return b"" if self._diagnostics is None else self._diagnostics.tail
+
+    @property
+    def last_words(self) -> str:
+        """The same for an error text: on one line, at most 500 characters, with control characters escaped."""
+        return "" if self._diagnostics is None else self._diagnostics.last_words
 
     async def wait(self) -> int:
         """Return the exit status once the process has ended and been reaped."""
@@ -132,68 +124,88 @@ class ProcessTransport(StreamTransport):
             self._duplex.abort()
         await self._wait_lost()
 
-    def start(
-        self,
-        command: list[str],
-        *,
-        env: dict[str, str],
-        cwd: str | None,
-        stderr: Stderr,
-    ) -> None:
+    def start(self, command: Command) -> None:
         """Launch the process; `spawn` has called this."""
         loop = asyncio.get_running_loop()
         theirs: list[int] = []
         ours: list[int] = []
         try:
-            stdin = _pipe(theirs, ours, theirs_reads=True)
-            stdout = _pipe(theirs, ours, theirs_reads=False)
-            if callable(stderr) or stderr == subprocess.PIPE:
-                self._diagnostics = Diagnostics(loop, stderr if callable(stderr) else None)
-                stderr = _pipe(theirs, ours, theirs_reads=False)
-            self._child = Child(
-                loop, command, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, exited=self._exited
-            )
-        except (OSError, ValueError) as error:
+            self._launch(loop, command, theirs, ours)
+        except (OSError, ValueError, RuntimeError) as error:
             _close_all(ours)
-            raise TransportError(_cannot_start(command[0], cwd, error)) from error
+            raise TransportError(_cannot_start(command, error)) from error
+        except BaseException:
+            _close_all(ours)
+            raise
         finally:
             _close_all(theirs)
         self._duplex = open_duplex(loop, self, read_from=ours[1], write_to=ours[0])
         if self._diagnostics is not None:
             self._stderr_reader = open_reader(loop, ours[2], self._diagnostics, self._diagnostics.done)
 
+    def _launch(self, loop: asyncio.AbstractEventLoop, command: Command, theirs: list[int], ours: list[int]) -> None:
+        env = environment_of(command.env or {}, command.inherit)
+        words = [os.fspath(word) for word in command.args]
+        if sys.platform == "win32":
+            import shutil
+
+            # There npx and its like are batch files, which are found only by their full name.
+            words[0] = shutil.which(words[0], path=env.get("PATH")) or words[0]
+        cwd = None if command.cwd is None else os.fspath(command.cwd)
+        stdin = _pipe(theirs, ours, theirs_reads=True)
+        stdout = _pipe(theirs, ours, theirs_reads=False)
+        stderr = self._stderr(loop, command.stderr, theirs, ours)
+        self._child = Child(
+            loop, words, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, exited=self._exited
+        )
+
+    def _stderr(
+        self, loop: asyncio.AbstractEventLoop, stderr: Stderr, theirs: list[int], ours: list[int]
+    ) -> "int | IO[Any] | None":
+        if is_path(stderr):
+            # Its owner's alone, for nobody knows what a server writes there.
+            theirs.append(os.open(stderr, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            return theirs[-1]
+        if callable(stderr) or stderr == subprocess.PIPE:
+            self._diagnostics = Diagnostics(loop, stderr if callable(stderr) else None)
+            return _pipe(theirs, ours, theirs_reads=False)
+        return cast("int | IO[Any] | None", stderr)
+
     def _exited(self) -> None:
-        if self._closed is None:
-            self._closed = f"the server process has ended: {_how_it_ended(self._child.returncode)}"
         if self._stderr_reader is not None:
             self._stderr_reader.finish()
+        if self._closed is None:
+            told = f"the server process has ended: {_how_it_ended(self._child.returncode)}"
+            self._closed = f"{told}; its last words: {words}" if (words := self.last_words) else told
         self._duplex.end_reading()
         self._duplex.abort()
         self._turns.wake()
 
 
-def _words(command: Sequence[str]) -> list[str]:
-    if isinstance(command, str):
-        raise MisuseError(
-            f"the command must be a list of words such as ['python', 'server.py'], not the string {command!r}: "
-            "there is no shell that would take it apart; shlex.split does it"
-        )
-    words = [os.fspath(word) for word in command]
-    if not words:
-        raise MisuseError("the command is empty; give at least the program to start")
-    return words
-
-
-def _cannot_start(program: str, cwd: str | None, error: Exception) -> str:
-    if cwd is not None and getattr(error, "filename", None) == cwd:
-        why = f"its working directory {cwd!r} cannot be entered: {error}"
+def _cannot_start(command: Command, error: Exception) -> str:
+    program = os.fspath(command.args[0])
+    where = getattr(error, "filename", None)
+    if command.cwd is not None and where == os.fspath(command.cwd):
+        why = f"its working directory {where!r} cannot be entered: {error}"
+    elif is_path(command.stderr) and where == command.stderr:
+        why = f"its stderr cannot go to {where!r}: {error}; name a file that can be written"
     elif isinstance(error, FileNotFoundError):
-        why = "there is no such program; give its full path, or a PATH in env that leads to it"
+        why = _not_found(program)
     elif isinstance(error, PermissionError):
         why = "it may not be executed; check its permissions, or name an interpreter before it"
+    elif getattr(error, "errno", None) == ENOEXEC:
+        why = "it is no program for this system; name an interpreter before it"
     else:
-        why = str(error)
+        why = str(error) or type(error).__name__
     return f"cannot start {program!r}: {why}"
+
+
+def _not_found(program: str) -> str:
+    if os.path.isfile(program):
+        return "the interpreter that its first line names does not exist; name one before it"
+    supplier = _SUPPLIERS.get(program)
+    install = f"install {supplier}, " if supplier else ""
+    return f"there is no such program; {install}give its full path, or a PATH in env that leads to it"
 
 
 def _how_it_ended(returncode: int | None) -> str:

@@ -8,6 +8,7 @@ import pytest
 from tests.protocol.conversations import initialize, legacy, message, modern
 from tests.server.http.web import FACES, LEGACY, Client, modern_headers, served, web
 from tybalt import Context, Server
+from tybalt.protocol.admission import ABOUT
 from tybalt.server.http import legacy as legacy_sessions
 from tybalt.server.http.asgi import AsgiApp
 from tybalt.server.http.settings import http_settings
@@ -528,7 +529,7 @@ class TestMemory:
 
 class TestSwitches:
     @FACE
-    async def test_no_sessions(self, face: str) -> None:
+    async def test_no_sessions(self, face: str, caplog: pytest.LogCaptureFixture) -> None:
         server, go = speaker()
         go.set()
 
@@ -547,8 +548,8 @@ class TestSwitches:
             assert (await client.send("DELETE", **version)).status == 405
             refused = await client.post(legacy("logging/setLevel", {"level": "error"}), **version)
             assert refused.json["error"]["code"] == -32601
-            asked = (await client.post(call("ask"), **version)).json["error"]
-            assert "elicitation" in asked["message"]
+            assert (await client.post(call("ask"), **version)).json["result"]["isError"] is True
+            assert "`sessions=False`" in caplog.text, "whatever the client can do, which nobody knows here"
 
     @FACE
     async def test_json_only(self, face: str) -> None:
@@ -573,6 +574,28 @@ class TestSwitches:
             session = await _session_with(client, LEGACY, {"elicitation": {}})
             assert (await client.post(call("ask"), **session)).json["result"]["isError"] is True
             assert "answered with JSON alone" in caplog.text
+
+    @FACE
+    async def test_a_client_that_could_not_be_asked_anyway_is_not_blamed(
+        self, face: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server = Server("x")
+
+        @server.tool
+        async def ask(context: Context) -> str:
+            return repr(await context.elicit("?"))
+
+        async with web(face, server, json_only=True) as client:
+            session = await client.begin()
+            assert (await client.post(call("ask"), **session)).json["result"]["isError"] is True
+            assert "`json_only`" in caplog.text
+
+    @FACE
+    async def test_a_plain_get_is_told_what_this_is(self, face: str) -> None:
+        async with web(face, Server("x")) as client:
+            response = await client.send("GET", accept="*/*")
+            assert response.status == 400
+            assert response.json["error"]["message"].endswith(f"; {ABOUT}")
 
     @FACE
     async def test_one_era_alone(self, face: str) -> None:

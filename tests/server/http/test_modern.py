@@ -57,6 +57,90 @@ async def test_the_same_head_is_let_in_again_and_the_body_counts(face: str) -> N
 
 
 @FACE
+async def test_bodies_of_one_head_that_are_not_alike(face: str) -> None:
+    """What was guessed from the last ones must never be answered."""
+    server = adder()
+    gate = asyncio.Event()
+
+    @server.tool
+    async def slow(a: int, b: int) -> int:
+        await gate.wait()
+        return a
+
+    async def value(body: bytes, name: str = "add") -> Any:
+        response = await client.post(body, **headers_of(name))
+        return response.json["result"].get("structuredContent", response.json["result"]["content"][0]["text"])
+
+    async with web(face, server) as client:
+        for a in range(5):
+            assert await value(call("add", a=a, b=1)) == a + 1
+        told = await value(call("add", a="x", b=1))
+        assert told == 'Invalid arguments: $.arguments.a: expected an integer; got "x"'
+        assert await value(call("add", a="1", b=1)) == 2
+        assert await value(call("add", a=1, b=1, meta={"progressToken": 7})) == 2
+        wrong = await client.post(call("slow", a=1, b=1), **headers_of("add"))
+        assert (wrong.status, wrong.json["error"]["code"]) == (400, -32020)
+        other = modern("tools/list")
+        wrong = await client.post(other, **headers_of("add"))
+        assert (wrong.status, wrong.json["error"]["code"]) == (400, -32020)
+        for a in range(5):
+            assert await value(call("add", a=a, b=2)) == a + 2
+        waiting = asyncio.ensure_future(value(call("slow", a=1, b=1), "slow"))
+        await asyncio.sleep(0)
+        gate.set()
+        assert [await waiting, *[await value(call("slow", a=a, b=1), "slow") for a in range(5)]] == [1, 0, 1, 2, 3, 4]
+
+
+@FACE
+async def test_a_tool_that_changes_between_two_bodies_of_one_head(face: str) -> None:
+    server = Server("t", run_in="loop", on_duplicate="replace")
+
+    @server.tool
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    async with web(face, server) as client:
+
+        async def value() -> Any:
+            return (await client.post(call("add", a=1, b=2), **headers_of("add"))).json
+
+        assert [(await value())["result"]["structuredContent"] for _ in range(4)] == [3] * 4
+
+        @server.tool(name="add")
+        def other(a: int, b: str | int) -> str:
+            return f"{a}{b}"
+
+        assert [(await value())["result"]["structuredContent"] for _ in range(4)] == ["12"] * 4
+
+
+@FACE
+async def test_headers_of_parameters_are_compared_each_time(face: str) -> None:
+    server = Server("t", run_in="loop")
+
+    @server.tool
+    def greet(region: Annotated[str, msgspec.Meta(extra_json_schema={"x-mcp-header": "Region"})]) -> str:
+        return region
+
+    async with web(face, server) as client:
+        headers = {**headers_of("greet"), "mcp-param-region": "eu"}
+        for _ in range(4):
+            assert (await client.post(call("greet", region="eu"), **headers)).status == 200
+        wrong = await client.post(call("greet", region="us"), **headers)
+        assert (wrong.status, wrong.json["error"]["code"]) == (400, -32020)
+
+
+@FACE
+async def test_a_budget_counts_whatever_the_last_body_had(face: str) -> None:
+    server = adder()
+    async with web(face, server) as client:
+        for _ in range(4):
+            assert (await client.post(call("add", a=1, b=1), **headers_of("add"))).status == 200
+        late = {"dev.tybalt/budget": {"deadlineMs": "soon"}}
+        response = await client.post(call("add", a=1, b=1, meta=late), **headers_of("add"))
+        assert response.json["error"]["code"] == -32602
+
+
+@FACE
 async def test_an_async_tool_that_waits(face: str) -> None:
     server = Server("x")
 

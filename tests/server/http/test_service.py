@@ -1,6 +1,7 @@
 """An endpoint that is served: the lifespan around it, mounting under a prefix, health, draining, the door, settings."""
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,12 +16,14 @@ from tests.protocol.conversations import legacy, modern
 from tests.server.http.web import FACES, AsgiFace, Client, modern_headers, web
 from tybalt import Context, Server
 from tybalt.errors import MisuseError
+from tybalt.server.http import setting_values
 from tybalt.server.http.principals import MAX_PRINCIPALS
-from tybalt.server.http.settings import http_settings
+from tybalt.server.http.settings import HttpOptions, http_settings
 
 FACE = pytest.mark.parametrize("face", FACES)
 LIST = modern("server/discover")
 HEADERS = modern_headers("server/discover")
+PLAIN = PlainTextResponse("a page")
 
 
 def watched() -> tuple[Server, list[str]]:
@@ -290,26 +293,142 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("options", "text"),
         [
-            ({"pth": "/x"}, "no HTTP option pth"),
+            ({"pth": "/x"}, r"no HTTP option 'pth' \(did you mean 'path'\?\); there are allowed_hosts, "),
+            ({"zzz": 1, "hosts": []}, r"no HTTP option 'zzz', 'hosts' \(did you mean 'allowed_hosts'\?\)"),
+            ({"origins": []}, r"did you mean 'allowed_origins'\?"),
             ({"path": "mcp"}, "begins with '/'"),
+            ({"path": None}, "begins with '/', such as '/mcp', got None"),
             ({"max_body": 0}, "max_body is a whole number"),
             ({"max_body": True}, "max_body is a whole number"),
             ({"keep_alive": 0}, "keep_alive: a duration is"),
             ({"sessions": "no"}, "sessions is True or False"),
             ({"auth_token": "short"}, "16 visible"),
+            ({"auth_token": ""}, "16 visible"),
             ({"auth_token": "a" * 16, "verifier": object()}, "two ways"),
-            ({"verifier": object()}, "verify"),
             ({"routes": {"/x": 5}}, "ASGI application"),
             ({"routes": {"x": lambda: None}}, "begins with '/'"),
-            ({"allowed_hosts": "x"}, "is a list"),
-            ({"allowed_origins": ["x"]}, "an origin is"),
-            ({"cors_origins": ["*"]}, "CORS names"),
+            ({"routes": None}, r"routes: expected ASGI applications by path, as in \{'/hello': app\}, got None"),
+            ({"routes": ["/x"]}, "routes: expected ASGI applications by path"),
+            ({"allowed_hosts": "x"}, "^allowed_hosts is a list"),
+            ({"allowed_hosts": None}, "^allowed_hosts is a list"),
+            ({"allowed_hosts": ["http://x"]}, "^allowed_hosts: a host is"),
+            ({"allowed_hosts": []}, "allowed_hosts is empty, so that nobody could ever come in: name the hosts"),
+            ({"allowed_origins": ["x"]}, "^allowed_origins: an origin is"),
+            ({"cors_origins": "https://x"}, "^cors_origins is a list"),
+            ({"cors_origins": ["x"]}, "^cors_origins: an origin is"),
+            ({"cors_origins": ["*"]}, "^cors_origins: name the origins of pages"),
         ],
     )
     def test_what_cannot_be_is_refused_at_once(self, options: dict[str, Any], text: str) -> None:
         with pytest.raises(MisuseError, match=text) as refused:
             Server("x").asgi(**options)
         assert "aaaaaaaa" not in str(refused.value)
+
+    @pytest.mark.parametrize(
+        ("options", "text"),
+        [
+            ({"routes": {"/mcp": PLAIN}}, r"path='/mcp' and routes\['/mcp'\] are one path"),
+            ({"path": "/mcp/", "routes": {"/mcp": PLAIN}}, r"path='/mcp/' and routes\['/mcp'\]"),
+            ({"path": "/mcp/", "routes": {"/mcp/": PLAIN}}, r"path='/mcp/' and routes\['/mcp/'\]"),
+            ({"path": "/", "routes": {"/": PLAIN}}, r"path='/' and routes\['/'\]"),
+            ({"health": "/mcp"}, "path='/mcp' and health='/mcp' .* give another path, or health=None"),
+            ({"readiness": "/mcp/"}, "path='/mcp' and readiness='/mcp/' .* or readiness=None"),
+            ({"path": "/health"}, "path='/health' and health='/health' are one path"),
+            ({"health": "/up", "readiness": "/up"}, "health='/up' and readiness='/up' are one path"),
+            ({"health": "/up", "routes": {"/up": PLAIN}}, r"routes\['/up'\] and health='/up' are one path"),
+        ],
+    )
+    def test_one_path_is_one_thing(self, options: dict[str, Any], text: str) -> None:
+        with pytest.raises(MisuseError, match=text):
+            Server("x").asgi(**options)
+
+    def test_paths_that_only_look_alike(self) -> None:
+        for options in (
+            {"routes": {"/mcp/": PLAIN, "/mcp2": PLAIN, "/": PLAIN}},  # What is below the endpoint is not it.
+            {"path": "/health", "health": None},
+            {"health": None, "readiness": None},
+            {"routes": {"/health": PLAIN}},  # In place of the one that is there by default.
+        ):
+            assert http_settings(options).path in ("/mcp", "/health")
+
+    @pytest.mark.parametrize("option", ["allowed_origins", "cors_origins"])
+    def test_no_pages_may_be_meant(self, option: str) -> None:
+        settings = http_settings({option: []})
+        assert settings.cors is None
+        assert settings.origins.allows(b"http://localhost") == (option == "cors_origins")
+
+    @pytest.mark.parametrize(
+        ("options", "text"),
+        [
+            ({"port": 8000, "workers": 2}, "takes port and workers, as in `uvicorn module:app --host"),
+            ({"prot": 8000}, r"'prot' \(did you mean 'port'\?\) of an application: the ASGI server"),
+        ],
+    )
+    def test_where_an_application_listens_is_not_its_business(self, options: dict[str, Any], text: str) -> None:
+        with pytest.raises(MisuseError, match=text):
+            Server("x").asgi(**options)
+
+    @pytest.mark.parametrize(("name", "meant"), [("prot", "port"), ("worker", "workers"), ("max_bodi", "max_body")])
+    def test_a_process_knows_where_it_listens(self, name: str, meant: str) -> None:
+        with pytest.raises(MisuseError, match=rf"'{name}' \(did you mean '{meant}'\?\); there are .*, host, .*workers"):
+            Server("x").run("http", **{name: 5})
+
+    @pytest.mark.parametrize("missing", [["httptools"], ["uvicorn", "httptools"]])
+    def test_a_process_says_what_is_not_installed(self, missing: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in missing:
+            monkeypatch.setitem(sys.modules, name, None)
+        with pytest.raises(MisuseError) as refused:
+            Server("x").run("http", port=0)
+        text = f'HTTP needs {" and ".join(missing)}, which {sys.executable} does not find: pip install "tybalt[http]"'
+        assert str(refused.value) == text
+
+
+class TestVerifiers:
+    """What is wrong with one is said at the start, not at the first request."""
+
+    @pytest.mark.parametrize("wrong", ["", object(), lambda token: token, int, type("Empty", (), {"verify": 5})])
+    def test_what_has_no_method(self, wrong: Any) -> None:
+        kind = wrong.__name__ if isinstance(wrong, type) else type(wrong).__name__
+        with pytest.raises(MisuseError, match=rf"verifier: .* `verify\(token\)`, got one of the type {kind}$"):
+            http_settings({"verifier": wrong})
+
+    def test_a_class(self) -> None:
+        class Directory:
+            def verify(self, token: str) -> str | None:
+                return token
+
+        with pytest.raises(MisuseError, match=r"Directory is a class; give an object of it, as in verifier=Directory"):
+            http_settings({"verifier": Directory})
+        assert http_settings({"verifier": Directory()}).is_locked
+
+    def test_a_class_that_is_one_itself(self) -> None:
+        class Directory:
+            @classmethod
+            async def verify(cls, token: str) -> str | None:
+                return token
+
+        assert http_settings({"verifier": Directory}).is_locked
+
+    @pytest.mark.parametrize(
+        "verify",
+        [lambda self: None, lambda self, token, scope: None, lambda self, *, token: None, lambda: None],
+    )
+    def test_a_method_that_takes_something_else(self, verify: Any) -> None:
+        wrong = type("Wrong", (), {"verify": verify})()
+        with pytest.raises(MisuseError, match=r"Wrong\.verify is called with the token and nothing else.*: \w"):
+            http_settings({"verifier": wrong})
+
+    def test_a_method_that_takes_more_if_it_gets_it(self) -> None:
+        class Roomy:
+            async def verify(self, token: str, scope: str = "all", *more: str) -> str | None:
+                return token
+
+        assert http_settings({"verifier": Roomy()}).is_locked
+
+
+class TestValues:
+    def test_every_option_is_judged(self) -> None:
+        assert list(setting_values._READERS) == list(HttpOptions.__annotations__)
 
     def test_durations_as_text(self) -> None:
         assert http_settings({"session_lifetime": "1h"}).session_lifetime == 3_600

@@ -67,12 +67,9 @@ class AsgiApp:
         path = _path_of(scope)
         if kind == "http" and path.rstrip("/") == self._path:
             await self._mcp(scope, receive, send)
-            return
-        if self._is_channel(kind, path):
+        elif self._is_channel(kind, path):
             await self._channel(path, scope, receive, send)
-            return
-        app = self._route(path)
-        if app is not None:
+        elif (app := self._route(path)) is not None:
             await app(scope, receive, send)
         elif kind == "http":
             await _send(send, await self._beside(path, scope))
@@ -87,26 +84,26 @@ class AsgiApp:
         except McpError as error:
             await _send(send, Refusal(503, error).response(datetime.now(UTC)))
             return
-        method, headers = scope["method"], scope["headers"]
+        version = scope.get("http_version", "1.1")
+        headers, request = scope["headers"], None
         # HTTP/1.0 has other duties; what it was let in with says nothing of the rest.
-        head = tuple(headers) if method == "POST" and scope.get("http_version", "1.1") != "1.0" else None
+        head = tuple(headers) if scope["method"] == "POST" and version != "1.0" else None
         try:
             known = endpoint.heads.get(head)
         except TypeError:  # Pairs may be lists, too, says ASGI.
-            headers = [(bytes(name), bytes(value)) for name, value in headers]
-            head = None if head is None else tuple(headers)
+            headers = head = tuple((bytes(name), bytes(value)) for name, value in headers)
             known = endpoint.heads.get(head)
-        if known is None:
-            request = HttpRequest(method, headers, http_version=scope.get("http_version", "1.1"))
+        if known is not None:
+            entry, body = known[0], await self._body(endpoint, receive)
+        else:
+            request = HttpRequest(scope["method"], headers, http_version=version)
             entry, body = await self._enter(endpoint, request, receive)
             if head is not None and isinstance(entry, Entry):
                 endpoint.remember(head, entry, len(body))
-        else:
-            entry, body = known[0], await self._body(endpoint, receive)
         if body is None or entry is None:
             return
         if isinstance(body, Refusal):
-            await _send(send, endpoint.refuse(body, HttpRequest(method, headers)))
+            await _send(send, endpoint.refuse(body, request or HttpRequest(scope["method"], headers)))
             return
         found = endpoint.serve(entry, body) if isinstance(entry, Entry) else entry
         if isinstance(found, HttpResponse):

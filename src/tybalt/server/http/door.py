@@ -27,6 +27,9 @@ SHARED: Final = "auth_token"
 MAX_TOKEN: Final = 8 * 1024
 """The longest token that is looked at, in bytes."""
 
+GUESSES: Final = 3
+"""How often it may be wrong what the next body of a head will be."""
+
 _SCHEME: Final = b"bearer "
 
 
@@ -43,7 +46,8 @@ class Entry(Struct):
     """A request that was let in, but for its body: by its method and header fields, as `principal`.
 
     `headers` go with its response, whatever that is. `agreed` is what of a body its headers were last found to say the
-    same as: what is the same again needs no second look.
+    same as: what is the same again needs no second look; `alike` is more of that, see `plain_posts`, and `guesses` how
+    often it may be wrong.
     """
 
     method: str
@@ -51,6 +55,8 @@ class Entry(Struct):
     principal: str | None
     headers: Headers
     agreed: tuple[type, str, str] | None = None
+    alike: Any = None
+    guesses: int = GUESSES
 
 
 class Door:

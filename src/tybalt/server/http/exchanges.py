@@ -11,6 +11,8 @@ back.
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from tybalt.errors import Era
 from tybalt.protocol.http_messages import HttpResponse
 from tybalt.protocol.statuses import ACCEPTED, STREAM_HEADERS, answer_response
@@ -31,43 +33,22 @@ class Held(Protocol):
         ...
 
 
-class Exchange:
+class Exchange(Struct, eq=False):  # A Struct, for one is made for every request.
     """The replies of one POST, see `Replies`. `open_stream` makes its stream, `None` where only JSON may be sent.
 
     `wants_stream` says that the client reads no plain JSON. `headers` go with the response, whatever it is.
     """
 
-    __slots__ = (
-        "_answer",
-        "_calls",
-        "_headers",
-        "_is_answered",
-        "_open_stream",
-        "_sink",
-        "_stream",
-        "_wants_stream",
-        "cannot_ask",
-        "era",
-    )
-
-    def __init__(
-        self,
-        era: Era,
-        open_stream: Callable[[Headers], Stream] | None,
-        headers: Headers,
-        wants_stream: bool,
-        cannot_ask: str | None = None,
-    ) -> None:
-        self.era: Era = era
-        self.cannot_ask = cannot_ask
-        self._open_stream = open_stream
-        self._headers = headers
-        self._wants_stream = wants_stream
-        self._calls: tuple[Call, ...] = ()
-        self._stream: Stream | None = None
-        self._sink: Sink | None = None
-        self._answer: bytes | None = None
-        self._is_answered = False
+    era: Era
+    open_stream: Callable[[Headers], Stream] | None
+    headers: Headers
+    wants_stream: bool
+    cannot_ask: str | None = None
+    _calls: tuple[Call, ...] = ()
+    _stream: Stream | None = None
+    _sink: Sink | None = None
+    _answer: bytes | None = None
+    _is_answered: bool = False
 
     def carry(
         self, session: Session, receive: Callable[..., bytes | None], *message: Any
@@ -80,7 +61,7 @@ class Exchange:
             session.replies = shared
         if answer is None:
             return self if self._calls or self._stream is not None else ACCEPTED
-        if self._calls or self._stream is not None or self._wants_stream:
+        if self._calls or self._stream is not None or self.wants_stream:
             self.finish(answer)
             return self
         return answer
@@ -104,7 +85,7 @@ class Exchange:
         """The answer to it all, `None` where there is none: then the response is a stream with nothing more in it."""
         self._is_answered = True
         self._calls = ()
-        if self._stream is None and (answer is None or self._wants_stream):
+        if self._stream is None and (answer is None or self.wants_stream):
             self._opened()
         stream = self._stream
         if stream is not None:
@@ -154,17 +135,17 @@ class Exchange:
                 call.session.running.cancel(call.responder)
 
     def _opened(self) -> Stream | None:
-        if self._open_stream is None:
+        if self.open_stream is None:
             return None
-        self._stream = self._open_stream((*STREAM_HEADERS, *self._headers))
+        self._stream = self.open_stream((*STREAM_HEADERS, *self.headers))
         if self._sink is not None:
             self._stream.attach(self._sink)
         return self._stream
 
     def _response(self, answer: bytes | None) -> HttpResponse:
         if answer is None:  # A cancelled request of a client that reads nothing but JSON.
-            return HttpResponse(202, (*self._headers, (b"content-length", b"0")))
-        return with_headers(answer_response(answer, self.era), self._headers)
+            return HttpResponse(202, (*self.headers, (b"content-length", b"0")))
+        return with_headers(answer_response(answer, self.era), self.headers)
 
 
 def with_headers(response: HttpResponse, headers: Headers) -> HttpResponse:

@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from tybalt.protocol.admission import too_large
 from tybalt.protocol.http_messages import fields_of
 from tybalt.protocol.http_refusal import Refusal, plain
-from tybalt.protocol.statuses import JSON_HEADERS, status_of_answer
+from tybalt.protocol.statuses import ANSWER_HEADERS, status_of_answer
 from tybalt.server.http.asgi import AsgiApp
 from tybalt.server.http.cycle import CLOSE, LaneCycle, head_of
 from tybalt.server.http.door import Entry
@@ -156,7 +156,7 @@ class Lane(HttpToolsProtocol):
         fields = self.server_state.default_headers
         lane = type(self)
         if lane.json_head is None or lane.json_head[0] is not fields:
-            lane.json_head = fields, head_of(200, fields, JSON_HEADERS)[:-2]
+            lane.json_head = fields, head_of(200, fields, ANSWER_HEADERS)[:-2]
         return lane.json_head[1]
 
     def on_message_begin(self) -> None:

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from tybalt.errors import InvalidRequest, McpError, Overloaded, RateLimited
-from tybalt.protocol.admission import Admitted
+from tybalt.protocol.admission import ABOUT, Admitted
 from tybalt.protocol.codec import UNREADABLE, decode_legacy, glimpse
 from tybalt.protocol.connection import Client, Memory, ServerConnection
 from tybalt.protocol.event_log import PRIMES_SINCE, RESUMES_SINCE, EventLog, Evicted, Replay
 from tybalt.protocol.http_messages import HttpResponse
 from tybalt.protocol.http_policy import Policy
 from tybalt.protocol.http_refusal import Refusal, plain
-from tybalt.protocol.prescan import PRESCAN_FROM, vet
+from tybalt.protocol.prescan import MAX_BODY_VALUES, PRESCAN_FROM, vet
 from tybalt.protocol.revision_header import ASSUMED_REVISION, disagreement
 from tybalt.protocol.sealed import NONCE, Seal
 from tybalt.protocol.session_ids import SessionClaims, SessionRefused, open_session, seal_session
@@ -92,7 +92,8 @@ class LegacySessions:
             "several processes serve this address and share no store, so that the answer of a legacy client may reach "
             "another one: serve with one worker, or to modern clients, to ask"
             if is_shared
-            else "legacy sessions are off (`sessions=False`), so that the answer of a legacy client finds nobody"
+            else "legacy sessions are off (`sessions=False`), so that the answer of a legacy client finds nobody: "
+            "leave them on, or serve modern clients, to ask"
         )
         self._live: OrderedDict[str, LegacySession] = OrderedDict()
         self._memories: dict[str, tuple[Memory, float]] = {}
@@ -124,7 +125,7 @@ class LegacySessions:
 
         `None` for a short one: a session reads that faster by itself, though it is decoded again.
         """
-        if (unfit := vet(body)) is not None:
+        if (unfit := vet(body, max_values=MAX_BODY_VALUES)) is not None:
             return lambda connection: connection.refuse(body, unfit)
         try:
             request = decode_legacy(body)
@@ -215,7 +216,7 @@ class LegacySessions:
 
     def _named(self, admitted: Admitted, principal: str | None) -> LegacySession | Refusal:
         if not admitted.session_id:
-            text = "Mcp-Session-Id header is missing: name the session that `initialize` has begun"
+            text = f"Mcp-Session-Id header is missing: name the session that `initialize` has begun; {ABOUT}"
             return Refusal(400, InvalidRequest(text), "legacy")
         try:
             return self._resumed_live(admitted.session_id, principal)

@@ -12,13 +12,14 @@ from tybalt.protocol.http_messages import HttpResponse
 from tybalt.protocol.http_policy import Policy
 from tybalt.protocol.http_refusal import Refusal
 from tybalt.protocol.mirrored import standard_mismatch
-from tybalt.protocol.prescan import PRESCAN_FROM, vet
+from tybalt.protocol.prescan import MAX_BODY_VALUES, PRESCAN_FROM, vet
 from tybalt.protocol.revision_header import disagreement
 from tybalt.protocol.statuses import ACCEPTED, STREAM_HEADERS, error_response
 from tybalt.server.http.door import Entry
 from tybalt.server.http.exchanges import Exchange, Held
 from tybalt.server.http.listening import Listeners
 from tybalt.server.http.places import Places
+from tybalt.server.http.plain_posts import PlainPosts
 from tybalt.server.http.principals import Principals
 from tybalt.server.http.streams import Streams
 from tybalt.server.session import Session
@@ -40,6 +41,7 @@ class ModernRequests:
         self._policy = policy
         self._tool = server.catalogue.get
         self._principals = Principals(server)
+        self._plain = PlainPosts(server)
         self._open_stream = streams.open
         self._listeners = Listeners(server, streams, places)
         self.is_draining = False
@@ -47,7 +49,11 @@ class ModernRequests:
     def post(self, entry: Entry, body: bytes) -> bytes | HttpResponse | Held | Refusal:
         """The answer as bytes, where it is there at once and travels as JSON; else the response."""
         session = self._principals.session(entry.principal)
-        if (len(body) > PRESCAN_FROM or not body.isascii()) and (unfit := vet(body)) is not None:
+        if entry.alike is not None and (call := self._plain.read(entry, body)) is not None:
+            return self._exchange(entry).carry(session, call.params.run, call, call.params.arguments, session)
+        if (len(body) > PRESCAN_FROM or not body.isascii()) and (
+            unfit := vet(body, max_values=MAX_BODY_VALUES)
+        ) is not None:
             action = session.connection.refuse(body, unfit)
             return action if type(action) is bytes else ACCEPTED
         try:
@@ -59,10 +65,13 @@ class ModernRequests:
         if kind in _CALLS:
             params = request.params
             said = (kind, params.meta.protocol_version, params.name)
-            mismatch = None if entry.agreed == said else standard_mismatch(entry.admitted.fields, request)
+            is_known = entry.agreed == said
+            mismatch = None if is_known else standard_mismatch(entry.admitted.fields, request)
             if mismatch is None:
                 entry.agreed = said
                 mismatch = self._parameter_mismatch(entry, params)
+                if is_known and entry.guesses:
+                    self._plain.learn(entry, params, body)
         else:
             mismatch = standard_mismatch(entry.admitted.fields, request)
         if mismatch is not None:
@@ -86,10 +95,11 @@ class ModernRequests:
         return self._run(session, entry, action, body) if hasattr(action, "id") else ACCEPTED
 
     def _run(self, session: Session, entry: Entry, action: Any, body: bytes) -> bytes | HttpResponse | Held:
+        return self._exchange(entry).carry(session, session.act, action, body)
+
+    def _exchange(self, entry: Entry) -> Exchange:
         admitted = entry.admitted
-        open_stream = self._open_stream if admitted.events else None
-        exchange = Exchange("modern", open_stream, entry.headers, not admitted.json)
-        return exchange.carry(session, session.act, action, body)
+        return Exchange("modern", self._open_stream if admitted.events else None, entry.headers, not admitted.json)
 
     def _parameter_mismatch(self, entry: Entry, params: Any) -> HeaderMismatch | None:
         tool: Any = self._tool("tool", params.name)

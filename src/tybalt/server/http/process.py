@@ -48,15 +48,22 @@ _HEARD: Final = frozenset(
 
 
 def run_http(
-    server: "Server", *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1, options: Mapping[str, Any]
+    server: "Server",
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    workers: int = 1,
+    options: Mapping[str, Any],
+    token_variable: str | None = None,
 ) -> None:
     """Serve over HTTP until a signal ends it. Blocks.
 
-    Raises `MisuseError` for an option there is not or a value it cannot have, for an address that cannot be bound, for
-    several workers where processes cannot be forked, and where uvicorn is not installed.
+    `token_variable` names where in the environment the token comes from, for who gives no options in Python. Raises
+    `MisuseError` for an option there is not or a value it cannot have, for an address that cannot be bound, for several
+    workers where processes cannot be forked, and where uvicorn is not installed.
     """
     refuse_while_loading()
-    settings = http_settings(options)
+    settings = http_settings(options, listens=True)
     if threading.current_thread() is not threading.main_thread():
         raise MisuseError(
             "run('http') hears signals, which the main thread alone does: call it there, or serve `server.asgi()`"
@@ -78,6 +85,9 @@ def run_http(
         # Before uvicorn has its handlers, and after it has put these back, an end is a success.
         signal.signal(number, _succeed)
     _announce(server, settings, host, listening.getsockname()[1], workers)
+    if host not in _LOOPBACK:
+        _warn(settings, token_variable)
+    sys.stderr.flush()
     if workers == 1:
         if hasattr(signal, "SIGHUP"):
             signal.signal(signal.SIGHUP, _terminate)  # There is nobody to replace it: a terminal that is gone ends it.
@@ -94,7 +104,9 @@ def _require_uvicorn() -> None:
 
     missing = [name for name in ("uvicorn", "httptools") if find_spec(name) is None]
     if missing:
-        raise MisuseError(f"HTTP needs {' and '.join(missing)}: pip install 'tybalt[http]'")
+        raise MisuseError(
+            f'HTTP needs {" and ".join(missing)}, which {sys.executable} does not find: pip install "tybalt[http]"'
+        )
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -120,16 +132,19 @@ def _announce(server: "Server", settings: HttpSettings, host: str, port: int, wo
     shown = f"[{host}]" if ":" in host else host
     many = f", {workers} workers" if workers > 1 else ""
     sys.stderr.write(f"{server.name} serves MCP at http://{shown}:{port}{settings.path}{many}. Ctrl-C ends it.\n")
-    if host not in _LOOPBACK:
-        if not settings.is_locked:
-            sys.stderr.write(
-                "warning: anybody who reaches this address may call every tool; give auth_token= or verifier=\n"
-            )
-        if settings.hosts is HttpSettings().hosts:
-            sys.stderr.write(
-                "warning: only requests to this machine's own names are served; name others with allowed_hosts=[…]\n"
-            )
-    sys.stderr.flush()
+
+
+def _warn(settings: HttpSettings, token_variable: str | None) -> None:
+    """What others than this machine's own should be told of, before the first of them comes."""
+    if not settings.is_locked:
+        lock = "give auth_token= or verifier=" if token_variable is None else f"set {token_variable} in the environment"
+        sys.stderr.write(f"warning: anybody who reaches this address may call every tool; {lock}\n")
+    if settings.hosts is HttpSettings().hosts:
+        where = "" if token_variable is None else " of server.run('http', …) in the file"
+        sys.stderr.write(
+            "warning: only requests to this machine's own names are served; "
+            f"name others with allowed_hosts=[…]{where}\n"
+        )
 
 
 def _serve(app: AsgiApp, listening: socket.socket, parent: int | None = None, ready: int | None = None) -> None:

@@ -6,20 +6,14 @@ from typing import Any, Final, Protocol, TypedDict
 from msgspec import Struct
 
 from tybalt.errors import MisuseError
-from tybalt.execution.durations import Duration, seconds
-from tybalt.protocol.allow_list import (
-    LOOPBACK_HOSTS,
-    LOOPBACK_ORIGINS,
-    AllowList,
-    allowed_hosts,
-    allowed_origins,
-    origins_of,
-)
+from tybalt.execution.durations import Duration
+from tybalt.protocol.allow_list import LOOPBACK_HOSTS, LOOPBACK_ORIGINS, AllowList, origins_of
 from tybalt.protocol.cors import Cors
 from tybalt.protocol.event_log import LIFETIME as EVENT_LIFETIME
 from tybalt.protocol.event_log import MAX_EVENTS
 from tybalt.protocol.http_policy import DEFAULT_MAX_BODY, Policy
 from tybalt.protocol.session_ids import LIFETIME as SESSION_LIFETIME
+from tybalt.server.http.setting_values import checked_values
 from tybalt.types.revisions import LEGACY, MODERN
 
 ASGI = Callable[[Any, Any, Any], Awaitable[None]]
@@ -149,59 +143,39 @@ class HttpSettings(Struct, frozen=True, kw_only=True):
         )
 
 
-_DURATIONS: Final = (
-    "event_lifetime",
-    "session_lifetime",
-    "keep_alive",
-    "header_timeout",
-    "body_timeout",
-    "idle_timeout",
-)
-_COUNTS: Final = ("max_body", "max_streams", "max_events", "max_connections")
-_SWITCHES: Final = ("sessions", "json_only", "lenient_accept", "websocket")
+def http_settings(options: Mapping[str, Any], *, listens: bool = False) -> HttpSettings:
+    """The settings that these options make; whoever `listens` has taken `host`, `port` and `workers` out of them.
 
-
-def http_settings(options: Mapping[str, Any]) -> HttpSettings:
-    """The settings that these options make. Raises `MisuseError` for an unknown option, and a value none can have."""
-    given = dict(options)
-    if unknown := sorted(given.keys() - HttpOptions.__annotations__.keys()):
-        known = ", ".join(sorted(HttpOptions.__annotations__))
-        raise MisuseError(f"there is no HTTP option {', '.join(unknown)}; there are {known}")
-    for name in _DURATIONS:
-        if name in given:
-            given[name] = _duration(name, given[name])
-    for name in _COUNTS:
-        if name in given and (type(given[name]) is not int or given[name] < 1):
-            raise MisuseError(f"{name} is a whole number from 1 on, got {given[name]!r}")
-    for name in _SWITCHES:
-        if name in given and type(given[name]) is not bool:
-            raise MisuseError(f"{name} is True or False, got {given[name]!r}")
-    _check_paths(given)
-    _check_door(given)
+    Raises `MisuseError` for an unknown option, for a value none can have, and for two that do not fit together.
+    """
+    if options.get("auth_token") is not None and options.get("verifier") is not None:
+        raise MisuseError("auth_token and verifier are two ways to check tokens; give one of them")
+    given = checked_values(options, names=HttpOptions.__annotations__.keys(), listens=listens)
     settings = HttpSettings(**_lists(given))
+    _check_paths(settings, given)
     _check_sse(settings)
     return settings
 
 
-def _duration(name: str, given: Any) -> float:
-    try:
-        duration = seconds(given)
-    except MisuseError as error:
-        raise MisuseError(f"{name}: {error}") from None
-    if not 0 < duration < float("inf"):
-        raise MisuseError(f"{name} is a time above 0, such as '10s', got {given!r}")
-    return duration
+def _check_paths(settings: HttpSettings, given: Mapping[str, Any]) -> None:
+    """Two things on one path: nobody would ever reach the second."""
+    for name in ("health", "readiness"):
+        path: str | None = getattr(settings, name)
+        if path is None:
+            continue
+        if path.rstrip("/") == settings.path.rstrip("/"):
+            raise MisuseError(_same(f"path={settings.path!r}", f"{name}={path!r}", f", or {name}=None"))
+        if name in given and path in settings.routes:
+            raise MisuseError(_same(f"routes[{path!r}]", f"{name}={path!r}", f", or {name}=None"))
+    if settings.health is not None and settings.health == settings.readiness:
+        raise MisuseError(_same(f"health={settings.health!r}", f"readiness={settings.readiness!r}", ", or None"))
+    for path in settings.routes:
+        if path in (settings.path, settings.path.rstrip("/")):
+            raise MisuseError(_same(f"path={settings.path!r}", f"routes[{path!r}]"))
 
 
-def _check_paths(given: dict[str, Any]) -> None:
-    paths = [(name, given[name]) for name in ("path", "health", "readiness", "sse_path") if given.get(name) is not None]
-    paths += [("routes", path) for path in given.get("routes", ())]
-    for name, path in paths:
-        if not (isinstance(path, str) and path.startswith("/")):
-            raise MisuseError(f"{name}: a path begins with '/', such as '/mcp', got {path!r}")
-    for path, app in dict(given.get("routes", {})).items():
-        if not callable(app):
-            raise MisuseError(f"routes[{path!r}]: expected an ASGI application, got {app!r}")
+def _same(first: str, second: str, otherwise: str = "") -> str:
+    return f"{first} and {second} are one path, and the first would hide the second: give another path{otherwise}"
 
 
 def _check_sse(settings: HttpSettings) -> None:
@@ -217,33 +191,19 @@ def _check_sse(settings: HttpSettings) -> None:
         )
 
 
-def _check_door(given: dict[str, Any]) -> None:
-    token, verifier = given.get("auth_token"), given.get("verifier")
-    if token is not None and verifier is not None:
-        raise MisuseError("auth_token and verifier are two ways to check tokens; give one of them")
-    if token is not None and not (
-        isinstance(token, str) and len(token) >= 16 and token.isascii() and token.isprintable()
-    ):
-        # Its value is a secret, and stays out of the text.
-        raise MisuseError(
-            "auth_token is a text of 16 visible ASCII characters or more: secrets.token_urlsafe() makes one"
-        )
-    if verifier is not None and not callable(getattr(verifier, "verify", None)):
-        raise MisuseError(f"verifier: expected an object with `verify(token)`, got {verifier!r}")
-
-
-def _lists(given: dict[str, Any]) -> dict[str, Any]:
-    """The lists of hosts and origins as the rules want them."""
-    hosts: AllowList | None = None
-    if "allowed_hosts" in given:
-        hosts = given["hosts"] = allowed_hosts(given.pop("allowed_hosts"))
-    if "allowed_origins" in given:
-        given["origins"] = allowed_origins(given.pop("allowed_origins"))
-    elif hosts is not None:
-        given["origins"] = origins_of(hosts)
-    if pages := given.pop("cors_origins", ()):
-        given["cors"] = Cors(allowed_origins(pages))
-        before: AllowList = given.get("origins", LOOPBACK_ORIGINS)
-        if not before.allows_all:
-            given["origins"] = allowed_origins([*before.entries, *pages])
-    return given
+def _lists(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as the fields of the settings: the lists of hosts and origins as the rules want them."""
+    fields = dict(given)
+    hosts: AllowList | None = fields.pop("allowed_hosts", None)
+    origins: AllowList | None = fields.pop("allowed_origins", None)
+    pages: AllowList | None = fields.pop("cors_origins", None)
+    if hosts is not None:
+        fields["hosts"] = hosts
+        origins = origins_of(hosts) if origins is None else origins
+    if pages is not None and pages.entries:
+        fields["cors"] = Cors(pages)
+        before = LOOPBACK_ORIGINS if origins is None else origins
+        origins = before if before.allows_all else AllowList(dict.fromkeys((*before.entries, *pages.entries)))
+    if origins is not None:
+        fields["origins"] = origins
+    return fields

@@ -1,0 +1,60 @@
+"""What is launched for the path of a server: `"server.py"` is a Python program, `"server.js"` one for Node.
+
+Only looks at the path; whether the interpreter is there is seen when it is started. `options` turns every target of a
+client into a way to reach it, and asks here for files.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+from tybalt.errors import MisuseError, cut
+from tybalt.transports.command import Command
+
+INTERPRETERS: Final[Mapping[str, tuple[str, ...]]] = {
+    # Unbuffered, so that what a server prints without flushing is not kept back from a client that waits for it.
+    ".py": (sys.executable, "-u"),
+    ".js": ("node",),
+    ".mjs": ("node",),
+    ".cjs": ("node",),
+}
+"""What runs a file, by its suffix: this Python, with the packages of its environment, or the node on the PATH."""
+
+WANTED: Final = (
+    "expected a Server, a Transport, or a command as a list, such as [sys.executable, 'server.py'], a Command, "
+    f"or the path of a file that ends in {', '.join(INTERPRETERS)}"
+)
+"""What a client connects to, for the error that something is none of it."""
+
+
+def command_for(path: "str | os.PathLike[str]") -> Command:
+    """How the server in the file `path` is launched, with the environment and stderr that are a `Command`'s default.
+
+    The command names the file by its absolute path, so that no name can be taken for an option of the interpreter.
+
+    Raises `MisuseError` when there is no such file, and when nothing is known to run one of its suffix.
+    """
+    name = os.fspath(path)
+    suffix = os.path.splitext(name)[1].lower()
+    interpreter = INTERPRETERS.get(suffix)
+    if interpreter is None or not _is_file(name):
+        raise MisuseError(f"cannot connect to {cut(name, 200)!r}: {_fault(name, suffix)}; {WANTED}")
+    return Command([*interpreter, os.path.abspath(name)])
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return os.path.isfile(name)
+    except ValueError:  # A NUL in it, which Python refused before 3.13.
+        return False
+
+
+def _fault(name: str, suffix: str) -> str:
+    if os.path.isdir(name):
+        return "it is a directory; name the file in it that starts the server"
+    if not _is_file(name):
+        hint = "; a command is a list of words, not a text" if len(name.split()) > 1 else ""
+        return f"there is no such file{hint}"
+    kind = f"ends in {suffix}" if suffix else "has no suffix"
+    return f"nothing is known to run a file that {kind}; name what does in a command"

@@ -1,0 +1,145 @@
+"""`Command`: how to start a server as a child process, as a value. `process.spawn` starts it.
+
+It is checked when it is made. Its `repr` shows neither arguments nor the values of variables, which may be secrets.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import iscoroutinefunction
+from math import inf
+from subprocess import DEVNULL, PIPE, STDOUT
+from typing import IO, Any, Final, Literal, TypeGuard, cast
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from tybalt.errors import MisuseError
+
+PathName = str | os.PathLike[str]
+Stderr = int | IO[Any] | PathName | Callable[[str], object] | None
+Inherit = Literal["all"] | Sequence[str]
+
+GRACE: Final = 2.0
+"""Seconds: what the official SDKs give a server between two steps of ending it."""
+
+
+class _Words(Struct, frozen=True):
+    args: Sequence[PathName]
+
+
+class Command(_Words, frozen=True, kw_only=True):
+    """A program and its arguments, as a list of words; there is never a shell in between.
+
+    `env` are variables over those that are inherited: a short list (`default_environment`), and those of ours that
+    `inherit` names, or "all". `cwd` is the working directory, ours by default. `stderr` says where that goes: None for
+    ours, the path of a file to append to, a descriptor or an open file, `subprocess.DEVNULL`, a function to call with
+    each line, or `subprocess.PIPE` to read and drop it; with the last two, its end is kept for error texts. `grace` is
+    how many seconds each step of ending it takes at most.
+
+    Raises `MisuseError` for what cannot be meant. That the program exists is seen when it is started.
+    """
+
+    env: Mapping[str, str] | None = None
+    cwd: PathName | None = None
+    stderr: Stderr = None
+    inherit: Inherit = ()
+    grace: float = GRACE
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "args", _words(self.args))
+        force_setattr(self, "env", _variables(self.env))
+        force_setattr(self, "inherit", _names(self.inherit))
+        _check_stderr(self.stderr)
+        if self.cwd is not None and not is_path(self.cwd):
+            raise MisuseError(f"cwd: expected the path of a directory, got {self.cwd!r}")
+        _check_grace(self.grace)
+
+    def __repr__(self) -> str:
+        return f"Command({', '.join(f'{name}={value!r}' if name else repr(value) for name, value in self._shown())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return self._shown()
+
+    def _shown(self) -> list[tuple[str, Any]]:
+        """What may be seen of it and is not the default."""
+        program, *others = self.args
+        args = [program, *([_HIDDEN] if others else [])]
+        env = dict.fromkeys(self.env or (), _HIDDEN)
+        told = {"env": env or None, "cwd": self.cwd, "stderr": self.stderr, "inherit": self.inherit or None}
+        return [("", args), *((name, value) for name, value in told.items() if value is not None)]
+
+
+def is_path(value: Any) -> TypeGuard[PathName]:
+    """Whether this names a file, as text or as a `Path`; bytes do not."""
+    return isinstance(value, str) or (isinstance(value, os.PathLike) and isinstance(value.__fspath__(), str))
+
+
+class _Hidden:
+    def __repr__(self) -> str:
+        return "…"
+
+
+_HIDDEN: Final = _Hidden()
+
+
+def _words(args: Any) -> tuple[str, ...]:
+    if isinstance(args, str | bytes | os.PathLike) or not isinstance(args, Iterable):
+        raise MisuseError(
+            f"the command must be a list of words such as ['python', 'server.py'], not {cast('object', args)!r}: "
+            "there is no shell that would take it apart; shlex.split does it"
+        )
+    words: list[str] = []
+    for word in cast("Iterable[Any]", args):
+        if not is_path(word):
+            raise MisuseError(f"the command must be a list of words; {word!r} is of the type {type(word).__name__}")
+        words.append(os.fspath(word))
+    if not words or not words[0]:
+        raise MisuseError("the command is empty; give at least the program to start")
+    return tuple(words)
+
+
+def _variables(env: Any) -> dict[str, str]:
+    if env is None:
+        return {}
+    if not isinstance(env, Mapping):
+        raise MisuseError(f"env: expected a mapping of names to texts, got something of the type {type(env).__name__}")
+    variables = dict(cast("Mapping[Any, Any]", env))
+    for name, value in variables.items():
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+            raise MisuseError(f"env: {name!r} cannot be the name of a variable; expected a text without '='")
+        # The value is not shown: it may be a secret.
+        if not isinstance(value, str) or "\0" in value:
+            raise MisuseError(f"env: the value of {name} must be a text without NUL, not of {type(value).__name__}")
+    return variables
+
+
+def _names(inherit: Any) -> "str | tuple[str, ...]":
+    if inherit == "all":
+        return "all"
+    if isinstance(inherit, str) or not isinstance(inherit, Iterable):
+        raise MisuseError(f"inherit: expected a list of names of variables, or 'all', got {inherit!r}")
+    names = tuple(cast("Iterable[Any]", inherit))
+    if not all(isinstance(name, str) for name in names):
+        raise MisuseError(f"inherit: expected a list of names of variables, got {names!r}")
+    return names
+
+
+def _check_stderr(stderr: Any) -> None:
+    if stderr == STDOUT and isinstance(stderr, int):
+        raise MisuseError("stderr must not be mixed into stdout, which carries messages and nothing else")
+    if iscoroutinefunction(stderr):
+        raise MisuseError(f"stderr: expected a plain function, not {stderr!r}; it runs where stderr is read")
+    if isinstance(stderr, int):
+        possible = not isinstance(stderr, bool) and (stderr >= 0 or stderr in {PIPE, DEVNULL})
+    else:
+        possible = stderr is None or is_path(stderr) or callable(stderr) or hasattr(stderr, "fileno")
+    if not possible:
+        raise MisuseError(
+            "stderr: expected None, a path, a function, a descriptor, a file, subprocess.DEVNULL or subprocess.PIPE, "
+            f"got {stderr!r}"
+        )
+
+
+def _check_grace(grace: Any) -> None:
+    if isinstance(grace, bool) or not isinstance(grace, int | float) or not 0 <= grace < inf:
+        raise MisuseError(f"grace: expected a number of seconds from 0 on, got {grace!r}")

@@ -1,0 +1,128 @@
+"""What a client launches for the path of a server, and what it says of a path that is none."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.client.library import ROOT
+from tybalt import Client
+from tybalt.client.targets import command_for
+from tybalt.errors import MisuseError, TransportError
+from tybalt.transports.command import Command
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="starts a process as POSIX does")
+
+SERVER = f"""
+import os, sys
+sys.path.insert(0, {str(ROOT / "src")!r})
+from tybalt import Server
+server = Server("filed")
+
+@server.tool
+def where() -> list[str]:
+    return [os.getcwd(), os.environ.get("KEY", "none")]
+
+server.run()
+"""
+
+# Knows nothing but `server/discover`, which is all that connecting needs.
+NODE_SERVER = """
+require("readline").createInterface({input: process.stdin}).on("line", (line) => {
+  const {id, method} = JSON.parse(line)
+  if (method === "server/discover") {
+    const result = {resultType: "complete", supportedVersions: ["2026-07-28"], capabilities: {}, ttlMs: 0}
+    console.log(JSON.stringify({jsonrpc: "2.0", id, result: {...result, instructions: "node", cacheScope: "private"}}))
+  }
+})
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Path:
+    path = tmp_path / "server.py"
+    path.write_text(SERVER)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("server.py", [sys.executable, "-u"]),
+        ("SERVER.PY", [sys.executable, "-u"]),
+        ("server.js", ["node"]),
+        ("server.mjs", ["node"]),
+        ("server.cjs", ["node"]),
+        ("-c.py", [sys.executable, "-u"]),
+    ],
+)
+def test_the_suffix_says_what_runs_a_file(
+    name: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    expected = Command([*words, os.path.join(os.getcwd(), name)])
+    assert command_for(name) == command_for(Path(name)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("gone.py", "there is no such file; expected a Server, "),
+        ("python server.py", "there is no such file; a command is a list of words, not a text; expected"),
+        ("NUL\0.py", "there is no such file"),
+        ("server.rb", "nothing is known to run a file that ends in .rb; name what does in a command; expected"),
+        ("server", "nothing is known to run a file that has no suffix"),
+        ("folder", "it is a directory; name the file in it that starts the server"),
+        ("folder.py", "it is a directory"),
+        ("", "there is no such file"),
+    ],
+)
+def test_what_is_no_server_is_refused(name: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("server.rb", "server"):
+        Path(file).touch()
+    for folder in ("folder", "folder.py"):
+        Path(folder).mkdir()
+    with pytest.raises(MisuseError) as caught:
+        Client(name)
+    assert str(caught.value).startswith(f"cannot connect to {name!r}: {fault}")
+    assert "or the path of a file that ends in .py, .js, .mjs, .cjs" in str(caught.value)
+
+
+@POSIX
+@pytest.mark.loops
+async def test_a_client_runs_a_python_file(server: Path) -> None:
+    for target in (server, str(server)):
+        async with Client(target) as client:
+            assert client.server_info is not None and client.server_info.name == "filed"
+
+
+@POSIX
+async def test_a_client_runs_a_command(server: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    command = Command([sys.executable, "server.py"], env={"KEY": "k"}, cwd=tmp_path, stderr=lines.append)
+    async with Client(command) as client:
+        directory, key = await client.call("where")
+        assert os.path.samefile(directory, tmp_path) and key == "k"  # noqa: ASYNC240
+    assert lines == []
+
+
+@POSIX
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node")
+async def test_a_client_runs_a_node_file(tmp_path: Path) -> None:
+    path = tmp_path / "server.cjs"
+    path.write_text(NODE_SERVER)
+    async with Client(path) as client:
+        assert client.instructions == "node"
+
+
+@POSIX
+async def test_without_node_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "server.js"
+    path.touch()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(TransportError, match=r"cannot start 'node': there is no such program; install Node.js"):
+        await Client(path).__aenter__()
