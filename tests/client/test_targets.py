@@ -9,6 +9,7 @@ import pytest
 
 from tests.client.library import ROOT
 from tybalt import Client
+from tybalt.client.config import ConfigError, MCPConfig
 from tybalt.client.targets import command_for
 from tybalt.errors import MisuseError, TransportError
 from tybalt.transports.command import Command
@@ -126,3 +127,20 @@ async def test_without_node_it_says_what_to_install(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(TransportError, match=r"cannot start 'node': there is no such program; install Node.js"):
         await Client(path).__aenter__()
+
+
+async def test_an_entry_of_a_configuration_is_launched_as_it_says(
+    server: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FILED_KEY", "k")
+    body = {"command": sys.executable, "args": [str(server)], "env": {"KEY": "${FILED_KEY}"}, "cwd": str(server.parent)}
+    config = MCPConfig.of({"mcpServers": {"filed": body, "far": {"url": "https://tracker.example.com/mcp"}}})
+    home = str(server.parent.resolve())
+    for entry in (config.servers["filed"], config.server("filed")):
+        async with Client(entry) as client:
+            assert await client.call("where") == [home, "k"]
+    monkeypatch.delenv("FILED_KEY")
+    with pytest.raises(ConfigError, match="FILED_KEY"):
+        Client(config.servers["filed"])
+    with pytest.raises(MisuseError, match="reaches none by a URL yet"):
+        Client(config.servers["far"])

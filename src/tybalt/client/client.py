@@ -10,7 +10,6 @@ server `link`'s.
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
@@ -39,7 +38,7 @@ from tybalt.protocol.client import (
 )
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.protocol.frames import Oversized
-from tybalt.transports.command import Command
+from tybalt.transports.command import Command, PathName
 from tybalt.transports.transport import Transport
 from tybalt.types.capabilities import ClientCapabilities
 from tybalt.types.implementation import Implementation
@@ -47,6 +46,7 @@ from tybalt.types.logging import LoggingLevel
 from tybalt.types.progress import ProgressNotificationParams
 
 if TYPE_CHECKING:
+    from tybalt.client.config import ServerEntry
     from tybalt.middleware.layers import Layer
 
 logger = logging.getLogger("tybalt.client")
@@ -79,7 +79,7 @@ class Client(Operations):
 
     def __init__(
         self,
-        target: "Serves | Transport | Command | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]",
+        target: "Serves | Transport | Command | ServerEntry | PathName | Sequence[PathName]",
         *,
         era: EraChoice = "auto",
         info: Implementation | None = None,

@@ -5,7 +5,7 @@ from inspect import iscoroutinefunction
 from typing import Any, Literal, cast
 
 from tybalt.client.link import DirectLink, Link, Serves, TransportLink
-from tybalt.client.targets import WANTED, command_for
+from tybalt.client.targets import WANTED, command_for, configured_command
 from tybalt.errors import MisuseError
 from tybalt.transports.command import Command, is_path
 from tybalt.transports.transport import Transport
@@ -61,6 +61,8 @@ def _command(target: Any) -> Command | None:
         return target
     if is_path(target):
         return command_for(target)
+    if hasattr(target, "expanded"):
+        return configured_command(target)
     if isinstance(target, list | tuple):
         words = cast("Sequence[Any]", target)
         return Command(words) if words and all(map(is_path, words)) else None

@@ -1,13 +1,13 @@
-"""What is launched for the path of a server: `"server.py"` is a Python program, `"server.js"` one for Node.
+"""What is launched for a server: `"server.py"` is a Python program, `"server.js"` one for Node, an entry says itself.
 
-Only looks at the path; whether the interpreter is there is seen when it is started. `options` turns every target of a
-client into a way to reach it, and asks here for files.
+Only looks at what is given; whether the interpreter is there is seen when it is started. `options` turns every target
+of a client into a way to reach it, and asks here for files and for entries of a configuration.
 """
 
 import os
 import sys
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from tybalt.errors import MisuseError, cut
 from tybalt.transports.command import Command
@@ -23,7 +23,7 @@ INTERPRETERS: Final[Mapping[str, tuple[str, ...]]] = {
 
 WANTED: Final = (
     "expected a Server, a Transport, or a command as a list, such as [sys.executable, 'server.py'], a Command, "
-    f"or the path of a file that ends in {', '.join(INTERPRETERS)}"
+    f"the entry of a configuration, or the path of a file that ends in {', '.join(INTERPRETERS)}"
 )
 """What a client connects to, for the error that something is none of it."""
 
@@ -41,6 +41,17 @@ def command_for(path: "str | os.PathLike[str]") -> Command:
     if interpreter is None or not _is_file(name):
         raise MisuseError(f"cannot connect to {cut(name, 200)!r}: {_fault(name, suffix)}; {WANTED}")
     return Command([*interpreter, os.path.abspath(name)])
+
+
+def configured_command(entry: Any) -> Command:
+    """What an entry of an `MCPConfig` launches, with the variables of this process put in where none are yet.
+
+    Raises `ConfigError` for a variable that is not set, and `MisuseError` for a server that is reached by its URL.
+    """
+    if not hasattr(entry, "words"):
+        raise MisuseError(f"cannot connect to {entry!r}: a client launches servers, and reaches none by a URL yet")
+    ready = entry.expanded(os.environ)
+    return Command(ready.words, env=ready.env, cwd=ready.cwd)
 
 
 def _is_file(name: str) -> bool:

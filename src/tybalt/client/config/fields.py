@@ -1,15 +1,15 @@
 """Takes the fields of one server out of what a host wrote: each under whichever of its names is there, with its type.
 
 What nobody takes is left over. Errors name the key as it was written, and of a wrong value its type alone, because it
-may be a secret. `config_keys` above knows which names there are.
+may be a secret. `keys` above knows which names there are.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
-from tybalt.client.config_entries import Place, child_key
-from tybalt.client.config_error import ConfigError
-from tybalt.client.config_expansion import MAX_TEXT
+from tybalt.client.config.entries import Place, child_key
+from tybalt.client.config.error import ConfigError
+from tybalt.client.config.expansion import MAX_TEXT
 from tybalt.errors import cut
 
 MAX_ITEMS: Final = 1_000

@@ -10,10 +10,10 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from tybalt.client.config_entries import AddressEntry, AddressTransport, CommandEntry, Place, ServerEntry, child_key
-from tybalt.client.config_expansion import is_variable
-from tybalt.client.config_fields import Fields
-from tybalt.client.config_timeouts import TIMEOUT_KEYS, take_timeouts
+from tybalt.client.config.entries import AddressEntry, AddressTransport, CommandEntry, Place, ServerEntry, child_key
+from tybalt.client.config.expansion import is_variable
+from tybalt.client.config.fields import Fields
+from tybalt.client.config.timeouts import TIMEOUT_KEYS, take_timeouts
 from tybalt.errors import closest, cut
 
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {

@@ -4,7 +4,7 @@
     entry = config.server("weather")
 
 What the common hosts write is understood. Which keys hold servers is told here; what stands in an entry is the
-business of `config_keys`, what becomes of it that of `config_entries`. `config_document` opens files, `config_files`
+business of `keys`, what becomes of it that of `entries`. `document` opens files, `files`
 tells where hosts keep theirs.
 """
 
@@ -15,11 +15,11 @@ from typing import Any, Final, Self, cast
 
 import msgspec
 
-from tybalt.client.config_document import read_document
-from tybalt.client.config_entries import ServerEntry, child_key
-from tybalt.client.config_error import ConfigError
-from tybalt.client.config_fields import type_of
-from tybalt.client.config_keys import looks_like_entry, read_entry, reason_to_skip
+from tybalt.client.config.document import read_document
+from tybalt.client.config.entries import ServerEntry, child_key
+from tybalt.client.config.error import ConfigError
+from tybalt.client.config.fields import type_of
+from tybalt.client.config.keys import looks_like_entry, read_entry, reason_to_skip
 from tybalt.errors import MisuseError, closest, cut
 
 MAX_SERVERS: Final = 1_000

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from tybalt.client.config_entries import AddressEntry, CommandEntry, Place, child_key
-from tybalt.client.config_error import ConfigError
+from tybalt.client.config.entries import AddressEntry, CommandEntry, Place, child_key
+from tybalt.client.config.error import ConfigError
 
 ENVIRONMENT = {
     "TOKEN": "hunter2",

@@ -2,7 +2,7 @@
 
 `ServerEntry` is one or the other, a frozen value that can be matched on. Values stand in it as they were written until
 `expanded` puts the environment in, so that a variable that is not set is nobody's error but its own entry's. Knows no
-file and no host; `config_keys` makes entries of what hosts write, `config` above holds them.
+file and no host; `keys` makes entries of what hosts write, `config` above holds them.
 """
 
 import re
@@ -11,8 +11,8 @@ from typing import Any, Final, Literal, Self
 
 import msgspec
 
-from tybalt.client.config_error import ConfigError
-from tybalt.client.config_expansion import ExpansionError, expand
+from tybalt.client.config.error import ConfigError
+from tybalt.client.config.expansion import ExpansionError, expand
 from tybalt.errors import cut
 
 AddressTransport = Literal["http", "sse", "ws"]
@@ -75,7 +75,7 @@ class _Discreet(msgspec.Struct, frozen=True):
 
 
 class CommandEntry(_Discreet, frozen=True, tag="command"):
-    """A server that is started as a child process: `spawn(entry.words, env=entry.env, cwd=entry.cwd)`.
+    """A server that is started as a child process: `Client(entry)`, or `Command(entry.words, env=entry.env, …)`.
 
     `env` comes on top of what the child inherits, `inherit` names variables it gets besides, where they are set. `cwd`
     is relative to the directory of the process, as with every host. `timeout` is for a request and `startup_timeout`

@@ -5,8 +5,8 @@ import traceback
 
 import pytest
 
-from tybalt.client.config_document import MAX_JSON, MAX_TOML, read_document
-from tybalt.client.config_error import ConfigError
+from tybalt.client.config.document import MAX_JSON, MAX_TOML, read_document
+from tybalt.client.config.error import ConfigError
 from tybalt.errors import MisuseError
 
 SERVER = {"mcpServers": {"a": {"command": "x"}}}

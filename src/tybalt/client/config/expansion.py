@@ -1,4 +1,4 @@
-"""`${VAR}` in the values of a configuration: `expand` puts the environment in. Pure text; `config_entries` is above.
+"""`${VAR}` in the values of a configuration: `expand` puts the environment in. Pure text; `entries` is above.
 
     ${VAR}  ${env:VAR}      the value of the variable; an error where it is not set
     ${VAR:-text}            the text where it is not set

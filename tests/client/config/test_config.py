@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tybalt.client.config import MAX_SERVERS, MCPConfig
-from tybalt.client.config_entries import AddressEntry, CommandEntry
-from tybalt.client.config_error import ConfigError
+from tybalt.client.config.config import MAX_SERVERS, MCPConfig
+from tybalt.client.config.entries import AddressEntry, CommandEntry
+from tybalt.client.config.error import ConfigError
 from tybalt.errors import MisuseError, TybaltError
 
 ENTRY = {"command": "x"}
@@ -193,7 +193,7 @@ def test_the_error_is_one_of_ours():
 
 def test_it_is_usable_alone():
     """No event loop, no transport, no server: a configuration can be looked at by whoever has no client."""
-    program = "import sys; from tybalt.client.config import MCPConfig; MCPConfig.of({}); print(*sys.modules)"
+    program = "import sys; from tybalt.client.config.config import MCPConfig; MCPConfig.of({}); print(*sys.modules)"
     loaded = set(
         subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout.split()
     )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tybalt.client.config_expansion import MAX_TEXT, ExpansionError, expand, is_variable
+from tybalt.client.config.expansion import MAX_TEXT, ExpansionError, expand, is_variable
 
 ENVIRONMENT = {"USER": "ada", "EMPTY": "", "NESTED": "${USER}", "lower_1": "x", "workspaceFolder": "/work"}
 

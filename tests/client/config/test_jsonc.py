@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tybalt.client.jsonc import plain_json
+from tybalt.client.config.jsonc import plain_json
 
 
 @pytest.mark.parametrize(

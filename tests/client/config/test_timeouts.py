@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from tybalt.client.config import MCPConfig
-from tybalt.client.config_error import ConfigError
+from tybalt.client.config.config import MCPConfig
+from tybalt.client.config.error import ConfigError
 
 
 def entry(**body):

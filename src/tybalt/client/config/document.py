@@ -12,9 +12,9 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from tybalt.client.config_error import ConfigError
-from tybalt.client.config_fields import type_of
-from tybalt.client.jsonc import plain_json
+from tybalt.client.config.error import ConfigError
+from tybalt.client.config.fields import type_of
+from tybalt.client.config.jsonc import plain_json
 from tybalt.errors import MisuseError
 from tybalt.protocol.prescan import prescan
 

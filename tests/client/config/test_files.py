@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tybalt.client.config import MCPConfig
-from tybalt.client.config_files import ConfigFile, config_files
+from tybalt.client.config.config import MCPConfig
+from tybalt.client.config.files import ConfigFile, config_files
 
 HOME = Path("/home/ada")
 

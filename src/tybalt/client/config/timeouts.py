@@ -8,7 +8,7 @@ writes down that he waits 1,000 seconds for a tool, or gives up after 999 millis
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from tybalt.client.config_fields import Fields, type_of
+from tybalt.client.config.fields import Fields, type_of
 from tybalt.errors import MisuseError
 from tybalt.execution.durations import seconds
 

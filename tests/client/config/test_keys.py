@@ -2,11 +2,11 @@
 
 import pytest
 
-from tybalt.client.config import MCPConfig
-from tybalt.client.config_entries import AddressEntry, CommandEntry
-from tybalt.client.config_error import ConfigError
-from tybalt.client.config_expansion import MAX_TEXT
-from tybalt.client.config_fields import MAX_ITEMS
+from tybalt.client.config.config import MCPConfig
+from tybalt.client.config.entries import AddressEntry, CommandEntry
+from tybalt.client.config.error import ConfigError
+from tybalt.client.config.expansion import MAX_TEXT
+from tybalt.client.config.fields import MAX_ITEMS
 
 
 def entry(body):
