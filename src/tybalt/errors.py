@@ -27,7 +27,6 @@
     ├── ConnectionLost               the peer went away with our request unanswered
     ├── RequestTimeout               the peer did not answer in time
     ├── UnexpectedResult             the peer's answer is no result we understand
-    ├── ConfigError                  a configuration of servers that cannot be used (client/config/error.py)
     └── MisuseError                  the program broke a rule of this API (answered twice, wrong phase)
 
 Nothing in here does I/O or knows a transport. The same tree serves servers and clients: an `McpError` is what a

@@ -31,6 +31,7 @@ SAYS_LEGACY: dict[str, tuple[bytes, type[Exception]]] = {
     "no object": (success(5), UnexpectedResult),
     "another kind of result": (success({**DISCOVERED, "resultType": "zzz"}), UnexpectedResult),
     "legacy revisions": (success(OLDER), UnsupportedRevision),
+    "refused, with legacy ones": (failure(-32022, {"supported": ["2025-11-25"]}), UnsupportedRevision),
 }
 SAYS_NO: dict[str, tuple[bytes, type[McpError], Any]] = {
     "header mismatch": (failure(-32020), McpError, None),

@@ -98,7 +98,10 @@ class Opening:
         except McpError as error:
             if error.code == UnsupportedRevision.default_code:
                 # It refuses the one modern revision there is; with a second one, that would be asked for next.
-                raise UnsupportedRevision(revision, _supported(error.data)) from None
+                supported = _supported(error.data)
+                if self._era == "auto" and set(LEGACY).intersection(supported):
+                    return None
+                raise UnsupportedRevision(revision, supported) from None
             if error.code in _MODERN_ERRORS or self._era == "modern":
                 raise
             return None
