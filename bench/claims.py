@@ -59,7 +59,7 @@ async def measure(python: str, effort: Effort) -> Results:
             theirs="10–12 KB",
             python=python,
             ours=f"{sizes[0] / 1024:.1f} KB; legacy {sizes[1] / 1024:.1f} KB",
-            how=f"one of {SESSIONS:,} open connections, after its first call; a modern one over HTTP will hold nothing",
+            how=f"one of {SESSIONS:,} open connections, after its first call; an idle one over HTTP holds nothing",
         ),
         Claim(
             what="stdio",
