@@ -47,6 +47,7 @@ from tybalt.types.progress import ProgressNotificationParams
 
 if TYPE_CHECKING:
     from tybalt.client.config import ServerEntry
+    from tybalt.client.sync import SyncClient
     from tybalt.middleware.layers import Layer
 
 logger = logging.getLogger("tybalt.client")
@@ -119,6 +120,12 @@ class Client(Operations):
         self.server_info: Implementation | None = None
         """The name and version the server gives itself."""
         self.instructions: str | None = None
+
+    def sync(self) -> "SyncClient":
+        """The same client for code that is not asynchronous: `with Client(…).sync() as client:`, see `SyncClient`."""
+        from tybalt.client.sync import SyncClient  # Most programs have a loop.
+
+        return SyncClient(self)
 
     @property
     def revision(self) -> str:
