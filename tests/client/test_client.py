@@ -271,6 +271,19 @@ async def test_what_is_completed_is_a_prompt_or_the_uri_of_a_template(reference:
         assert (await asking).values == ["7"]
 
 
+@pytest.mark.parametrize(("era", "method"), [("modern", "server/discover"), ("legacy", "ping")])
+async def test_a_ping_returns_when_anything_is_answered(era: str, method: str) -> None:
+    async with connected(era) as (client, peer):
+        asking, request = await asked(peer, client.ping())
+        assert request["method"] == method
+        peer.answer(request, {})
+        assert await asking is None
+        asking, request = await asked(peer, client.ping())
+        peer.refuse(request, -32603)
+        with pytest.raises(McpError):
+            await asking
+
+
 # -- time, backpressure, the end ------------------------------------------------------------------------------------
 
 

@@ -81,6 +81,7 @@ def test_the_same_requests(era: Any) -> None:
         assert client.server_capabilities.tools is not None
         assert client.instructions is None
         assert client.revision >= "2025"
+        client.ping()
         client.notify("notifications/nothing")
     assert clients_threads() == []
 

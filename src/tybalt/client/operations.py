@@ -209,6 +209,14 @@ class Operations:
         result: CompleteResult = await self._ask("completion/complete", members=members)
         return result.completion
 
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """Return when the server has answered anything at all; raises as every request does where it does not.
+
+        In modern, which has no `ping`, it is asked what it is (2026-07-28 server/discover).
+        """
+        method = "server/discover" if self._connection.is_modern else "ping"
+        await self._requests.request(method, timeout=timeout)
+
     # -- from a method to its request, and back ---------------------------------------------------------------------
 
     async def _pages(self, method: str, kind: type[T]) -> list[T]:

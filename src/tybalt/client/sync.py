@@ -129,6 +129,7 @@ class SyncClient:
     list_resource_templates = _waiting(Operations.list_resource_templates)
     list_resources = _waiting(Operations.list_resources)
     list_tools = _waiting(Operations.list_tools)
+    ping = _waiting(Operations.ping)
     read_resource = _waiting(Operations.read_resource)
 
     def request(
