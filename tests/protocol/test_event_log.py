@@ -215,18 +215,70 @@ def test_a_session_that_ended_has_no_streams() -> None:
     assert log.statistics() == EventLogStatistics(1, 1, 1, 1 + EVENT_BYTES, evicted=0, expired=0)
 
 
-def test_many_streams_that_come_and_go_leave_nothing_behind() -> None:
-    log = EventLog(lifetime=10.0)
+@pytest.mark.parametrize("shares", [1, 10])
+def test_many_streams_that_come_and_go_leave_nothing_behind(shares: int) -> None:
+    log = EventLog(lifetime=10.0, shares=shares)
     for number in range(2_000):
         name = f"{number:022}"
-        log.open(name, f"owner-{number}")
+        log.open(name, f"owner-{number}", f"principal-{number}")
         log.append(name, b"x", float(number))
         log.close(name, float(number))
         log.expire(float(number))
     assert log.statistics().streams == 10
     log.expire(3_000.0)
     assert log.statistics() == EventLogStatistics(0, 0, 0, 0, evicted=0, expired=2_000)
-    assert not any(log.__dict__[held] for held in ("_streams", "_open", "_closed", "_holding", "_owned"))
+    assert not any(log.__dict__[held] for held in ("_streams", "_all", "_queues", "_owned"))
+
+
+# -- shares ---------------------------------------------------------------------------------------------------------
+
+
+def shared(**bounds: Any) -> EventLog:
+    """A log in which B, of bob, is closed, and ann comes."""
+    log = EventLog(shares=2, **bounds)
+    log.open(B, OTHER, "bob")
+    log.append(B, b"1", 0.0)
+    log.close(B, 0.0)
+    return log
+
+
+def test_who_has_had_a_share_of_the_streams_loses_his_own() -> None:
+    log = shared(max_streams=4)
+    for number in range(9):
+        name = f"{number:022}"
+        log.open(name, OWNER, "ann")
+        log.append(name, b"x", 0.0)
+        log.close(name, 0.0)
+    assert isinstance(log.after(f"{B}.1", OTHER, 0.0), Replay)
+    assert [isinstance(log.after(f"{number:022}.1", OWNER, 0.0), Replay) for number in range(9)] == [False] * 7 + [
+        True
+    ] * 2
+
+
+def test_who_has_had_a_share_of_the_bytes_loses_his_own() -> None:
+    log = shared(max_bytes=6 * EVENT_BYTES + 6)
+    log.open(A, OWNER, "ann")
+    log.prime(A)
+    appended(log, A, *(b"x" for _ in range(9)))
+    assert log.after(f"{A}.1", OWNER, 0.0) == Evicted(A)
+    assert data_after(log, f"{A}.7") == [b"x"] * 3
+    log.open(C, OTHER, "bob")
+    log.prime(C)
+    appended(log, C, b"2")
+    assert log.statistics().events == 5, "that of bob is still there"
+
+
+def test_where_all_is_taken_the_own_closed_ones_go_first() -> None:
+    log = EventLog(shares=2, max_streams=4)
+    for name, owner, principal in ((A, OWNER, "ann"), (B, OTHER, "bob"), (C, OTHER, "bob"), (D, "third", "eve")):
+        log.open(name, owner, principal)
+        log.prime(name)
+        log.close(name, 0.0)
+    log.open("e" * 22, "third", "eve")
+    assert isinstance(log.after(f"{A}.1", OWNER, 0.0), Replay), "though it was closed before"
+    assert log.after(f"{D}.1", "third", 0.0) == Unknown()
+    log.open("f" * 22, "fourth", "dan")
+    assert log.after(f"{A}.1", OWNER, 0.0) == Unknown()
 
 
 # -- misuse ---------------------------------------------------------------------------------------------------------
@@ -249,7 +301,7 @@ def test_a_stream_is_opened_once_and_closed_for_good() -> None:
         log.prime(A)
 
 
-@pytest.mark.parametrize("bound", ["max_events", "lifetime", "max_streams", "max_stream_bytes", "max_bytes"])
+@pytest.mark.parametrize("bound", ["max_events", "lifetime", "max_streams", "max_stream_bytes", "max_bytes", "shares"])
 def test_a_bound_is_above_0(bound: str) -> None:
     with pytest.raises(MisuseError, match="bounds above 0; got"):
         opened(**{bound: 0})

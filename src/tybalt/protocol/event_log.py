@@ -96,6 +96,9 @@ class EventLog:
     for a new one a closed one goes, the first that was closed, and where none is closed the open one without a new
     event for longest. A stream that has gone is unknown; one that is there knows what it has lost.
 
+    So that one principal cannot push out what is kept for the others, `shares` says into how many parts streams and
+    bytes are divided, of which each principal may fill one: then its own go. By default one may have it all.
+
     `now` counts seconds, of any clock that does not go back. An event has expired when it is `lifetime` old; a closed
     stream goes that long after it was closed. An open one stays: after `open`, you must call `close` or `forget`.
     Only `expire` frees what nobody asks for: call it every minute or so; it takes time in proportion to the streams.
@@ -111,8 +114,9 @@ class EventLog:
         max_streams: int = MAX_STREAMS,
         max_stream_bytes: int = MAX_STREAM_BYTES,
         max_bytes: int = MAX_BYTES,
+        shares: int = 1,
     ) -> None:
-        bounds = (max_events, lifetime, max_streams, max_stream_bytes, max_bytes)
+        bounds = (max_events, lifetime, max_streams, max_stream_bytes, max_bytes, shares)
         if min(bounds) <= 0:
             raise MisuseError(f"an event log has bounds above 0; got {', '.join(map(repr, bounds))}")
         self._max_events = max_events
@@ -120,34 +124,35 @@ class EventLog:
         self._max_streams = max_streams
         self._max_stream_bytes = max_stream_bytes
         self._max_bytes = max_bytes
+        self._is_shared = shares > 1
+        self._share_of_streams = max(1, max_streams // shares)
+        self._share_of_bytes = max(1, max_bytes // shares)
         self._streams: dict[str, _Stream] = {}
-        self._open: OrderedDict[str, None] = OrderedDict()
-        """The names of open streams, the one without a new event for longest first."""
-        self._closed: OrderedDict[str, None] = OrderedDict()
-        """The names of closed streams, the first that was closed first."""
-        self._holding: OrderedDict[str, _Stream] = OrderedDict()
-        """The streams that hold events, the one without a new event for longest first."""
+        self._all = _Queue()
+        self._queues: dict[str | None, _Queue] = {}
+        """By principal, where there are shares."""
         self._owned: dict[str, set[str]] = {}
-        self._bytes = 0
         self._evicted = 0
         self._expired = 0
 
     # -- what happens on a stream -----------------------------------------------------------------------------------
 
-    def open(self, stream: str, owner: str) -> None:
+    def open(self, stream: str, owner: str, principal: str | None = None) -> None:
         """A stream begins. `stream` names it, with 128 random bits or more: `secrets.token_urlsafe(16)`.
 
-        `owner` is who may resume it: session and principal together, such as `SessionClaims.key`. Raises `MisuseError`
-        for a name that was used before, or is not 22 to 64 letters, digits, `-` and `_`.
+        `owner` is who may resume it: session and principal together, such as `SessionClaims.key`. `principal` is whose
+        share it takes of the room. Raises `MisuseError` for a name that was used before, or is not 22 to 64 letters,
+        digits, `-` and `_`.
         """
         if not _STREAM.fullmatch(stream):
             raise MisuseError(f"a stream is named by secrets.token_urlsafe(16), got {stream[:64]!r}")
         if stream in self._streams:
             raise MisuseError("this stream is open already, or was: another one has another name")
-        while len(self._streams) >= self._max_streams:
-            self._remove(next(iter(self._closed or self._open)))
-        self._streams[stream] = _Stream(stream, owner)
-        self._open[stream] = None
+        self._make_room(principal)
+        queues = (self._queue_of(principal), self._all) if self._is_shared else (self._all,)
+        self._streams[stream] = _Stream(stream, owner, principal, queues)
+        for queue in queues:
+            queue.open[stream] = None
         self._owned.setdefault(owner, set()).add(stream)
 
     def append(self, stream: str, data: bytes, now: float) -> str | None:
@@ -160,7 +165,8 @@ class EventLog:
         if found is None:
             return None
         found.position += 1
-        self._open.move_to_end(stream)
+        for queue in found.queues:
+            queue.open.move_to_end(stream)
         self._keep(found, _Event(found.position, data, now))
         return found.id
 
@@ -181,8 +187,9 @@ class EventLog:
         found = self._streams.get(stream)
         if found is not None and found.closed is None:
             found.closed = now
-            del self._open[stream]
-            self._closed[stream] = None
+            for queue in found.queues:
+                del queue.open[stream]
+                queue.closed[stream] = None
 
     def forget(self, owner: str) -> None:
         """The session has ended: all its streams go, with all they hold."""
@@ -214,21 +221,31 @@ class EventLog:
         """What is held and what was given up; what has expired is held until somebody asks for it, or `expire`."""
         return EventLogStatistics(
             streams=len(self._streams),
-            open=len(self._open),
-            events=sum(len(each.events) for each in self._holding.values()),
-            bytes=self._bytes,
+            open=len(self._all.open),
+            events=sum(len(each.events) for each in self._all.holding.values()),
+            bytes=self._all.bytes,
             evicted=self._evicted,
             expired=self._expired,
         )
 
     def expire(self, now: float) -> None:
         """Free what has had its time: events, and closed streams."""
-        for stream in list(self._holding.values()):
+        for stream in list(self._all.holding.values()):
             self._expire_events(stream, now)
-        for name in [name for name in self._closed if self._is_over(self._streams[name], now)]:
+        for name in [name for name in self._all.closed if self._is_over(self._streams[name], now)]:
             self._remove(name)
 
     # -- what is kept -----------------------------------------------------------------------------------------------
+
+    def _make_room(self, principal: str | None) -> None:
+        own = self._queues.get(principal)
+        while own is not None and len(own) >= self._share_of_streams:
+            self._remove(own.first())
+        while len(self._streams) >= self._max_streams:
+            self._remove(own.first() if own is not None and own.closed else self._all.first())
+
+    def _queue_of(self, principal: str | None) -> "_Queue":
+        return self._queues.setdefault(principal, _Queue())
 
     def _appendable(self, stream: str) -> "_Stream | None":
         found = self._streams.get(stream)
@@ -239,13 +256,16 @@ class EventLog:
     def _keep(self, stream: "_Stream", event: "_Event") -> None:
         stream.events.append(event)
         self._count(stream, event.size)
-        self._holding[stream.name] = stream
-        self._holding.move_to_end(stream.name)
+        for queue in stream.queues:
+            queue.holding[stream.name] = stream
+            queue.holding.move_to_end(stream.name)
         self._expire_events(stream, event.time)
         while len(stream.events) > self._max_events or stream.bytes > self._max_stream_bytes:
             self._evict_first(stream)
-        while self._bytes > self._max_bytes:
-            self._evict_first(next(iter(self._holding.values())))
+        for queue in stream.queues:
+            most = self._max_bytes if queue is self._all else self._share_of_bytes
+            while queue.bytes > most:
+                self._evict_first(next(iter(queue.holding.values())))
 
     def _evict_first(self, stream: "_Stream") -> None:
         self._evicted += 1
@@ -261,21 +281,26 @@ class EventLog:
         stream.lost = event.position
         self._count(stream, -event.size)
         if not stream.events:
-            del self._holding[stream.name]
+            for queue in stream.queues:
+                del queue.holding[stream.name]
 
     def _count(self, stream: "_Stream", size: int) -> None:
         stream.bytes += size
-        self._bytes += size
+        for queue in stream.queues:
+            queue.bytes += size
 
     def _is_over(self, stream: "_Stream", now: float) -> bool:
         return stream.closed is not None and now >= stream.closed + self._lifetime
 
     def _remove(self, stream: str) -> None:
         removed = self._streams.pop(stream)
-        self._open.pop(stream, None)
-        self._closed.pop(stream, None)
-        self._holding.pop(stream, None)
-        self._bytes -= removed.bytes
+        for queue in removed.queues:
+            queue.open.pop(stream, None)
+            queue.closed.pop(stream, None)
+            queue.holding.pop(stream, None)
+            queue.bytes -= removed.bytes
+        if not removed.queues[0]:
+            self._queues.pop(removed.principal, None)
         owned = self._owned[removed.owner]
         owned.discard(stream)
         if not owned:
@@ -299,14 +324,41 @@ class _Event(NamedTuple):
         return len(self.data) + EVENT_BYTES
 
 
+class _Queue:
+    """Streams in the order in which they make room: those of one principal, or all."""
+
+    __slots__ = ("bytes", "closed", "holding", "open")
+
+    def __init__(self) -> None:
+        self.open: OrderedDict[str, None] = OrderedDict()
+        """The names of open streams, the one without a new event for longest first."""
+        self.closed: OrderedDict[str, None] = OrderedDict()
+        """The names of closed streams, the first that was closed first."""
+        self.holding: OrderedDict[str, _Stream] = OrderedDict()
+        """The streams that hold events, the one without a new event for longest first."""
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.open) + len(self.closed)
+
+    def first(self) -> str:
+        """The name of the one that goes first."""
+        return next(iter(self.closed or self.open))
+
+
 class _Stream:
-    """What one stream holds. `position` is that of its last event, `lost` that of the last one that is gone."""
+    """What one stream holds. `position` is that of its last event, `lost` that of the last one that is gone.
 
-    __slots__ = ("bytes", "closed", "events", "lost", "name", "owner", "position")
+    `queues` are those in which it stands, that of its principal first.
+    """
 
-    def __init__(self, name: str, owner: str) -> None:
+    __slots__ = ("bytes", "closed", "events", "lost", "name", "owner", "position", "principal", "queues")
+
+    def __init__(self, name: str, owner: str, principal: str | None, queues: tuple[_Queue, ...]) -> None:
         self.name = name
         self.owner = owner
+        self.principal = principal
+        self.queues = queues
         self.closed: float | None = None
         """When it was closed, or `None`."""
         self.events: list[_Event] = []

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from tybalt import Context, Server
 
@@ -14,13 +15,24 @@ def note(text: str) -> None:
     os.write(2, f"{text}\n".encode())  # At once: several processes speak here.
 
 
+def pass_the_gate() -> None:
+    """Where the test has made the directory `GATE`, wait until it lets this process in, by a pipe with its number."""
+    gate = Path(os.environ.get("GATE", "nowhere"), str(os.getpid()))
+    if gate.parent.is_dir():
+        os.mkfifo(gate)
+        note(f"opening {os.getpid()}")
+        if gate.read_text():
+            raise OSError("the gate stays closed")
+
+
 @asynccontextmanager
 async def lifespan(_: Server) -> AsyncGenerator[None]:
     if "BROKEN" in os.environ:
         raise OSError("the database is not there")
-    note("opened")
+    pass_the_gate()
+    note(f"opened {os.getpid()}")
     yield
-    note("closed")
+    note(f"closed {os.getpid()}")
 
 
 server = Server("program", lifespan=lifespan, grace=float(os.environ.get("GRACE", "30")))
@@ -62,6 +74,13 @@ async def stubborn() -> str:
 async def release() -> str:
     released.set()
     return ""
+
+
+@server.tool(run_in="loop")
+def most_files() -> int:
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 if __name__ == "__main__":

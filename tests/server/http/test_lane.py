@@ -12,7 +12,9 @@ import pytest
 from tests.protocol.conversations import modern
 from tests.server.http.web import lane_face, modern_headers, read_head, read_piece, request_bytes
 from tybalt import Server
-from tybalt.server.http.lane import MAX_FIELDS, MAX_HEAD, MAX_PIPELINED, Lane, LaneServer, lane_server
+from tybalt.server.http.lane import Lane, LaneServer, lane_server
+from tybalt.server.http.lane_connection import MAX_PIPELINED
+from tybalt.server.http.reading import MAX_FIELDS, MAX_HEAD
 
 CALL = modern("tools/call", {"name": "add", "arguments": {"a": 2, "b": 3}})
 HEADERS = {
@@ -23,8 +25,8 @@ HEADERS = {
 }
 
 
-def server_with_tools() -> Server:
-    server = Server("x")
+def server_with_tools(**options: Any) -> Server:
+    server = Server("x", **options)
 
     @server.tool(run_in="loop")
     def add(a: int, b: int) -> int:
@@ -237,7 +239,7 @@ class TestLimits:
             client.write(begun)
             await client.writer.drain()
             now = asyncio.get_running_loop().time()
-            while not (found := lanes(server)) or (begun and not found[0]._head):  # noqa: ASYNC110 (nobody tells)
+            while not (found := lanes(server)) or (begun and not found[0].reading.is_begun):  # noqa: ASYNC110 (nobody tells)
                 await asyncio.sleep(0.001)
             limit = 30 if begun.endswith(CALL[-10:-5]) else 10
             found[0].sweep(now + limit - 1)
@@ -367,8 +369,8 @@ class TestHostile:
         slow = modern("tools/call", {"name": "wait", "arguments": {"seconds": 0.05}})
         async with wire() as client:
             client.write(request(slow, mcp_name="wait") + request() * 30)
-            found = [(await client.response())[0] for _ in range(MAX_PIPELINED + 1)]
-            assert found == [200] * (MAX_PIPELINED + 1)
+            found = [(await client.response())[0] for _ in range(MAX_PIPELINED + 2)]
+            assert found == [200] * (MAX_PIPELINED + 1) + [503]
             assert await client.is_closed()
 
     async def test_garbage_behind_a_request_does_not_stand_before_its_answer(self) -> None:
@@ -376,6 +378,7 @@ class TestHostile:
         async with wire() as client:
             client.write(request(slow, mcp_name="wait") + b"\x00\x01\r\n\r\n")
             assert result((await client.response())[1]) == "waited"
+            assert (await client.response())[0] == 400
             assert await client.is_closed()
 
     @pytest.mark.parametrize("behind", [b"", b"P", b"GET /ready HTTP/1.1\r\nhost: localhost\r\n\r\n"])
@@ -448,7 +451,7 @@ class TestTheEnd:
         served = await face.enter_async_context(lane_face(server.asgi()))
         async with connected(served.port) as client:
             client.write(request()[:-5])
-            while not lanes(server) or not lanes(server)[0]._head:  # noqa: ASYNC110 (nobody tells)
+            while not lanes(server) or not lanes(server)[0].reading.is_begun:  # noqa: ASYNC110 (nobody tells)
                 await asyncio.sleep(0.001)
             serving = _servers()
             for each in serving:

@@ -1,6 +1,8 @@
 """Legacy clients over HTTP: sessions in their ids, streams, resumption, questions, DELETE, and the switches."""
 
 import asyncio
+import contextlib
+import time
 from typing import Any
 
 import pytest
@@ -9,9 +11,12 @@ from tests.protocol.conversations import initialize, legacy, message, modern
 from tests.server.http.web import FACES, LEGACY, Client, modern_headers, served, web
 from tybalt import Context, Server
 from tybalt.protocol.admission import ABOUT
+from tybalt.protocol.event_log import MAX_STREAMS
+from tybalt.server.http import kept_sessions
 from tybalt.server.http import legacy as legacy_sessions
 from tybalt.server.http.asgi import AsgiApp
 from tybalt.server.http.settings import http_settings
+from tybalt.server.http.shares import SHARES
 from tybalt.types.revisions import LEGACY as REVISIONS
 
 FACE = pytest.mark.parametrize("face", FACES)
@@ -262,7 +267,7 @@ class TestTheStreamOfASession:
                 assert first is not None
             endpoint = server._services[0].endpoint
             assert endpoint is not None
-            (live,) = endpoint._legacy._live.values()
+            (live,) = endpoint._legacy._kept.all_live()
             while live.standing is not None and live.standing.is_read:  # noqa: ASYNC110 (nobody tells)
                 await asyncio.sleep(0)
             server.add(_more)
@@ -298,8 +303,8 @@ class TestTheStreamOfASession:
 
     @FACE
     async def test_one_that_nobody_reads_makes_room(self, face: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(legacy_sessions, "HOT", 1)
-        monkeypatch.setattr(legacy_sessions, "MAX_LIVE", 2)
+        monkeypatch.setattr(kept_sessions, "HOT", 1)
+        monkeypatch.setattr(kept_sessions, "MAX_LIVE", 2)
         server, _ = speaker()
         async with web(face, server) as client:
             sessions = [await client.begin() for _ in range(3)]
@@ -474,7 +479,7 @@ class TestTheEndOfASession:
 class TestMemory:
     @FACE
     async def test_idle_sessions_are_nothing_but_their_ids(self, face: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(legacy_sessions, "HOT", 4)
+        monkeypatch.setattr(kept_sessions, "HOT", 4)
         server, go = speaker()
         go.set()
         async with web(face, server) as client:
@@ -485,19 +490,19 @@ class TestMemory:
                 assert (await client.post(legacy("ping"), **session)).status == 200
             endpoint = server._services[0].endpoint
             assert endpoint is not None
-            assert len(endpoint._legacy._live) == 4
-            assert len(endpoint._legacy._memories) == 1
+            assert len(endpoint._legacy._kept.all_live()) == 4
+            assert len(endpoint._legacy._kept._memories) == 1
             quiet = await client.post(call("speak"), **sessions[0])
             assert said(quiet.messages) == ["done"]
-            assert endpoint._legacy._memories == {}
+            assert len(endpoint._legacy._kept._memories) == 0
             assert said((await client.post(call("speak"), **sessions[1])).messages) == ["one", "two", "done"]
 
     @FACE
     async def test_one_that_was_set_longest_ago_ends_where_there_is_no_room(
         self, face: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(legacy_sessions, "HOT", 1)
-        monkeypatch.setattr(legacy_sessions, "MAX_MEMORIES", 2)
+        monkeypatch.setattr(kept_sessions, "HOT", 1)
+        monkeypatch.setattr(kept_sessions, "MAX_MEMORIES", 2)
         server, _ = speaker()
         async with web(face, server) as client:
             sessions = [await client.begin() for _ in range(5)]
@@ -509,8 +514,8 @@ class TestMemory:
 
     @FACE
     async def test_one_that_works_is_not_let_go(self, face: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(legacy_sessions, "HOT", 1)
-        monkeypatch.setattr(legacy_sessions, "MAX_LIVE", 2)
+        monkeypatch.setattr(kept_sessions, "HOT", 1)
+        monkeypatch.setattr(kept_sessions, "MAX_LIVE", 2)
         server, go = speaker()
         async with web(face, server) as client:
             sessions = [await client.begin() for _ in range(3)]
@@ -525,6 +530,182 @@ class TestMemory:
                 go.set()
                 assert said(await first.rest()) == said(await second.rest()) == ["two", "done"]
             assert (await client.post(legacy("ping"), **sessions[2])).status == 200
+
+    @FACE
+    async def test_two_that_are_used_in_turn_push_out_each_other_and_never_themselves(
+        self, face: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(kept_sessions, "HOT", 1)
+        monkeypatch.setattr(kept_sessions, "MAX_MEMORIES", 1)
+        server, go = speaker()
+        go.set()
+        async with web(face, server) as client:
+            both = [await client.begin(), await client.begin()]
+            for session in both:
+                await client.post(legacy("logging/setLevel", {"level": "error"}), **session)
+            for session in both * 3:
+                assert said((await client.post(call("speak"), **session)).messages) == ["done"]
+
+    @FACE
+    async def test_where_no_end_can_be_remembered_nothing_is_forgotten(
+        self, face: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, bound in (("HOT", 1), ("MAX_MEMORIES", 1), ("MAX_ENDED", 1), ("MAX_LIVE", 3)):
+            monkeypatch.setattr(kept_sessions, name, bound)
+        server, go = speaker()
+        go.set()
+        async with web(face, server) as client:
+            assert (await client.send("DELETE", **await client.begin())).status == 204
+            sessions = [await _quiet(client) for _ in range(4)]
+            for session in sessions:
+                assert (await client.post(LEVEL, **session)).status == 200
+            refused = await client.post(legacy("ping"), **await _quiet(client))
+            assert refused.status == 503
+            assert "3 sessions are open, which is the most this server holds" in refused.json["error"]["message"]
+            refused = await client.send("DELETE", **sessions[1])
+            assert refused.status == 503
+            for session in sessions * 2:
+                assert said((await client.post(call("speak"), **session)).messages) == ["done"]
+
+    @FACE
+    async def test_one_that_finds_no_room_keeps_what_it_has_set(
+        self, face: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(kept_sessions, "HOT", 1)
+        monkeypatch.setattr(kept_sessions, "MAX_LIVE", 1)
+        server, go = speaker()
+        async with web(face, server) as client:
+            quiet, busy = await client.begin(), await client.begin()
+            assert (await client.post(LEVEL, **quiet)).status == 200
+            async with client.stream("POST", call("speak"), **busy) as stream:
+                await stream.message()
+                for _ in range(2):
+                    assert (await client.post(legacy("ping"), **quiet)).status == 503
+                go.set()
+                await stream.rest()
+            assert said((await client.post(call("speak"), **quiet)).messages) == ["done"]
+
+    async def test_what_has_had_its_time_is_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(kept_sessions, "HOT", 1)
+        async with web("asgi", Server("x"), session_lifetime="2h", event_lifetime="1h") as client:
+            left, ended, quiet = [await client.begin() for _ in range(3)]
+            await _abandoned(client, left)
+            assert (await client.post(LEVEL, **quiet)).status == 200
+            assert (await client.send("DELETE", **ended)).status == 204
+            endpoint = client._face._app.service.endpoint
+            kept, now, today = endpoint._legacy._kept, time.monotonic(), time.time()
+            tables = (kept._live, kept._memories, kept._ended, kept._unread)
+            assert [len(each) for each in tables] == [1, 1, 1, 1]
+            kept.sweep(now + 3_500, today + 3_500)
+            assert [len(each) for each in tables] == [1, 1, 1, 1]
+            kept.sweep(now + 3_700, today + 3_700)
+            assert [len(each) for each in tables] == [1, 1, 1, 0]
+            kept.sweep(now + 7_300, today + 7_300)
+            assert [len(each) for each in tables] == [0, 0, 0, 0]
+
+
+class Anybody:
+    """Takes each token for a name."""
+
+    async def verify(self, token: str) -> str | None:
+        return token
+
+
+ANN, MALLORY = {"authorization": "Bearer ann"}, {"authorization": "Bearer mallory"}
+LEVEL = legacy("logging/setLevel", {"level": "error"})
+
+
+class TestShares:
+    """What one principal does costs no other anything; each has a tenth."""
+
+    @pytest.fixture(autouse=True)
+    def small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, bound in (("HOT", 1), ("MAX_MEMORIES", 20), ("MAX_ENDED", 100), ("MAX_LIVE", 30)):
+            monkeypatch.setattr(kept_sessions, name, bound)
+
+    async def test_of_what_sessions_have_set(self) -> None:
+        server, go = speaker()
+        go.set()
+        async with web("asgi", server, verifier=Anybody()) as client:
+            ann = await client.begin(**ANN) | ANN
+            assert (await client.post(LEVEL, **ann)).status == 200
+            sessions = [await client.begin(**MALLORY) | MALLORY for _ in range(30)]
+            statuses = [(await client.post(LEVEL, **each)).status for each in sessions]
+            assert statuses[:10] == [200] * 10
+            assert statuses[-1] == 503, "no end of another could be remembered"
+            assert said((await client.post(call("speak"), **ann)).messages) == ["done"]
+            assert (await client.post(legacy("ping"), **sessions[0])).status == 404
+
+    async def test_of_what_was_ended(self) -> None:
+        async with web("asgi", Server("x"), verifier=Anybody()) as client:
+            statuses = [
+                (await client.send("DELETE", **(await client.begin(**MALLORY) | MALLORY))).status for _ in range(12)
+            ]
+            assert statuses == [204] * 10 + [503] * 2
+            assert (await client.send("DELETE", **(await client.begin(**ANN) | ANN))).status == 204
+
+    async def test_of_sessions_that_work(self) -> None:
+        server, go = speaker()
+        async with web("asgi", server, verifier=Anybody()) as client, contextlib.AsyncExitStack() as stack:
+            for _ in range(3):
+                busy = await client.begin(**MALLORY) | MALLORY
+                await (await stack.enter_async_context(client.stream("POST", call("speak"), **busy))).message()
+            refused = await client.post(legacy("ping"), **(await _quiet(client, **MALLORY)))
+            assert refused.status == 503
+            assert "3 sessions are open, which is the most that one client may have" in refused.body.decode()
+            assert (await client.post(legacy("ping"), **(await client.begin(**ANN) | ANN))).status == 200
+            go.set()
+
+    async def test_of_streams_that_nobody_reads(self) -> None:
+        server = Server("x", on_duplicate="replace")
+        async with web("asgi", server, verifier=Anybody(), max_streams=2) as client:
+            ann = await client.begin(**ANN) | ANN
+            first = await _abandoned(client, ann)
+            theirs = [await client.begin(**MALLORY) | MALLORY for _ in range(40)]
+            ids = [await _abandoned(client, each) for each in theirs]
+            endpoint = server._services[0].endpoint
+            assert endpoint is not None
+            assert len(endpoint._legacy._kept._unread) == 3
+            for session, last, expected in (
+                (ann, first, True),
+                (theirs[-1], ids[-1], True),
+                (theirs[0], ids[0], False),
+            ):
+                headers = {"accept": "text/event-stream", "last_event_id": last, **session}
+                async with client.stream("GET", **headers) as stream:
+                    server.add(_more)
+                    assert (await stream.message() is not None) == expected
+
+    async def test_of_streams_that_can_be_resumed(self) -> None:
+        server, go = speaker()
+        go.set()
+        async with web("asgi", server, verifier=Anybody()) as client:
+            ann = await client.begin(**ANN) | ANN
+            last = (await client.post(call("speak"), **ann)).events[0].id
+            mallory = await client.begin(**MALLORY) | MALLORY
+            for _ in range(MAX_STREAMS // SHARES + 5):
+                newest = (await client.post(call("speak"), **mallory)).events[0].id
+            endpoint = server._services[0].endpoint
+            assert endpoint is not None
+            assert endpoint._legacy._log.statistics().streams == MAX_STREAMS // SHARES + 1
+            for session, each in ((ann, last), (mallory, newest)):
+                resumed = await client.send("GET", accept="text/event-stream", last_event_id=each, **session)
+                assert said(resumed.messages) == ["one", "two", "done"]
+
+
+async def _quiet(client: Client, **headers: str) -> dict[str, str]:
+    """A session of which nothing was asked yet."""
+    response = await client.post(initialize(LEGACY), **headers)
+    return {"mcp-session-id": response.headers["mcp-session-id"], "mcp-protocol-version": LEGACY, **headers}
+
+
+async def _abandoned(client: Client, session: dict[str, str]) -> str:
+    """Open the stream of a session and leave it: the id at which it is resumed."""
+    async with client.stream("GET", accept="text/event-stream", **session) as stream:
+        event = await stream.event()
+        assert event is not None
+        assert event.id is not None
+        return event.id
 
 
 class TestSwitches:

@@ -7,6 +7,7 @@ import http.client
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,18 @@ from tests.protocol.conversations import initialize, legacy, modern
 from tests.server.http.web import modern_headers
 
 PROGRAMS = Path(__file__).with_name("programs.py")
+IMPATIENT = f"""
+import runpy
+from tybalt.server.http import workers
+workers.START_TIMEOUT = 0.1
+runpy.run_path({str(PROGRAMS)!r}, run_name="__main__")
+"""
+OF_FEW_FILES = f"""
+import os, resource, runpy
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(os.environ["SOFT"]), int(os.environ.get("HARD", hard))))
+runpy.run_path({str(PROGRAMS)!r}, run_name="__main__")
+"""
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONWARNINGS": "error::ResourceWarning"}
 BASIC = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
@@ -74,6 +87,12 @@ class Program:
         _, answer, _ = self.ask(call(name, **arguments), **modern_headers("tools/call", name))
         return answer["result"]["structuredContent"]
 
+    def be_refused(self) -> None:
+        """Connect until nobody accepts: every process that serves this address has heard that it ends."""
+        with contextlib.suppress(ConnectionError):
+            while True:
+                socket.create_connection(("127.0.0.1", self.port), timeout=20).close()
+
     def signal(self, number: int) -> None:
         self.child.send_signal(number)
 
@@ -85,6 +104,29 @@ class Program:
 
 def call(name: str, **arguments: Any) -> bytes:
     return modern("tools/call", {"name": name, "arguments": arguments})
+
+
+def both(served: Program) -> set[int]:
+    """Wait until two workers have opened: their process ids."""
+    return {number_in(served.noted("opened")) for _ in range(2)}
+
+
+def number_in(line: str) -> int:
+    """The process that has noted this."""
+    return int(line.split()[1])
+
+
+def let_in(gate: Path, process: int, text: str = "") -> None:
+    """Let a worker start that has noted `opening`, or tell it why not."""
+    (gate / str(process)).write_text(text)
+
+
+def serve_all(served: Program, processes: set[int]) -> None:
+    """Call until each of them has answered, and nobody else: the kernel gives connections to whoever is free."""
+    seen: set[int] = set()
+    while seen != processes:
+        seen.add(served.call("process"))
+        assert seen <= processes
 
 
 @contextlib.contextmanager
@@ -163,9 +205,7 @@ def test_a_second_signal_ends_it_at_once() -> None:
         waiting = served.begin(call("wait"), **modern_headers("tools/call", "wait"))
         served.noted("waiting")
         served.signal(signal.SIGTERM)
-        with contextlib.suppress(ConnectionError):
-            while served.ask(call("add", a=1, b=2), **modern_headers("tools/call", "add"))[0] == 200:
-                pass  # It accepts until it has heard the first one.
+        served.be_refused()
         served.signal(signal.SIGTERM)
         status, _ = served.end()
         waiting.close()
@@ -214,6 +254,7 @@ class TestWorkers:
                 os.killpg(served.child.pid, signal.SIGTERM)
                 served.noted("closed")  # The other one, which had nothing to do.
                 assert served.child.poll() is None
+                served.be_refused()  # Two signals that come before the first is heard are one.
                 os.kill(served.child.pid, signal.SIGTERM)  # The second one ends it at once.
                 with contextlib.suppress(ConnectionError, http.client.HTTPException):
                     waiting.getresponse()
@@ -239,6 +280,146 @@ class TestWorkers:
             assert not before & after
             served.signal(signal.SIGTERM)
             assert served.end()[0] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="workers are forked")
+class TestRounds:
+    """SIGHUP replaces the workers, and whatever else happens meanwhile is heard."""
+
+    @pytest.fixture
+    def gate(self, tmp_path: Path) -> Path:
+        """Where it is there, a worker that starts waits until it is let in."""
+        return tmp_path / "gate"
+
+    def test_the_end_comes_though_a_new_worker_does_not_start(self, gate: Path) -> None:
+        with program(str(PROGRAMS), "2", GATE=str(gate)) as served:
+            both(served)
+            gate.mkdir()
+            served.signal(signal.SIGHUP)
+            served.noted("opening")
+            served.signal(signal.SIGTERM)
+            status, said = served.end()
+            assert status == 0, said
+            assert said.count("closed") == 2
+
+    def test_a_second_signal_ends_it_at_once_though_a_new_worker_does_not_start(self, gate: Path) -> None:
+        with program(str(PROGRAMS), "2", GATE=str(gate)) as served:
+            both(served)
+            with contextlib.closing(served.begin(call("wait"), **modern_headers("tools/call", "wait"))):
+                served.noted("waiting")
+                gate.mkdir()
+                served.signal(signal.SIGHUP)
+                served.noted("opening")
+                served.signal(signal.SIGTERM)
+                served.noted("closed")
+                served.signal(signal.SIGTERM)
+                assert served.end()[0] == 128 + signal.SIGTERM
+
+    def test_a_new_worker_that_serves_just_before_the_end_ends_well_too(self, gate: Path) -> None:
+        with program(str(PROGRAMS), "2", GATE=str(gate)) as served:
+            both(served)
+            gate.mkdir()
+            served.signal(signal.SIGHUP)
+            new = number_in(served.noted("opening"))
+            os.kill(served.child.pid, signal.SIGSTOP)  # The parent has not read yet that the new one serves.
+            let_in(gate, new)
+            served.noted(f"opened {new}")
+            served.signal(signal.SIGTERM)
+            served.signal(signal.SIGCONT)
+            status, said = served.end()
+            assert status == 0, said
+            assert said.count("closed") == 3
+
+    def test_one_that_is_asked_for_during_another_comes_after_it_and_only_once(self, gate: Path) -> None:
+        with program(str(PROGRAMS), "2", GATE=str(gate)) as served:
+            before = both(served)
+            gate.mkdir()
+            served.signal(signal.SIGHUP)
+            there, gone = list(before), set[int]()
+            while len(gone) < 4:
+                word, number = served.noted(" ").split()
+                if word == "opening":
+                    for _ in range(2 if len(there) == 2 else 0):
+                        served.signal(signal.SIGHUP)
+                    let_in(gate, int(number))
+                elif word == "opened":
+                    there.append(int(number))
+                else:
+                    gone.add(int(number))
+            assert gone == set(there[:4])
+            serve_all(served, set(there[4:]))
+            served.signal(signal.SIGTERM)
+            status, said = served.end()
+            assert status == 0, said
+            assert "opening" not in said
+
+    def test_workers_that_die_meanwhile_are_replaced_as_ever(self, gate: Path) -> None:
+        with program(str(PROGRAMS), "2", GATE=str(gate)) as served:
+            before = both(served)
+            gate.mkdir()
+            served.signal(signal.SIGHUP)
+            new = [number_in(served.noted("opening"))]
+            for each in before:
+                os.kill(each, signal.SIGKILL)
+            # One for two: the other one's successor is on its way.
+            new.append(number_in(served.noted("opening")))
+            for each in new:
+                let_in(gate, each)
+                served.noted(f"opened {each}")
+            serve_all(served, set(new))
+            served.signal(signal.SIGTERM)
+            status, said = served.end()
+            assert status == 0, said
+            assert said.count("closed") == 2
+            assert "opening" not in said
+
+    @pytest.mark.parametrize("way", ["fails", "dies", "takes too long"])
+    def test_where_a_new_one_does_not_start_the_old_ones_stay(self, way: str, gate: Path) -> None:
+        command = ("-c", IMPATIENT) if way == "takes too long" else (str(PROGRAMS),)
+        with program(*command, "2", GATE=str(gate)) as served:
+            before = both(served)
+            gate.mkdir()
+            served.signal(signal.SIGHUP)
+            new = number_in(served.noted("opening"))
+            if way == "fails":
+                let_in(gate, new, "not you")
+            elif way == "dies":
+                os.kill(new, signal.SIGKILL)
+            served.noted("a new worker did not start; the old ones stay")
+            serve_all(served, before)
+            served.signal(signal.SIGTERM)
+            status, said = served.end()
+            assert status == 0, said
+            assert "opening" not in said
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="what is open is read from /proc")
+    def test_nothing_stays_open_after_them(self) -> None:
+        with program(str(PROGRAMS), "2") as served:
+            both(served)
+            before = len(os.listdir(f"/proc/{served.child.pid}/fd"))
+            for _ in range(3):
+                served.signal(signal.SIGHUP)
+                for _ in range(2):
+                    served.noted("closed")
+            assert len(os.listdir(f"/proc/{served.child.pid}/fd")) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit there")
+class TestOpenFiles:
+    def test_there_are_enough_for_all_connections(self) -> None:
+        with program("-c", OF_FEW_FILES, "1", SOFT="64") as served, contextlib.ExitStack() as kept:
+            for _ in range(100):
+                each = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+                kept.enter_context(contextlib.closing(each))
+                each.request("GET", "/health")
+                assert each.getresponse().read() == b'{"status":"ok"}'
+
+    def test_where_the_system_gives_fewer_it_is_said(self) -> None:
+        with program("-c", OF_FEW_FILES, "2", SOFT="64", HARD="300") as served:
+            warning = served.noted("warning: max_connections=10,000 needs 10,200 open files")
+            assert "lets this process have 300: " in warning
+            assert warning.endswith("max_connections=100\n")
+            assert served.call("most_files") == 300
 
 
 class TestCommandLine:

@@ -16,7 +16,7 @@ from tests.protocol.conversations import legacy, modern
 from tests.server.http.web import FACES, AsgiFace, Client, modern_headers, web
 from tybalt import Context, Server
 from tybalt.errors import MisuseError
-from tybalt.server.http import setting_values
+from tybalt.server.http import principals, setting_values
 from tybalt.server.http.principals import MAX_PRINCIPALS
 from tybalt.server.http.settings import HttpOptions, http_settings
 
@@ -171,6 +171,28 @@ class TestMounted:
         await one.drain()
         await two.drain()
 
+    @pytest.mark.parametrize(
+        ("root_path", "path"),
+        [
+            ("", "/mcp"),
+            ("/", "/mcp"),
+            ("/api", "/api/mcp"),
+            ("/api/", "/api/mcp"),
+            ("/api", "/mcp"),  # A proxy has taken the prefix away.
+            ("/m", "/mcp"),
+            ("/mcp", "/mcp/mcp/"),
+        ],
+    )
+    async def test_the_prefix_ends_where_a_part_of_the_path_does(self, root_path: str, path: str) -> None:
+        server = Server("x")
+        app = server.asgi()
+
+        async def mounted(scope: Any, receive: Any, send: Any) -> None:
+            await app(scope | {"root_path": root_path}, receive, send)
+
+        assert (await Client(AsgiFace(mounted)).send("POST", LIST, path, **HEADERS)).status == 200
+        await server.drain()
+
 
 class TestDoor:
     @FACE
@@ -247,6 +269,39 @@ class TestDoor:
                 assert (await client.post(LIST, **HEADERS, authorization=f"Bearer {number}")).status == 200
             endpoint = client._face._app.service.endpoint
             assert len(endpoint._modern.sessions()) == MAX_PRINCIPALS
+
+    async def test_a_principal_beside_many_busy_ones_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(principals, "MAX_PRINCIPALS", 2)
+
+        class Anybody:
+            def verify(self, token: str) -> str | None:
+                return token
+
+        server, go, began = Server("x", max_running=1), asyncio.Event(), asyncio.Queue[str]()
+
+        @server.tool
+        async def work(context: Context) -> str:
+            began.put_nowait(str(context.principal))
+            await go.wait()
+            return "done"
+
+        async with web("asgi", server, verifier=Anybody()) as client:
+
+            async def ask(name: str) -> int:
+                body = modern("tools/call", {"name": "work", "arguments": {}})
+                headers = modern_headers("tools/call", "work")
+                return (await client.post(body, **headers, authorization=f"Bearer {name}")).status
+
+            busy = [asyncio.ensure_future(ask(name)) for name in ("ann", "bob", "eve", "eve")]
+            assert [await began.get() for _ in range(3)] == ["ann", "bob", "eve"]
+            sessions = client._face._app.service.endpoint._modern.sessions()
+            assert [(each.principal, len(each.running.calls)) for each in sessions][-1] == ("eve", 2)
+            assert began.empty(), "so many of one principal at a time"
+            go.set()
+            assert [await each for each in busy] == [200] * 4
+            for name in ("x", "y", "z"):
+                assert await ask(name) == 200
+            assert len(client._face._app.service.endpoint._modern.sessions()) == 2
 
 
 class TestPages:

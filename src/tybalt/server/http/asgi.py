@@ -10,7 +10,6 @@ specification of HTTP 2.3 and up.
 
 import asyncio
 import logging
-from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,12 +19,12 @@ from tybalt.protocol.http_messages import HttpRequest, HttpResponse, fields_of, 
 from tybalt.protocol.http_refusal import Refusal, plain
 from tybalt.protocol.statuses import JSON_HEADERS
 from tybalt.server.http.body_clock import BodyClock
-from tybalt.server.http.door import ANYBODY, Entry
+from tybalt.server.http.door import ANYBODY, Entry, Known
 from tybalt.server.http.endpoint import Endpoint
-from tybalt.server.http.exchanges import Held
+from tybalt.server.http.holding import hold
 from tybalt.server.http.service import Service
 from tybalt.server.http.settings import HttpSettings
-from tybalt.server.http.streams import Headers
+from tybalt.server.http.verifying import Ahead
 
 if TYPE_CHECKING:
     from tybalt.server.server import Server
@@ -35,9 +34,6 @@ logger = logging.getLogger("tybalt.server")
 Scope = dict[str, Any]
 Receive = Any
 Send = Any
-
-UNREAD: Final = 64 * 1024
-"""Bytes of a stream that wait to be sent, from which on its client counts as one that does not read."""
 
 _ALIVE: Final = respond(200, b'{"status":"ok"}', JSON_HEADERS)
 _NOT_READY: Final = respond(503, b'{"status":"not ready"}', JSON_HEADERS)
@@ -111,7 +107,7 @@ class AsgiApp:
             await send({"type": "http.response.start", "status": found.status, "headers": found.headers})
             await send({"type": "http.response.body", "body": found.body})
         else:
-            await _hold(found, receive, send)
+            await hold(found, receive, send, endpoint.readers)
 
     async def _enter(
         self, endpoint: Endpoint, request: HttpRequest, receive: Receive
@@ -122,12 +118,11 @@ class AsgiApp:
             return refused if isinstance(refused, HttpResponse) else endpoint.refuse(refused, request), b""
         known = ANYBODY
         if endpoint.door.is_locked:
-            verdict: Any = endpoint.door.knock(fields_of(request.headers)[0])
-            if hasattr(verdict, "__await__"):
-                verdict = await verdict
-            if isinstance(verdict, Refusal):
-                return endpoint.refuse(verdict, request), b""
-            known = verdict
+            ahead = Ahead(receive)
+            verdict = await endpoint.verifying.knock(fields_of(request.headers)[0], ahead)
+            if not isinstance(verdict, Known):
+                return None if verdict is None else endpoint.refuse(verdict, request), b""
+            known, receive = verdict, ahead.receive if ahead.kept else receive
         if request.method == "POST":
             body = await self._body(endpoint, receive)
             if not isinstance(body, bytes):
@@ -206,7 +201,7 @@ class AsgiApp:
             return _ALIVE
         if path == settings.readiness and method in ("GET", "HEAD"):
             return _ALIVE if await self._is_ready() else _NOT_READY
-        endpoint = cut(scope.get("root_path", "") + settings.path)
+        endpoint = cut(scope.get("root_path", "").rstrip("/") + settings.path)
         return plain(404, f"there is nothing here; the MCP endpoint is {endpoint}").response(datetime.now(UTC))
 
     async def _is_ready(self) -> bool:
@@ -237,107 +232,14 @@ def _path_of(scope: Scope) -> str:
     """The path below the point where the application is mounted."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
-    return path[len(root) :] if root and path.startswith(root) else path
+    if not root:
+        return path
+    root = root.rstrip("/")
+    below = path.removeprefix(root)
+    # A host may say where it is mounted and leave that out of the path; "/m" is no part of "/mcp" then.
+    return below if not below or below.startswith("/") else path
 
 
 async def _send(send: Send, response: HttpResponse) -> None:
     await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
     await send({"type": "http.response.body", "body": response.body})
-
-
-async def _hold(held: Held, receive: Receive, send: Send) -> None:
-    """Send a response as it comes, until it ends or its client has gone."""
-    sink = AsgiSink()
-    held.attach(sink)
-    watching = asyncio.ensure_future(_gone(receive))
-    watching.add_done_callback(sink.give_up)
-    try:
-        while (message := await sink.next()) is not None:
-            await send(message)
-    finally:
-        if not sink.is_ended:
-            sink.give_up()
-            held.gone(sink)
-        if not watching.done():
-            watching.cancel()
-            await asyncio.wait([watching])
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-class AsgiSink:
-    """A response on its way to `send`, which waits while the peer does not read."""
-
-    def __init__(self) -> None:
-        self.is_ended = False
-        """Whether nothing more is to come."""
-        self._messages: deque[dict[str, Any]] = deque()
-        self._size = 0
-        self._is_gone = False
-        self._news = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-
-    def respond(self, response: HttpResponse) -> None:
-        """Send a whole response."""
-        self._start(response.status, response.headers)
-        self._put({"type": "http.response.body", "body": response.body})
-        self.is_ended = True
-
-    def begin(self, headers: Headers) -> None:
-        """Begin a stream."""
-        self._start(200, headers)
-
-    def send(self, data: bytes) -> None:
-        """Send a piece of it."""
-        self._size += len(data)
-        if self._size > UNREAD:
-            self._room.clear()
-        self._put({"type": "http.response.body", "body": data, "more_body": True})
-
-    def end(self) -> None:
-        """End it."""
-        self._put({"type": "http.response.body", "body": b""})
-        self.is_ended = True
-
-    @property
-    def blocked(self) -> bool:
-        """Whether much of it waits."""
-        return not self._room.is_set()
-
-    async def drained(self) -> None:
-        """Wait until little of it waits, or the peer has gone."""
-        await self._room.wait()
-
-    def give_up(self, _: object = None) -> None:
-        """The peer has gone."""
-        self._is_gone = True
-        self._room.set()
-        self._news.set()
-
-    async def next(self) -> dict[str, Any] | None:
-        """What is to be sent next; `None` after the end, and when the peer has gone."""
-        while not self._messages:
-            if self._is_gone or self.is_ended:
-                return None
-            self._news.clear()
-            await self._news.wait()
-        if self._is_gone:
-            return None
-        message = self._messages.popleft()
-        if message.get("more_body"):
-            self._size -= len(message["body"])
-            if self._size <= UNREAD // 2:
-                self._room.set()
-        return message
-
-    def _start(self, status: int, headers: Headers) -> None:
-        self._put({"type": "http.response.start", "status": status, "headers": headers})
-
-    def _put(self, message: dict[str, Any]) -> None:
-        if not self._is_gone:
-            self._messages.append(message)
-            self._news.set()

@@ -5,10 +5,12 @@ requests are answered so is the business of `lane`, what the answer is that of t
 """
 
 import asyncio
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from tybalt.protocol.http_messages import HttpRequest, HttpResponse
+from tybalt.protocol.http_refusal import Refusal
 from tybalt.protocol.statuses import answer_response
 from tybalt.server.http.door import Entry
 from tybalt.server.http.endpoint import Endpoint
@@ -51,7 +53,6 @@ class LaneCycle:
     """One request of the lane, and the sink of its response."""
 
     __slots__ = (
-        "_authority",
         "_headers",
         "_held",
         "_http_version",
@@ -62,8 +63,8 @@ class LaneCycle:
         "endpoint",
         "is_checked",
         "keep_alive",
+        "outlives_client",
         "response_complete",
-        "size",
     )
 
     message_event = _NOBODY
@@ -73,28 +74,27 @@ class LaneCycle:
         lane: Connection,
         endpoint: Endpoint,
         headers: list[tuple[bytes, bytes]],
-        authority: bytes,
         http_version: str,
         *,
         keep_alive: bool,
     ) -> None:
         self._lane = lane
         self._headers = headers
-        self._authority = authority
         self._held: Held | None = None
         self._is_chunked = True
         self._http_version = http_version
         self.endpoint = endpoint
         self.body: bytes | bytearray = b""
-        self.size = 0
         self.is_checked = False
         self.keep_alive = keep_alive
+        self.outlives_client = False
+        """Whether it is answered to a client that sends no more: one that has gone looks the same."""
         self.disconnected = False
         self.response_complete = False
 
     def message(self, body: bytes) -> HttpRequest:
         """The request as a value."""
-        return HttpRequest("POST", self._headers, body, self._http_version, self._authority)
+        return HttpRequest("POST", self._headers, body, self._http_version)
 
     def take(self, piece: bytes) -> None:
         """Another piece of its body has come."""
@@ -113,7 +113,7 @@ class LaneCycle:
             self.respond(entry)
             return None
         self.answer(entry, self.endpoint.answer(entry, body))
-        return entry if self.keep_alive and not self._authority and not self._lane.expect_100_continue else None
+        return entry if self.keep_alive and not self._lane.expect_100_continue else None
 
     def answer(self, entry: Entry, found: bytes | HttpResponse | Held) -> None:
         """Send what the endpoint has found."""
@@ -123,7 +123,17 @@ class LaneCycle:
             self.respond(with_headers(found, entry.headers))
         else:
             self._held = found
+            # In modern to go away is how a client cancels; in legacy it runs on, whoever is there.
+            self.outlives_client = entry.admitted.era == "legacy"
             found.attach(self)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer before the body is there."""
+        self.keep_alive = False
+        self.send_response(self.endpoint.refuse(refusal, self.message(b"")))
+        self.lost()
+        self.response_complete = True
+        self.body = b""
 
     def lost(self) -> None:
         """Its client has gone."""
@@ -180,6 +190,12 @@ class LaneCycle:
         if not self.keep_alive and not self.disconnected:
             self._lane.transport.close()
         self._lane.on_response_complete()
+
+
+def refused(refusal: Refusal, fields: list[tuple[bytes, bytes]]) -> bytes:
+    """The response to a request that nobody reads to its end: the last of its connection."""
+    response = refusal.response(datetime.now(UTC))
+    return head_of(response.status, fields, response.headers, CLOSE) + response.body
 
 
 def head_of(status: int, *fields: Any) -> bytes:

@@ -68,6 +68,8 @@ class Door:
         self._digest = None if token is None else sha256(token.encode()).digest()
         self._verifier: TokenVerifier | None = settings.verifier
         self.is_locked = settings.is_locked
+        self.remembers = settings.verifier is None
+        """Whether who was let in once is let in with the same head again; a verifier is asked each time."""
 
     def knock(self, fields: Fields) -> "Known | Refusal | Awaitable[Known | Refusal]":
         """Whether these header fields let somebody in; to be awaited where the verifier is `async`."""

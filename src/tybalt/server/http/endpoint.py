@@ -14,20 +14,24 @@ import asyncio
 import logging
 from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tybalt.protocol.admission import admit, admit_head
 from tybalt.protocol.http_messages import HttpRequest, HttpResponse
 from tybalt.protocol.http_refusal import Refusal, plain
 from tybalt.protocol.statuses import answer_response
+from tybalt.server.ending import CLEANUP
 from tybalt.server.http.channels import Channels
 from tybalt.server.http.door import Door, Entry, Known
 from tybalt.server.http.exchanges import Held, with_headers
+from tybalt.server.http.holding import Readers
 from tybalt.server.http.legacy import LegacySessions
 from tybalt.server.http.modern import ModernRequests
 from tybalt.server.http.places import Places
 from tybalt.server.http.settings import HttpSettings
 from tybalt.server.http.streams import Streams
+from tybalt.server.http.verifying import Verifying
+from tybalt.server.session import Session
 
 if TYPE_CHECKING:
     from tybalt.server.server import Server
@@ -65,6 +69,10 @@ class Endpoint:
         self.loop = asyncio.get_running_loop()
         self.heads: dict[object, tuple[Entry, int]] = {}
         """What was let in, by its head, to the letter, and how long a whole request with this head is."""
+        self.verifying = Verifying(self.door, self.loop)
+        """Who waits for a verifier that is `async`."""
+        self.readers = Readers(self.loop)
+        """Who reads responses that come later, under ASGI."""
         self._session_heads: deque[bytes | tuple[tuple[bytes, bytes], ...]] = deque()
         self._streams = Streams()
         places = Places(settings.max_streams)
@@ -132,7 +140,7 @@ class Endpoint:
         `head` are its bytes, or its header fields where it is a POST, and `size` what `heads` is to say of its size.
         Nothing happens where a verifier has to be asked each time.
         """
-        if self.settings.verifier is not None:
+        if not self.door.remembers:
             return
         length = len(head) if isinstance(head, bytes) else sum(len(name) + len(value) for name, value in head)
         if length <= LONGEST_HEAD:
@@ -174,14 +182,33 @@ class Endpoint:
     async def drain(self, grace: float) -> None:
         """End the streams that have no end, let what runs finish for `grace` seconds, then stop it.
 
-        Whoever comes meanwhile is served; after it, nothing is left of the endpoint.
+        Whoever comes meanwhile is served, within the same time; after it, nothing is left of the endpoint.
         """
         self.channels.end(grace)
         self.end_streams()
-        sessions = (*self._modern.sessions(), *self._legacy.sessions())
-        busy = [session for session in sessions if session.running.calls]
-        await asyncio.gather(self.channels.wait_over(), *(session.drain(grace) for session in busy))
+        await asyncio.gather(self.channels.wait_over(), self._finish(grace))
         self.close()
+
+    async def _finish(self, grace: float) -> None:
+        """Let what runs finish, and what begins meanwhile; then let nothing begin, and stop the rest.
+
+        What is stopped gets as long again to clean up, or a second.
+        """
+        until = self.loop.time() + grace
+        while (left := until - self.loop.time()) > 0 and (tasks := self._tasks()):
+            await asyncio.wait(tasks, timeout=left)
+        self._is_closed = True
+        stopping = (session.abort(max(grace, CLEANUP)) for session in self._busy())
+        await asyncio.gather(self.verifying.end(), *stopping)
+
+    def _busy(self) -> list[Session]:
+        """The sessions of which something runs."""
+        sessions = (*self._modern.sessions(), *self._legacy.sessions())
+        return [session for session in sessions if session.running.calls]
+
+    def _tasks(self) -> "list[asyncio.Task[Any]]":
+        """What runs."""
+        return [task for session in self._busy() for task in session.running.tasks() if not task.done()]
 
     def close(self) -> None:
         """Let go of everything; whoever comes is told that the server ends."""

@@ -1,26 +1,25 @@
 """Legacy sessions over HTTP: all that the handshake settled is in the id; the rest is here, while there is any.
 
 A session is alive while something of it runs or is open, and a little longer, for its next request is likely to come.
-An idle one is its id, which the client keeps. What a client has set beside the handshake is a small record; what is
-said on its streams is in the event log for a while. None of that is shared: where several processes serve one address,
-each request stands alone (`_passing`), and what needs a memory is neither offered nor done.
+An idle one is its id, which the client keeps. What a client has set beside the handshake is a small record
+(`kept_sessions`); what is said on its streams is in the event log for a while. None of that is shared: where several
+processes serve one address, each request stands alone (`_passing`), and what needs a memory is neither offered nor
+done.
 
 2025-11-25 basic/transports, "Session Management", "Resumability and Redelivery".
 """
 
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from tybalt.errors import InvalidRequest, McpError, Overloaded, RateLimited
 from tybalt.protocol.admission import ABOUT, Admitted
 from tybalt.protocol.codec import UNREADABLE, decode_legacy, glimpse
-from tybalt.protocol.connection import Client, Memory, ServerConnection
+from tybalt.protocol.connection import Client, ServerConnection
 from tybalt.protocol.event_log import PRIMES_SINCE, RESUMES_SINCE, EventLog, Evicted, Replay
 from tybalt.protocol.http_messages import HttpResponse
 from tybalt.protocol.http_policy import Policy
@@ -32,10 +31,12 @@ from tybalt.protocol.session_ids import SessionClaims, SessionRefused, open_sess
 from tybalt.protocol.statuses import STREAM_HEADERS, answer_response, status_of_answer
 from tybalt.reasons import CancelKind
 from tybalt.server.http.exchanges import Exchange, Held
+from tybalt.server.http.kept_sessions import KeptSessions
 from tybalt.server.http.legacy_session import LegacySession, Reading, Standing
 from tybalt.server.http.places import Places
 from tybalt.server.http.principals import NOWHERE
 from tybalt.server.http.settings import HttpSettings
+from tybalt.server.http.shares import shares_among
 from tybalt.server.http.streams import Headers, Keeper, Stream, Streams
 from tybalt.server.session import Session
 from tybalt.types.capabilities import ClientCapabilities
@@ -43,15 +44,6 @@ from tybalt.types.implementation import Implementation
 
 if TYPE_CHECKING:
     from tybalt.server.server import Server
-
-HOT: Final = 64
-"""Sessions that are kept though nothing of them runs."""
-MAX_LIVE: Final = 10_000
-"""Sessions of which something runs, or is open."""
-MAX_MEMORIES: Final = 10_000
-"""Sessions that have set something, and are not alive."""
-MAX_ENDED: Final = 100_000
-"""Sessions that were ended before their time, and are remembered until then."""
 
 NO_STREAM: Final = (
     "this request is answered with JSON alone, by `json_only` or by what its client accepts, so that nothing can be "
@@ -81,7 +73,6 @@ class LegacySessions:
         is_shared: bool,
     ) -> None:
         self._all = streams
-        self._places = places
         self._is_ending = False
         self._server = server
         self._settings = settings
@@ -95,11 +86,12 @@ class LegacySessions:
             else "legacy sessions are off (`sessions=False`), so that the answer of a legacy client finds nobody: "
             "leave them on, or serve modern clients, to ask"
         )
-        self._live: OrderedDict[str, LegacySession] = OrderedDict()
-        self._memories: dict[str, tuple[Memory, float]] = {}
-        self._ended: dict[str, float] = {}
+        self._kept = KeptSessions(server, settings, places)
         self._passing: WeakSet[Session] = WeakSet()
-        self._log = EventLog(max_events=settings.max_events, lifetime=settings.event_lifetime)
+        """Those that no request will find (again), and of which something may run."""
+        self._log = EventLog(
+            max_events=settings.max_events, lifetime=settings.event_lifetime, shares=shares_among(settings)
+        )
         self._streams: dict[str, Stream] = {}
         """Those that can be resumed, by their names."""
 
@@ -191,25 +183,23 @@ class LegacySessions:
             return self._resume(session, last_event_id.decode("latin-1"), (*STREAM_HEADERS, *headers))
         if self._is_ending:
             return _refused(Overloaded("the server ends"), b"", status=503)
-        if (refusal := self._take_place(session)) is not None:
+        if (refusal := self._read(session)) is not None:
             return refusal
         if session.standing is not None:
             session.standing.close()  # A client that opens another has lost the first.
         session.standing = self._opened(session.session, (*STREAM_HEADERS, *headers))
-        session.unread_since = None
-        return Reading(session.standing, gone=partial(self._unread, session))
+        return Reading(session.standing, gone=partial(self._kept.left, session))
 
     def delete(self, admitted: Admitted, principal: str | None) -> HttpResponse | Refusal:
         """End a session before its time."""
         session = self._named(admitted, principal)
         if isinstance(session, Refusal):
             return session
-        if len(self._ended) >= MAX_ENDED:
-            return _refused(Overloaded("too many sessions were ended; this one ends by itself"), b"", status=503)
-        self._ended[session.claims.key] = session.claims.expires
-        self._live.pop(admitted.session_id, None)
-        self._memories.pop(session.claims.key, None)
-        self._end_standing(session)
+        try:
+            self._kept.end(session)
+        except Overloaded as error:
+            return _refused(error, b"", status=503)
+        self._passing.add(session.session)
         session.close(CancelKind.USER)
         self._log.forget(session.claims.key)
         return HttpResponse(204)
@@ -232,29 +222,16 @@ class LegacySessions:
             stream = Stream(headers)
             stream.close()
         is_standing = stream is session.standing
-        if is_standing and (refusal := self._take_place(session)) is not None:
+        if is_standing and (refusal := self._read(session)) is not None:
             return refusal
-        session.unread_since = None if is_standing else session.unread_since
-        return Reading(stream, found.events, gone=partial(self._unread, session) if is_standing else None)
+        return Reading(stream, found.events, gone=partial(self._kept.left, session) if is_standing else None)
 
-    def _unread(self, session: LegacySession) -> None:
-        """Nobody reads its stream: it is kept for a while, and takes no place."""
-        session.unread_since = time.monotonic()
-        self._leave_place(session)
-
-    def _take_place(self, session: LegacySession) -> Refusal | None:
-        if not session.has_place:
-            try:
-                self._places.take(session.session.principal)
-            except RateLimited as error:
-                return plain(429, str(error), (b"retry-after", b"10"))
-            session.has_place = True
+    def _read(self, session: LegacySession) -> Refusal | None:
+        try:
+            self._kept.read(session)
+        except RateLimited as error:
+            return plain(429, str(error), (b"retry-after", b"10"))
         return None
-
-    def _leave_place(self, session: LegacySession) -> None:
-        if session.has_place:
-            session.has_place = False
-            self._places.leave(session.session.principal)
 
     # -- sessions -----------------------------------------------------------------------------------------------------
 
@@ -265,22 +242,16 @@ class LegacySessions:
         return self._passing_session(claims.revision, Client(claims.client, claims.capabilities), principal)
 
     def _resumed_live(self, identifier: str, principal: str | None) -> LegacySession:
-        session = self._live.get(identifier)
-        if session is not None:
-            if session.session.principal != principal or time.time() >= session.claims.expires:
-                raise SessionRefused
-            self._live.move_to_end(identifier)
-            return session
-        claims = self._opened_claims(identifier, principal)
-        if len(self._live) >= HOT:
-            self._make_room()
-        memory, _ = self._memories.pop(claims.key, (None, 0.0))
-        session = self._live[identifier] = LegacySession(self._server, claims, principal, memory)
+        session = self._kept.live(identifier)
+        if session is None:
+            return self._kept.resume(identifier, self._opened_claims(identifier, principal), principal)
+        if session.principal != principal or time.time() >= session.claims.expires:
+            raise SessionRefused
         return session
 
     def _opened_claims(self, identifier: str, principal: str | None) -> SessionClaims:
         claims = open_session(identifier, self._seal, now=time.time(), principal=principal)
-        if claims.key in self._ended or claims.revision not in self._policy.legacy:
+        if self._kept.has_ended(claims.key) or claims.revision not in self._policy.legacy:
             raise SessionRefused
         return claims
 
@@ -292,50 +263,6 @@ class LegacySessions:
         session.connection.resume(revision, client)
         self._passing.add(session)
         return session
-
-    def _make_room(self) -> None:
-        """Let one go that is idle, of the sixteen that were used longest ago."""
-        for identifier in tuple(islice(self._live, 16)):
-            if self._let_go(identifier):
-                return
-            self._live.move_to_end(identifier)
-        if len(self._live) < MAX_LIVE:
-            return
-        for identifier, session in tuple(self._live.items()):
-            if session.unread_since is not None:  # What it was told is kept; what it would be told is not.
-                self._end_standing(session)
-                if self._let_go(identifier):
-                    return
-        raise Overloaded(f"{MAX_LIVE:,} sessions are open, which is the most this server holds", retry_after=10)
-
-    def _let_go(self, identifier: str) -> bool:
-        session = self._live[identifier]
-        if not (session.is_idle and self._remembered(session)):
-            return False
-        del self._live[identifier]
-        session.close()
-        return True
-
-    def _remembered(self, session: LegacySession) -> bool:
-        """Keep what the client has set; False where there is no room for it."""
-        memory = session.session.connection.memory
-        if memory is None:
-            return True
-        if len(self._memories) >= MAX_MEMORIES:
-            # A session that was forgotten in part would be wrong without a word: the one set longest ago ends.
-            oldest = next(iter(self._memories))
-            _, expires = self._memories.pop(oldest)
-            if len(self._ended) >= MAX_ENDED:
-                return False
-            self._ended[oldest] = expires
-        self._memories[session.claims.key] = memory, session.claims.expires
-        return True
-
-    def _end_standing(self, session: LegacySession) -> None:
-        if session.standing is not None:
-            session.standing.close()
-            session.standing = session.unread_since = None
-            self._leave_place(session)
 
     # -- streams ------------------------------------------------------------------------------------------------------
 
@@ -349,6 +276,7 @@ class LegacySessions:
             self._log,
             name,
             owner.key,
+            session.principal,
             time.monotonic,
             primes=revision >= PRIMES_SINCE,
             closed=partial(self._forget, name),
@@ -361,36 +289,24 @@ class LegacySessions:
 
     def sweep(self) -> None:
         """Forget what has had its time; to be called every minute or so."""
-        now, today = time.monotonic(), time.time()
+        now = time.monotonic()
         self._log.expire(now)
-        self._ended = {key: expires for key, expires in self._ended.items() if expires > today}
-        self._memories = {key: kept for key, kept in self._memories.items() if kept[1] > today}
-        for identifier, session in tuple(self._live.items()):
-            since = session.unread_since
-            if since is not None and now - since > self._settings.event_lifetime:
-                self._end_standing(session)
-            if session.is_idle and session.claims.expires <= today:
-                del self._live[identifier]
-                session.close()
+        self._kept.sweep(now, time.time())
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def sessions(self) -> tuple[Session, ...]:
         """All of which something may run."""
-        return (*(each.session for each in self._live.values()), *self._passing)
+        return (*(each.session for each in self._kept.all_live()), *self._passing)
 
     def end_streams(self) -> None:
         """End the streams that belong to no request, and begin no more."""
         self._is_ending = True
-        for session in self._live.values():
-            self._end_standing(session)
+        self._kept.end_streams()
 
     def close(self) -> None:
         """Forget all; nothing runs any more."""
-        for session in self._live.values():
-            self._end_standing(session)
-            session.close()
-        self._live.clear()
+        self._kept.close()
 
 
 def _refused(error: McpError, body: bytes, status: int | None = None) -> Refusal:

@@ -1,6 +1,6 @@
 """A legacy session over HTTP that is alive, and a client that reads one of its streams.
 
-What its sessions are resumed from, and when they are let go, is the business of `legacy`.
+What its sessions are resumed from, and when they are let go, is the business of `kept_sessions`.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,54 +10,35 @@ from tybalt.protocol.connection import Client, Memory
 from tybalt.protocol.event_log import Entry
 from tybalt.protocol.session_ids import SessionClaims
 from tybalt.reasons import CancelKind
-from tybalt.server.http.streams import Sink, Stream
+from tybalt.server.http.streams import Sink, Stream, StreamOutput
 from tybalt.server.session import Session
 
 if TYPE_CHECKING:
     from tybalt.server.server import Server
 
 
-class Standing:
+class Standing(StreamOutput):
     """The output of the session that has this `key`: the stream that belongs to no request, if there is one."""
 
-    __slots__ = ("key", "stream")
+    __slots__ = ("key",)
 
     def __init__(self, key: str) -> None:
+        super().__init__()
         self.key = key
-        self.stream: Stream | None = None
-
-    def write(self, *messages: bytes) -> None:
-        """Say it on the stream; without one, nobody listens."""
-        if self.stream is not None:
-            for message in messages:
-                self.stream.say(message)
-
-    def announce(self, *messages: bytes) -> None:
-        """The same, once where it has to wait."""
-        if self.stream is not None:
-            for message in messages:
-                self.stream.announce(message)
-
-    @property
-    def blocked(self) -> bool:
-        """Whether the client does not read."""
-        return self.stream is not None and self.stream.blocked
-
-    async def drained(self) -> None:
-        """Wait until it does."""
-        if self.stream is not None:
-            await self.stream.drained()
 
 
 class LegacySession:
     """A legacy session that is alive."""
 
-    __slots__ = ("_output", "claims", "has_place", "session", "unread_since")
+    __slots__ = ("_output", "claims", "has_place", "identifier", "session")
 
-    def __init__(self, server: "Server", claims: SessionClaims, principal: str | None, memory: Memory | None) -> None:
+    def __init__(
+        self, server: "Server", identifier: str, claims: SessionClaims, principal: str | None, memory: Memory | None
+    ) -> None:
+        self.identifier = identifier
         self.claims = claims
-        self.unread_since: float | None = None
         self.has_place = False
+        """Whether its stream takes one of those that its principal has."""
         self._output = Standing(claims.key)
         self.session = Session(server, self._output, principal=principal, era="legacy", is_connection=False)
         self.session.connection.resume(claims.revision, Client(claims.client, claims.capabilities), memory)
@@ -72,9 +53,19 @@ class LegacySession:
         self._output.stream = stream
 
     @property
+    def principal(self) -> str | None:
+        """Whose it is."""
+        return self.session.principal
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something of it runs."""
+        return bool(self.session.running.calls)
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing of it runs, or is open."""
-        return self._output.stream is None and not self.session.running.calls
+        return self._output.stream is None and not self.is_busy
 
     def close(self, kind: CancelKind | None = None) -> None:
         """End, for `kind`, what runs of it, and let it go."""

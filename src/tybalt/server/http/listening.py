@@ -8,37 +8,11 @@ the catalogue tells of changes.
 from typing import TYPE_CHECKING
 
 from tybalt.server.http.places import Places
-from tybalt.server.http.streams import Headers, Sink, Stream, Streams
+from tybalt.server.http.streams import Headers, Sink, Stream, StreamOutput, Streams
 from tybalt.server.session import Session
 
 if TYPE_CHECKING:
     from tybalt.server.server import Server
-
-
-class StreamOutput:
-    """A session's output to a stream."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-
-    def write(self, *messages: bytes) -> None:
-        """Say each."""
-        for message in messages:
-            self.stream.say(message)
-
-    def announce(self, *messages: bytes) -> None:
-        """Say each, once where it has to wait."""
-        for message in messages:
-            self.stream.announce(message)
-
-    @property
-    def blocked(self) -> bool:
-        """Whether the client does not read."""
-        return self.stream.blocked
-
-    async def drained(self) -> None:
-        """Wait until it does."""
-        await self.stream.drained()
 
 
 class Listener:

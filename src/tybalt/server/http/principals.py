@@ -6,6 +6,7 @@ and have nothing running go first.
 """
 
 from collections import OrderedDict
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from tybalt.server.session import Session
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 MAX_PRINCIPALS: Final = 256
 """Sessions that are kept though nothing of them runs."""
+
+_LOOK: Final = 16
+"""How many are looked at to find one that can go."""
 
 
 class Nowhere:
@@ -66,6 +70,8 @@ class Principals:
 
     def _begin(self, principal: str | None) -> Session:
         server = self._server
+        if len(self._sessions) >= MAX_PRINCIPALS:
+            self._make_room()
         session = Session(
             server,
             NOWHERE,
@@ -75,13 +81,16 @@ class Principals:
             max_running=server.turns.limit if principal is None else None,
         )
         self._sessions[principal] = session
-        if len(self._sessions) > MAX_PRINCIPALS:
-            self._make_room()
         return session
 
     def _make_room(self) -> None:
-        for principal, session in self._sessions.items():
-            if not session.running.calls:
+        """Let those go that are idle, of the few that came longest ago; the others have their turn later."""
+        for principal in tuple(islice(self._sessions, _LOOK)):
+            if len(self._sessions) < MAX_PRINCIPALS:
+                return
+            session = self._sessions[principal]
+            if session.running.calls:
+                self._sessions.move_to_end(principal)
+            else:
                 session.close()
                 del self._sessions[principal]
-                return

@@ -82,7 +82,7 @@ async def _stream(
     """The stream of a session, from its first event to its end, which is that of the session."""
     name = secrets.token_urlsafe(16)
     # A mount's prefix may hold what its host took from the address, decoded.
-    address = f"{quote(scope.get('root_path', ''))}{endpoint.settings.messages_path}?{_PARAMETER}={name}"
+    address = f"{quote(scope.get('root_path', '').rstrip('/'))}{endpoint.settings.messages_path}?{_PARAMETER}={name}"
     with endpoint.channels.opened(principal, era="legacy", name=name) as channel:
         await send({"type": "http.response.start", "status": 200, "headers": (*STREAM_HEADERS, *headers)})
         await _send_piece(send, event(address.encode(), name="endpoint"))

@@ -57,6 +57,7 @@ class Keeper:
         log: EventLog,
         name: str,
         owner: str,
+        principal: str | None,
         clock: Callable[[], float],
         *,
         primes: bool,
@@ -67,7 +68,7 @@ class Keeper:
         self._log = log
         self._clock = clock
         self._primes = primes
-        log.open(name, owner)
+        log.open(name, owner, principal)
 
     def first(self) -> bytes:
         """What a stream begins with: an id to resume at before there is any message (2025-11-25 basic/transports)."""
@@ -209,6 +210,37 @@ class Stream:
         held, self._held = self._held, {}
         for message in held:
             self.say(message)
+
+
+class StreamOutput:
+    """A session's output to a stream; while there is none, nobody listens."""
+
+    __slots__ = ("stream",)
+
+    def __init__(self, stream: Stream | None = None) -> None:
+        self.stream = stream
+
+    def write(self, *messages: bytes) -> None:
+        """Say each."""
+        if self.stream is not None:
+            for message in messages:
+                self.stream.say(message)
+
+    def announce(self, *messages: bytes) -> None:
+        """Say each, once where it has to wait."""
+        if self.stream is not None:
+            for message in messages:
+                self.stream.announce(message)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the client does not read."""
+        return self.stream is not None and self.stream.blocked
+
+    async def drained(self) -> None:
+        """Wait until it does."""
+        if self.stream is not None:
+            await self.stream.drained()
 
 
 class Streams:
