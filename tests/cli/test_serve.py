@@ -1,8 +1,11 @@
 """`tybalt run --http`: what it says of the token, and of what is missing, to who has a command line and no options."""
 
 import os
+import re
 import subprocess
 import sys
+from contextlib import closing
+from http.client import HTTPConnection
 
 import pytest
 
@@ -22,7 +25,7 @@ def warned(*words: str, token: str | None = None) -> str:
     with running:
         assert running.stderr is not None
         said = [running.stderr.readline()]
-        while "allowed_hosts" not in said[-1]:
+        while "name others" not in said[-1]:
             assert said[-1]
             said.append(running.stderr.readline())
         running.terminate()
@@ -45,12 +48,12 @@ def test_who_serves_everybody_is_told_the_variable() -> None:
     assert lock == (
         "warning: anybody who reaches this address may call every tool; set TYBALT_AUTH_TOKEN in the environment"
     )
-    assert names.endswith("; name others with allowed_hosts=[…] of server.run('http', …) in the file")
+    assert names.endswith("; name others with --allow-host")
 
 
 def test_who_has_set_it_is_not() -> None:
     (names,) = warned(*TO_EVERYBODY, token="a token of many characters").splitlines()
-    assert names.startswith("warning: only requests to this machine's own names")
+    assert names.startswith("warning: only requests to localhost")
 
 
 def test_who_serves_in_python_is_told_the_options() -> None:
@@ -63,3 +66,28 @@ def test_what_is_not_installed_is_told(printed: Printed, monkeypatch: pytest.Mon
     status, out, err = printed("run", FILE, "--http", "--port", "0")
     assert (status, out) == (2, "")
     assert err == f'tybalt: HTTP needs httptools, which {sys.executable} does not find: pip install "tybalt[http]"\n'
+
+
+def test_a_name_to_serve_is_given_on_the_command_line() -> None:
+    allowed = ("--allow-host", "mcp.example.com", "--allow-host", "127.0.0.1:*")
+    words = [sys.executable, "-m", "tybalt", "run", FILE, "--http", "--port", "0", *allowed]
+    environment = {name: value for name, value in os.environ.items() if name != TOKEN} | {"PYTHONPATH": str(SOURCE)}
+    with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/", running.stderr.readline())
+        assert found is not None
+        statuses = {host: answered(int(found[1]), host) for host in ("mcp.example.com", "localhost", "evil.example")}
+        running.terminate()
+    assert statuses == {"mcp.example.com": 400, "localhost": 403, "evil.example": 403}
+
+
+def answered(port: int, host: str) -> int:
+    """The status of a request to this name that is no MCP."""
+    with closing(HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        connection.request("POST", "/mcp", b"{}", {"host": host, "content-type": "application/json", "accept": "*/*"})
+        return connection.getresponse().status
+
+
+def test_a_name_is_for_http_alone(printed: Printed) -> None:
+    status, _, err = printed("run", FILE, "--allow-host", "mcp.example.com")
+    assert (status, err) == (2, "tybalt: --allow-host is for HTTP; write `tybalt run FILE --http …`\n")

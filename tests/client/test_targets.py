@@ -144,3 +144,5 @@ async def test_an_entry_of_a_configuration_is_launched_as_it_says(
         Client(config.servers["filed"])
     with pytest.raises(MisuseError, match="reaches none by a URL yet"):
         Client(config.servers["far"])
+    with pytest.raises(MisuseError, match="reaches none by a URL yet"):
+        Client("https://tracker.example.com/mcp")

@@ -21,12 +21,12 @@ MODERN = {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/list"}
 RIGHT = {"host": "localhost:8000", "content-type": "application/json", "accept": "application/json, text/event-stream"}
 
 
-def post(body=b"{}", *, method="POST", http_version="1.1", authority=b"", **headers):
+def post(body=b"{}", *, method="POST", http_version="1.1", **headers):
     """A request with the headers of a right one and these; `None` takes one away, a list repeats it."""
     named = RIGHT | {name.replace("_", "-"): value for name, value in headers.items()}
     lines = [(name, each) for name, value in named.items() for each in (value if isinstance(value, list) else [value])]
     encoded = [(name.encode(), each.encode("latin-1")) for name, each in lines if each is not None]
-    return HttpRequest(method, encoded, body, http_version, authority)
+    return HttpRequest(method, encoded, body, http_version)
 
 
 def refused(request, policy=BOTH):
@@ -126,12 +126,6 @@ def test_a_request_without_a_host():
 def test_two_hosts_are_none():
     assert refused(post(host=["localhost", "localhost"]))[0] == 400
     assert refused(post(host=["localhost", "evil.example"]), ANY)[0] == 400
-
-
-def test_the_host_of_an_absolute_target_counts_too():
-    """RFC 9112 section 3.2.2."""
-    assert refused(post(authority=b"evil.example"))[0] == 403
-    admitted(post(authority=b"localhost:8000"))
 
 
 # -- how --------------------------------------------------------------------------------------------------------------
@@ -399,7 +393,6 @@ REQUESTS = st.builds(
     ),
     body=st.binary(max_size=30) | st.sampled_from([modern("tools/list"), legacy("ping"), initialize()]),
     http_version=st.sampled_from(["1.0", "1.1", "2"]),
-    authority=st.sampled_from([b"", b"localhost"]) | st.binary(max_size=5),
 )
 POLICIES = st.sampled_from([BOTH, MODERN_ONLY, LEGACY_ONLY, ANY, Policy(needs_both_types=False, max_body=20)])
 

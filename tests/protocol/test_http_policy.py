@@ -5,14 +5,13 @@ import pytest
 from tybalt.errors import MisuseError
 from tybalt.protocol.allow_list import LOOPBACK_HOSTS, LOOPBACK_ORIGINS
 from tybalt.protocol.http_policy import DEFAULT_MAX_BODY, Policy
-from tybalt.types.revisions import LEGACY
 
 
 def test_a_policy_serves_everything_on_this_machine():
     policy = Policy()
     assert (policy.hosts, policy.origins) == (LOOPBACK_HOSTS, LOOPBACK_ORIGINS)
     assert policy.max_body == DEFAULT_MAX_BODY == 1_048_576 and policy.needs_both_types
-    assert policy.supported == ["2026-07-28", *LEGACY] and policy.methods == ("GET", "POST", "DELETE")
+    assert policy.supported == ["2026-07-28"] and policy.methods == ("GET", "POST", "DELETE")
 
 
 def test_what_legacy_has_beside_post_goes_with_legacy():

@@ -42,7 +42,7 @@ def test_an_unknown_revision_is_told_what_there_is(revision, policy):
         sent = {HEADER: revision.encode("latin-1")}
         refusal = unserved(sent, body if revision.isascii() else legacy("tools/list"), policy)
         assert told(refusal)[:2] == (-32022, 1)
-        assert refusal.error.data == {"supported": [*policy.modern, *policy.legacy], "requested": revision}
+        assert refusal.error.data == {"supported": ["2026-07-28"], "requested": revision}
 
 
 def test_a_known_revision_that_is_not_served_is_told_the_same():

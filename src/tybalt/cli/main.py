@@ -64,6 +64,13 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     run.add_argument("--host", help="the address to listen on: 127.0.0.1 by default")
     run.add_argument("--port", type=_port, help="the port: 8000 by default, 0 for any that is free")
     run.add_argument("--path", help="where the endpoint is: /mcp by default")
+    run.add_argument(
+        "--allow-host",
+        metavar="HOST",
+        action="append",
+        dest="allowed_hosts",
+        help="a name to serve requests to, such as mcp.example.com, in place of localhost; again for more",
+    )
     run.add_argument("--workers", metavar="N", type=_workers, help="so many processes: 1 by default")
     run.set_defaults(command=_run)
     call = commands.add_parser("call", help="call one tool and print its result")
@@ -108,14 +115,15 @@ def _seconds(text: str) -> float:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    options = {name: getattr(parsed, name) for name in ("host", "port", "path", "workers")}
+    options = {name: getattr(parsed, name) for name in ("host", "port", "path", "allowed_hosts", "workers")}
     given = {name: value for name, value in options.items() if value is not None}
     if parsed.http:
         from tybalt.cli.serve import serve
 
         return serve(parsed.target, given)
     if given:
-        raise UsageError(f"--{next(iter(given))} is for HTTP; write `tybalt run FILE --http …`")
+        name = next(iter(given)).replace("allowed_hosts", "allow-host")
+        raise UsageError(f"--{name} is for HTTP; write `tybalt run FILE --http …`")
     from tybalt.cli.run import run
 
     return run(parsed.target)

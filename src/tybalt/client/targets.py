@@ -36,6 +36,8 @@ def command_for(path: "str | os.PathLike[str]") -> Command:
     Raises `MisuseError` when there is no such file, and when nothing is known to run one of its suffix.
     """
     name = os.fspath(path)
+    if "://" in name:
+        raise _unreachable(cut(name, 200))
     suffix = os.path.splitext(name)[1].lower()
     interpreter = INTERPRETERS.get(suffix)
     if interpreter is None or not _is_file(name):
@@ -49,9 +51,13 @@ def configured_command(entry: Any) -> Command:
     Raises `ConfigError` for a variable that is not set, and `MisuseError` for a server that is reached by its URL.
     """
     if not hasattr(entry, "words"):
-        raise MisuseError(f"cannot connect to {entry!r}: a client launches servers, and reaches none by a URL yet")
+        raise _unreachable(entry)
     ready = entry.expanded(os.environ)
     return Command(ready.words, env=ready.env, cwd=ready.cwd)
+
+
+def _unreachable(target: Any) -> MisuseError:
+    return MisuseError(f"cannot connect to {target!r}: a client launches servers, and reaches none by a URL yet")
 
 
 def _is_file(name: str) -> bool:

@@ -167,12 +167,13 @@ def _refuse_sender(request: HttpRequest, fields: Fields, repeated: tuple[bytes, 
         if request.http_version != "1.0":
             return plain(400, "a request needs a `Host` header (RFC 9112 section 3.2)")
     elif not policy.hosts.allows(host):
-        return _forbidden(f"Host {shown(host)} is not served here", policy)
-    if request.authority and not policy.hosts.allows(request.authority):
-        return _forbidden(f"the host {shown(request.authority)} is not served here", policy)
+        return _forbidden(f"Host {shown(host)} is not served here", policy, "if it is yours, list it in allowed_hosts")
     origin = fields.get(b"origin")
     if origin is not None:
-        return None if policy.origins.allows(origin) else _forbidden(f"Origin {shown(origin)} may not ask here", policy)
+        if policy.origins.allows(origin):
+            return None
+        advice = "if this page may ask, list its origin in allowed_origins"
+        return _forbidden(f"Origin {shown(origin)} may not ask here", policy, advice)
     if fields.get(b"sec-fetch-site") == b"cross-site" and not policy.origins.allows_all:
         return _forbidden("a page of another site may not ask here", policy)
     return None
@@ -220,9 +221,9 @@ def _not_allowed(method: str, methods: tuple[str, ...]) -> Refusal:
     return plain(405, f"there is no {cut(method, 20)} here, there is {allow}; {ABOUT}", (b"allow", allow.encode()))
 
 
-def _forbidden(text: str, policy: Policy) -> Refusal:
+def _forbidden(text: str, policy: Policy, advice: str = "") -> Refusal:
     """403 for anything about the sender; its body says nothing of what would be let through."""
-    return Refusal(403, Forbidden(text), "modern" if policy.modern else "legacy")
+    return Refusal(403, Forbidden(text), "modern" if policy.modern else "legacy", advice=advice)
 
 
 def _request_id(body: bytes) -> RequestId | None:

@@ -36,15 +36,14 @@ _SINGLE: Final = frozenset(
 class HttpRequest(Struct, frozen=True):
     """One request to the MCP endpoint. `headers` are in the order they came in, their names in lower case.
 
-    `authority` is what an absolute-form target names (`POST http://host/mcp HTTP/1.1`), empty for any other target:
-    it counts more than `Host` (RFC 9112 section 3.2.2), so both are checked.
+    What an absolute-form target names (`POST http://host/mcp HTTP/1.1`) stands in place of `Host` in them (RFC 9112
+    section 3.2.2): whoever parses a request sees to that.
     """
 
     method: str
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes = b""
     http_version: str = "1.1"
-    authority: bytes = b""
 
 
 class HttpResponse(Struct, frozen=True):

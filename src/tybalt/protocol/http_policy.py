@@ -58,5 +58,9 @@ class Policy(Struct, frozen=True, kw_only=True):
 
     @property
     def supported(self) -> list[str]:
-        """The revisions to tell whoever asks for another: all that are served, those of modern first."""
-        return [*self.modern, *self.legacy]
+        """The revisions to tell whoever asks for another: those that a request can name by itself, where there are any.
+
+        The same as `server/discover` lists, which the official suite asks for; a legacy client has `initialize` to find
+        out.
+        """
+        return list(self.modern or self.legacy)

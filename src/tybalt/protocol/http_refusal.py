@@ -27,14 +27,18 @@ class Refusal(Struct, frozen=True):
     era: Era | None = None
     request_id: RequestId | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    advice: str = ""
+    """What whoever runs the server may do, for its log alone."""
 
     def response(self, now: datetime) -> HttpResponse:
         """The response to send. `now` is aware; it stands in the body that is no JSON-RPC."""
         if self.era is not None:
             return error_response(self.status, self.error, self.era, request_id=self.request_id)
         status, fields, body = http_error(self.error, now)
+        own = {name for name, _ in self.headers}
         told = (header(name, value) for name, value in fields.items() if name != "Content-Type")
-        return respond(status, body, (*JSON_HEADERS, *told, *self.headers))
+        more = (field for field in told if field[0] not in own)  # Who refuses knows better than the table.
+        return respond(status, body, (*JSON_HEADERS, *more, *self.headers))
 
 
 def plain(status: int, text: str, *headers: tuple[bytes, bytes]) -> Refusal:

@@ -232,6 +232,7 @@ class TestDoor:
                 response = await client.post(LIST, **HEADERS, authorization=authorization)
                 assert response.status == 401
                 assert response.headers["www-authenticate"] == challenge
+                assert response.names.count("www-authenticate") == 1
                 assert b"many characters" not in response.body
             hostile = await client.post(LIST, **HEADERS, origin="https://evil.example")
             assert hostile.status == 403

@@ -38,6 +38,7 @@ class Response:
     def __init__(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.status = status
         self.headers = dict(headers)
+        self.names = [name for name, _ in headers]
         self.body = body
 
     @property

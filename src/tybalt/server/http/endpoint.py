@@ -157,7 +157,8 @@ class Endpoint:
         """The response that tells a refusal. What an operator would want to know of it is logged, now and then."""
         if refusal.status in LOGGED and self.loop.time() >= self._log_again:
             self._log_again = self.loop.time() + LOG_EVERY
-            logger.warning("%s: refused with %d: %s", self.server.name, refusal.status, refusal.error)
+            told = f"{refusal.error}; {refusal.advice}" if refusal.advice else refusal.error
+            logger.warning("%s: refused with %d: %s", self.server.name, refusal.status, told)
         response = refusal.response(datetime.now(UTC))
         if self._cors is None:
             return response

@@ -133,8 +133,8 @@ def _warn_of_others(settings: HttpSettings, token_variable: str | None) -> None:
         lock = "give auth_token= or verifier=" if token_variable is None else f"set {token_variable} in the environment"
         _warn(f"anybody who reaches this address may call every tool; {lock}")
     if settings.hosts is HttpSettings().hosts:
-        where = "" if token_variable is None else " of server.run('http', …) in the file"
-        _warn(f"only requests to this machine's own names are served; name others with allowed_hosts=[…]{where}")
+        option = "allowed_hosts=[…]" if token_variable is None else "--allow-host"
+        _warn(f"only requests to localhost, 127.0.0.1 and [::1] are served; name others with {option}")
 
 
 def _serve_as_worker(
