@@ -40,6 +40,13 @@ CAN_START_EAGERLY: Final = version_info >= (3, 12)
 _NOTHING: Mapping[str, Any] = {}
 
 
+def _start(held: "ref[Running]", coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """`start_first` of who is not held: one that holds itself would have to be collected."""
+    running = held()
+    assert running is not None
+    return running.start_first(coroutine)
+
+
 class Running:
     """What runs for `session`; answers that come later go to its output."""
 
@@ -54,6 +61,8 @@ class Running:
         """The batch whose elements are being begun."""
         self._vars: ContextVars | None = None
         self._deadlines: Deadlines | None = None
+        self.start: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]] = partial(_start, ref(self))
+        """Start a bare handler's task; where Python can, it runs up to its first wait before this returns."""
 
     # -- beginning --------------------------------------------------------------------------------------------------
 
@@ -184,17 +193,15 @@ class Running:
         except BaseException as error:  # noqa: BLE001 (a handler may raise anything)
             return self.failed(request, error, declaration.where)
 
-    def start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Start a bare handler's task; where Python can, it runs up to its first wait before this returns."""
+    def start_first(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """What `start` is until there is a loop, and where Python cannot start a task eagerly."""
         loop = asyncio.get_running_loop()
         if not CAN_START_EAGERLY:
             self._vars = copy_context()
             return asyncio.Task(coroutine, loop=loop, context=self._vars)
-        kind: Any = asyncio.Task  # Not `Task[Any]`, which is a call more.
-        # From now on a partial stands in for this, the cheapest way to start a task. It holds no session, unlike a
-        # bound method, which would make each that is let go wait for the garbage collector.
-        start = vars(self)["start"] = partial(kind, loop=loop, eager_start=True)
-        return start(coroutine)
+        kind: Any = asyncio.Task  # Not `Task[Any]`, which is a call more. A partial is the cheapest way to start one.
+        self.start = partial(kind, loop=loop, eager_start=True)
+        return self.start(coroutine)
 
     def _last_context(self) -> ContextVars:
         """The context of the task that was just made, which Python 3.11 cannot be asked for."""
