@@ -417,6 +417,19 @@ def cut(text: str, limit: int = 100) -> str:
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 
+def printable(text: str, kept: str = "") -> str:
+    r"""The same text on one line: what is no printable character is written as Python would (`\n`, `\x1b`, `\u2028`).
+
+    Control characters, line separators, marks that turn the direction of writing, and lone surrogates are none. Those
+    in `kept` stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each in kept else each.encode("unicode_escape").decode() for each in text
+    )
+
+
 def closest(name: str, names: Iterable[str]) -> str | None:
     """The one of `names` that was most likely meant by `name`, if any is close; of a long name the beginning counts."""
     from difflib import get_close_matches  # Only where a name was wrong.

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tybalt.errors import MisuseError
-from tybalt.middleware.redaction import MAX_DEPTH, MAX_JSON_TEXT, SECRET_WORDS, Redaction, printable
+from tybalt.errors import MisuseError, printable
+from tybalt.middleware.redaction import MAX_DEPTH, MAX_JSON_TEXT, SECRET_WORDS, Redaction
 from tybalt.types.content import TextContent
 from tybalt.types.tools import CallToolResult
 

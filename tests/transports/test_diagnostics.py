@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tybalt.transports.diagnostics import KEPT, LAST_WORDS, Diagnostics, printable
+from tybalt.errors import printable
+from tybalt.transports.diagnostics import KEPT, LAST_WORDS, Diagnostics
 
 
 async def heard(*chunks: bytes, on_line: Callable[[str], object] | None = None) -> Diagnostics:
@@ -54,4 +55,4 @@ async def test_only_the_end_is_held() -> None:
 
 
 def test_what_can_be_printed_stays_as_it_is() -> None:
-    assert printable("Größe\t5 µm – ✓") == "Größe\t5 µm – ✓"
+    assert printable("Größe\t5 µm – ✓", kept="\t") == "Größe\t5 µm – ✓"

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from tybalt.errors import MisuseError, cut
+from tybalt.errors import MisuseError, cut, printable
 
 SECRET_WORDS: Final = (
     "password",
@@ -88,16 +88,6 @@ class Redaction:
         if self._field is not None:
             text = self._field.sub(rf"\1{REDACTED}", text)
         return self._pair.sub(rf"\1{REDACTED}", _USER.sub(REDACTED, text))
-
-
-def printable(text: str) -> str:
-    r"""The same text on one line: what is no printable character is written as Python would (`\n`, `\x1b`, `\u2028`).
-
-    Control characters, line separators, marks that turn the direction of writing, and lone surrogates are none.
-    """
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 class _Shown:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from tybalt.errors import printable
 from tybalt.protocol.frames import NewlineFrames, Oversized
 
 KEPT = 64 * 1024
@@ -39,7 +40,7 @@ class Diagnostics(asyncio.Protocol):
         """The last lines on one line, at most 500 characters, with control characters escaped; "" for none."""
         # Four bytes are one character at least, unless they are none.
         text = self._tail[-4 * LAST_WORDS :].decode("utf-8", "replace")
-        words = " | ".join(printable(line.strip()) for line in text.splitlines() if line.strip())
+        words = " | ".join(printable(line.strip(), kept="\t") for line in text.splitlines() if line.strip())
         return words if len(words) <= LAST_WORDS else f"…{words[1 - LAST_WORDS :]}"
 
     def data_received(self, data: bytes) -> None:
@@ -58,17 +59,8 @@ class Diagnostics(asyncio.Protocol):
         if on_line is None:
             return
         for line in lines:
-            text = f"[{line}]" if isinstance(line, Oversized) else printable(line.decode("utf-8", "replace"))
+            text = f"[{line}]" if isinstance(line, Oversized) else printable(line.decode("utf-8", "replace"), kept="\t")
             try:
                 on_line(text)
             except Exception as error:  # noqa: BLE001 - whatever it raises must not stop the draining
                 self._loop.call_exception_handler({"message": "on_line for stderr failed", "exception": error})
-
-
-def printable(line: str) -> str:
-    r"""`line` with what a terminal would obey, or what turns or hides text, as Python has it (`\x1b`); tabs stay."""
-    if line.isprintable():
-        return line
-    return "".join(
-        each if each.isprintable() or each == "\t" else each.encode("unicode_escape").decode() for each in line
-    )

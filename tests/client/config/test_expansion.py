@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tybalt.client.config.expansion import MAX_TEXT, ExpansionError, expand, is_variable
 
-ENVIRONMENT = {"USER": "ada", "EMPTY": "", "NESTED": "${USER}", "lower_1": "x", "workspaceFolder": "/work"}
+ENVIRONMENT = {"USER": "ada", "EMPTY": "", "NESTED": "${USER}", "lower_1": "x", "workspaceFolder": "/home/ada/shop"}
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ ENVIRONMENT = {"USER": "ada", "EMPTY": "", "NESTED": "${USER}", "lower_1": "x", 
         ("${MISSING:-}", ""),
         ("${MISSING:-a:-b}", "a:-b"),
         ("${MISSING:-$USER}", "$USER"),
-        ("${workspaceFolder}/src", "/work/src"),
+        ("${workspaceFolder}/src", "/home/ada/shop/src"),
         # Nothing is expanded twice.
         ("${NESTED}", "${USER}"),
         # Dollars that stand before no brace are dollars.

@@ -1,4 +1,4 @@
-"""Where the common hosts keep their configurations: `files`.
+"""Where the common hosts keep their configurations: `config_files`.
 
 Paths alone: no file is opened. A host that writes YAML is listed too, though `MCPConfig.read` does not read it.
 """

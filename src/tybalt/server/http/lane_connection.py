@@ -8,6 +8,7 @@ a matter of `orderly_connection`, what stands before others of `slices`.
 """
 
 import logging
+from abc import ABC, abstractmethod
 from typing import Any, Final, NoReturn
 
 from tybalt.protocol.admission import too_large
@@ -36,7 +37,7 @@ class _Stop(Exception):
     """What is called by the parser wants it to stop."""
 
 
-class LaneConnection(OrderlyConnection):
+class LaneConnection(OrderlyConnection, ABC):
     """One connection, for a class that has uvicorn's behind it, and makes the cycles of applications: see `lane`."""
 
     json_head: tuple[list[tuple[bytes, bytes]], bytes] | None = None
@@ -49,18 +50,21 @@ class LaneConnection(OrderlyConnection):
     headers: list[tuple[bytes, bytes]]
     expect_100_continue: bool
 
+    @abstractmethod
     def make_scope(self, target: dict[str, Any], version: str) -> Any:
         """The scope of the request whose head is here."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def make_cycle(self, scope: Any, *, keep_alive: bool) -> Any:
         """The cycle of a request that the application answers."""
-        raise NotImplementedError
+        ...
 
     @property
+    @abstractmethod
     def upgrades(self) -> bool:
         """Whether this request makes the connection a WebSocket."""
-        raise NotImplementedError
+        ...
 
     def connection_made(self, transport: Any) -> None:
         """Somebody has come."""
