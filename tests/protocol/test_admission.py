@@ -198,7 +198,8 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
 )
 def test_who_opens_the_endpoint_in_a_browser_is_told_what_it_is(request_, policy, status):
     found, text = told(request_, policy)
-    assert found == status and text.endswith(f"; {ABOUT}")
+    assert found == status and text.startswith(f"{ABOUT}. The")
+    assert text.startswith("this is an MCP endpoint, for programs: give its address to an MCP client")
     for said in ("an MCP endpoint", "POST", "application/json, text/event-stream", "docs/http/README.md"):
         assert said in text
     head = admit_head(request_, policy)

@@ -36,6 +36,7 @@ from tybalt.errors import (
 from tybalt.outcomes import Cancelled, Err, Ok, Panicked
 from tybalt.protocol.actions import Batch, CancelRequest, Ignored, Reply, join_batch
 from tybalt.protocol.codec import MAX_BATCH
+from tybalt.protocol.connection import SAYS_WHO
 from tybalt.protocol.frames import Oversized
 from tybalt.reasons import CancelKind, CancelReason
 from tybalt.types import legacy as legacy_types
@@ -956,3 +957,29 @@ def test_a_total_that_is_no_number_is_left_out() -> None:
     for step, total in enumerate((float("inf"), float("nan"), -float("inf"))):
         assert "total" not in decoded(responder.progress(step, total))["params"]
     responder.cancel()
+
+
+@pytest.mark.parametrize(
+    ("params", "lacks"),
+    [
+        ({}, "Object missing required field `_meta` - at `$.params`"),
+        (
+            {"_meta": {}},
+            "Object missing required field `io.modelcontextprotocol/protocolVersion` - at `$.params._meta`",
+        ),
+    ],
+)
+def test_a_modern_request_without_what_it_must_say_is_told_how_to_say_it(params: dict[str, Any], lacks: str) -> None:
+    answer = connection().receive(message(id=1, method="server/discover", params=params))
+    assert type(answer) is bytes
+    error = msgspec.json.decode(answer)["error"]
+    assert error == {"code": -32602, "message": f"Invalid params: {lacks}; {SAYS_WHO}"}
+    told = msgspec.json.decode(error["message"].partition("as in ")[2])
+    again = connection().receive(message(id=1, method="server/discover", params={"_meta": told}))
+    assert type(again) is not bytes or "error" not in msgspec.json.decode(again), "what it says is enough"
+
+
+def test_what_else_is_missing_is_told_alone() -> None:
+    answer = connection().receive(modern("tools/call", {}))
+    assert type(answer) is bytes
+    assert msgspec.json.decode(answer)["error"]["message"].endswith("missing required field `name` - at `$.params`")

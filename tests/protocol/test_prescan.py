@@ -101,10 +101,10 @@ def test_brackets_in_strings_longer_than_a_slice_count_for_nothing() -> None:
             "the message holds 1,198,372 objects and arrays; at most 100,000 are accepted",
         ),
         (b"[" + b'{"name":"value"},' * 90_000 + b"1]", None),
-        (b"[" + b"0," * 300_000 + b"0]", None),
+        (b"[" + b"0," * 250_000 + b"0]", None),
         (
             b"[" + b"0," * 2 * MEBIBYTE,
-            "the message holds over 2,097,152 names and values; at most 300,000 are accepted",
+            "the message holds over 2,097,152 names and values; at most 250,000 are accepted",
         ),
         (b'["' + b",:" * 2 * MEBIBYTE + b'"]', None),
     ],

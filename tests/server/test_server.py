@@ -121,9 +121,50 @@ class TestMaking:
         with pytest.raises(MisuseError, match="there is no prompt 'add' on server 'x'"):
             server.handle("prompt", "add")
 
-    def test_another_transport_is_refused(self) -> None:
-        with pytest.raises(MisuseError, match="there is no transport 'carrier pigeon'"):
-            Server("x", run_in="loop").run("carrier pigeon")
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            (
+                {"instruction": "?"},
+                r"there is no option 'instruction' \(did you mean 'instructions'\?\); there are .*, ttl",
+            ),
+            ({"port": 8000}, r"there is no option 'port' \(it is one of server.run\('http', …\)\); there are"),
+            ({"zzz": 1, "json_only": True}, r"'zzz', 'json_only' \(it is one of server.run"),
+        ],
+    )
+    def test_an_option_there_is_not_is_told(self, options: dict[str, Any], expected: str) -> None:
+        with pytest.raises(TypeError, match=expected) as caught:
+            Server("x", **options)
+        assert isinstance(caught.value, RegistrationError)
+
+    @pytest.mark.parametrize(
+        ("name", "hint"),
+        [
+            ("carrier pigeon", ""),
+            (None, ""),
+            ("htpp", ": did you mean 'http'?"),
+            ("streamable-http", ": Streamable HTTP is run('http')"),
+            ("streamable", ": Streamable HTTP is run('http')"),
+            (
+                "sse",
+                ": Streamable HTTP is run('http'), with sse_path='/sse' beside it for clients of 2024-11-05",
+            ),
+            ("WebSocket", ": WebSockets are served by run('http', websocket=True)"),
+        ],
+    )
+    def test_another_transport_is_refused(self, name: Any, hint: str) -> None:
+        with pytest.raises(MisuseError) as caught:
+            Server("x", run_in="loop").run(transport=name)
+        told = f"there is no transport {name!r}; there are 'stdio', 'http', and `server.serve(…)`{hint}"
+        assert str(caught.value) == told
+
+    @pytest.mark.parametrize("option", ["host", "port", "workers"])
+    def test_none_is_no_place_to_listen(self, option: str) -> None:
+        given: dict[str, Any] = {option: None}
+        with pytest.raises(MisuseError, match=f"^{option} is an? .* got None$"):
+            Server("x").run("http", **given)
+        with pytest.raises(MisuseError, match=f"^{option}: for HTTP alone"):
+            Server("x").run(**given)
 
 
 class TestStrictness:

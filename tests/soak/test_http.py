@@ -126,11 +126,13 @@ BODIES: dict[str, Callable[[], bytes]] = {
     "pairs": lambda: b"[" + b"[0,[]]," * (SIZE // 7) + b"0]",
     "zeros": lambda: b"[" + (b"[" + b"0," * 19 + b"0],") * (SIZE // 42) + b"0]",
     # The rest is no more than the prescan allows, so that all of it is read.
-    "rows": lambda: b"[" + (b"[" + b"0.1234567890," * 2 + b"0.12345678901],") * 99_000 + b"[]]",
-    "rows-and-more": lambda: b"[" + (b"[" + b"0.1234567890," * 2 + b"0.12345678901],") * 99_000 + b"0]",
-    "values": lambda: b"[" + b"0.123456789012," * 279_000 + b"0]",
+    "rows": lambda: b"[" + (b"[" + b"0.1234567890123," * 2 + b"0.1234567890123],") * 83_000 + b"[]]",
+    "rows-and-more": lambda: b"[" + (b"[" + b"0.1234567890123," * 2 + b"0.1234567890123],") * 83_000 + b"0]",
+    "values": lambda: b"[" + b"0.1234567890123," * 249_000 + b"0]",
     "records": lambda: b"[" + b"".join(b'{"%032d":1},' % n for n in range(99_000)) + b"0]",
-    "more-records": lambda: b"[" + b"".join(b'{"%011d":1,"%010d":2,"c":3},' % (n, n) for n in range(99_000)) + b"0]",
+    "more-records": lambda: (
+        b"[" + b"".join(b'{"%031d":1,"%030d":2,"%020d":3},' % (n, n, n) for n in range(41_000)) + b"0]"
+    ),
     "members": lambda: b"{" + b"".join(b'"%036d":[],' % number for number in range(99_000)) + b'"a":0}',
 }
 

@@ -28,10 +28,11 @@ from tybalt.protocol.media_types import accepts, is_json
 from tybalt.protocol.revision_header import BY_HEADER, HEADER, unserved
 
 ABOUT: Final = (
-    "this is an MCP endpoint: an MCP client sends it JSON-RPC messages with POST, `Content-Type: application/json` and "
-    "`Accept: application/json, text/event-stream`, as docs/http/README.md of Tybalt shows"
+    "this is an MCP endpoint, for programs: give its address to an MCP client, or write one, as docs/http/README.md of "
+    "Tybalt shows. It sends JSON-RPC messages with POST, `Content-Type: application/json` and "
+    "`Accept: application/json, text/event-stream`"
 )
-"""What whoever opens the endpoint in a browser, or with a plain GET, is told beside what is wrong with that."""
+"""What whoever opens the endpoint in a browser, or with a plain GET, is told before what is wrong with that."""
 
 MAX_SESSION_ID: Final = 1024
 """The longest session id of ours, in characters; a longer one is another server's."""
@@ -139,7 +140,7 @@ def _admit_other(method: str, fields: Fields, policy: Policy) -> Admitted | Refu
         return _not_allowed(method, ("POST",))
     accept = fields.get(b"accept")
     if method == "GET" and not ((accept is not None or not policy.needs_both_types) and accepts(accept)[1]):
-        return plain(406, f"the answer to GET is a stream of events: send `Accept: text/event-stream`; {ABOUT}")
+        return plain(406, f"{ABOUT}. The answer to GET is a stream of events: send `Accept: text/event-stream`")
     session_id = fields.get(b"mcp-session-id", b"")
     if session_id and (refusal := _refuse_session(session_id, b"")) is not None:
         return refusal
@@ -218,7 +219,7 @@ def _refuse_session(session_id: bytes, body: bytes) -> Refusal | None:
 
 def _not_allowed(method: str, methods: tuple[str, ...]) -> Refusal:
     allow = ", ".join(methods)
-    return plain(405, f"there is no {cut(method, 20)} here, there is {allow}; {ABOUT}", (b"allow", allow.encode()))
+    return plain(405, f"{ABOUT}. There is no {cut(method, 20)} here, there is {allow}", (b"allow", allow.encode()))
 
 
 def _forbidden(text: str, policy: Policy, advice: str = "") -> Refusal:

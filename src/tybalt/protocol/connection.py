@@ -12,6 +12,7 @@ hand. Requests of both eras may come on one connection: a modern request carries
 the handshake (2026-07-28 basic/versioning, "Backward Compatibility").
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, cast
 from weakref import ref
@@ -76,7 +77,7 @@ from tybalt.types.discover import DiscoverRequest
 from tybalt.types.implementation import Implementation
 from tybalt.types.initialize import InitializedNotification, InitializeRequest, PingRequest
 from tybalt.types.logging import LOGGING_LEVELS, LoggingLevel, SetLevelRequest
-from tybalt.types.meta import PROTOCOL_VERSION
+from tybalt.types.meta import CLIENT_CAPABILITIES, PROTOCOL_VERSION
 from tybalt.types.progress import ProgressNotification
 from tybalt.types.resources import SubscribeRequest, UnsubscribeRequest
 from tybalt.types.revisions import LATEST_MODERN, allows_batches, exists
@@ -90,6 +91,13 @@ Action = Any
 _HEEDED: Final = ("notifications/initialized", "notifications/cancelled")
 _LARGE: Final = 64 * 1024
 """Bytes up to which a legacy request is read once more without the modern members it has in `_meta`."""
+
+SAYS_WHO: Final = (
+    f"every request of {LATEST_MODERN} says in `params._meta` what its client speaks and can do, as in "
+    f'{{"{PROTOCOL_VERSION}":"{LATEST_MODERN}","{CLIENT_CAPABILITIES}":{{}}}}'
+)
+"""What whoever leaves out what a modern request must have is told beside the name of it."""
+_LACKS_META: Final = re.compile(r"missing required field `(?:params|_meta|io\.modelcontextprotocol/\w+)`")
 
 _FEATURES: Final = {
     "tools/list": "tools",
@@ -318,7 +326,12 @@ class ServerConnection:
         kind = MODERN_BY_METHOD.get(method)
         if kind is None or not self._offers(method, LATEST_MODERN):
             raise self._no_such_method(method)
-        return read_request(message, kind)
+        try:
+            return read_request(message, kind)
+        except InvalidParams as error:
+            if _LACKS_META.search(error.message) is None:
+                raise
+            raise InvalidParams(f"{error.message}; {SAYS_WHO}") from None
 
     def _read_legacy(self, method: str, meta: EnvelopeMeta, message: bytes) -> Any:
         kind = LEGACY_BY_METHOD.get(method)

@@ -18,7 +18,7 @@ deeper than every decoder can follow."""
 _SLICE = 64 * 1024
 MAX_VALUES: Final = 5_000_000
 """Names and values in a message, unless something else is said: more than its size allows where that is the default."""
-MAX_BODY_VALUES: Final = 300_000
+MAX_BODY_VALUES: Final = 250_000
 """Names and values in the body of a request over HTTP, whoever sends it: to make objects of more would keep the loop
 from everybody else for longer than 50 ms."""
 

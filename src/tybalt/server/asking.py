@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
 
-from tybalt.errors import InvalidParams, MisuseError
+from tybalt.errors import InternalError, InvalidParams, MisuseError
 from tybalt.execution.tokens import current_token
 from tybalt.protocol.codec import UNREADABLE
 from tybalt.protocol.input_required import MAY_ASK, refusal
@@ -51,6 +51,12 @@ logger = logging.getLogger("tybalt.server")
 
 LIFETIME: Final = 900.0
 """Seconds a modern client has for its answers where the server sets no limit of its own."""
+CANNOT_ASK: Final = (
+    "the server has to ask its client something for this, and cannot do so here. It can ask a client of 2026-07-28; an "
+    "older one has to accept streams of events, and needs a server of one process that keeps sessions. Whoever runs "
+    "the server finds in its log which of them is missing"
+)
+"""What a client is told in place of `Replies.cannot_ask`, which is for the log: how a server is run is its own."""
 _ROUND: Final = "\0round"
 """Where in the record the state of an explicit round is kept, and its keys; no key of an author's begins like this."""
 
@@ -358,7 +364,8 @@ class Asking:
             raise MisuseError(f"{call.where} asks its client while masked: that may take for ever; ask before or after")
         if self._outstanding is not None and call.replies.cannot_ask is not None:
             # First: what a client can do is not even known where sessions are off, and would not help anywhere.
-            raise MisuseError(call.replies.cannot_ask)
+            logger.error("%s cannot ask its client: %s", call.where, call.replies.cannot_ask)
+            raise InternalError(CANNOT_ASK)
         capabilities = call.session.connection.client_of(call.request)[1]
         refused = refusal(InputRequiredResult(input_requests=dict(wanted)), method, capabilities)
         call.note_asked()  # A refusal too is for this client alone.

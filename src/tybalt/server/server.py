@@ -9,7 +9,9 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Seque
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from functools import cached_property
 from math import inf
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn, ParamSpec, Self, TypeVar, Unpack, cast, overload
+
+from msgspec import UNSET, UnsetType
 
 from tybalt.errors import Era, MisuseError, RegistrationError
 from tybalt.execution.budgets import Budget
@@ -35,6 +37,8 @@ from tybalt.server.server_options import (
     checked_list,
     checked_timeout,
     chosen_revisions,
+    refuse_options,
+    refuse_transport,
 )
 from tybalt.server.session import Output, Session
 from tybalt.server.turns import Turns
@@ -113,7 +117,10 @@ class Server:
         state_key: "Key | Sequence[Key] | None" = None,
         store: "Store | None" = None,
         middleware: Iterable["Layer"] = (),
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            refuse_options(unknown, Server.__init__.__kwdefaults__ or ())
         check_settings(
             page_size=page_size,
             on_duplicate=on_duplicate,
@@ -409,22 +416,22 @@ class Server:
         self,
         transport: Literal["stdio", "http"] = "stdio",
         *,
-        host: str | None = None,
-        port: int | None = None,
-        workers: int | None = None,
+        host: str | UnsetType = UNSET,
+        port: int | UnsetType = UNSET,
+        workers: int | UnsetType = UNSET,
         **options: "Unpack[HttpOptions]",
     ) -> None:
         """Serve over stdio until the client closes the stream, or over HTTP, until the process is told to stop. Blocks.
 
         `host` (127.0.0.1), `port` (8000), `workers` (1) and the options, see `HttpSettings`, are for HTTP, which needs
-        `tybalt[http]`. Raises
-        `MisuseError` inside of a running event loop, where `await server.serve(…)` and `server.asgi()` are for; for an
-        option there is not or a value it cannot have; and for an address that cannot be bound.
+        `tybalt[http]`. Raises `MisuseError` inside of a running event loop, where `await server.serve(…)` and
+        `server.asgi()` are for; for an option there is not or a value it cannot have; and for an address that cannot
+        be bound.
         """
         if transport not in ("stdio", "http"):
-            raise MisuseError(f"there is no transport {transport!r}; there are 'stdio', 'http', and `server.serve(…)`")
+            refuse_transport(transport)
         where: dict[str, Any] = {"host": host, "port": port, "workers": workers}
-        where = {name: value for name, value in where.items() if value is not None}
+        where = {name: value for name, value in where.items() if value is not UNSET}
         if transport == "stdio" and (given := [*where, *options]):
             raise MisuseError(f"{', '.join(given)}: for HTTP alone; write run('http', …)")
         if asyncio._get_running_loop() is not None:

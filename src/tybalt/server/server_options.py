@@ -1,13 +1,22 @@
 """The options of `Server(…)`, checked where they are given: what is wrong is told there, not to the first client."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final, NoReturn, cast
 
 import msgspec
 
-from tybalt.errors import MisuseError, RegistrationError
+from tybalt.errors import MisuseError, RegistrationError, closest
 from tybalt.types.implementation import Implementation
 from tybalt.types.revisions import LEGACY, MODERN, REVISIONS
+
+_HTTP: Final = "Streamable HTTP is run('http')"
+_OTHER_TRANSPORTS: Final = {
+    **dict.fromkeys(("streamable-http", "streamable", "streamablehttp", "https"), _HTTP),
+    "sse": f"{_HTTP}, with sse_path='/sse' beside it for clients of 2024-11-05",
+    **dict.fromkeys(("websocket", "ws"), "WebSockets are served by run('http', websocket=True)"),
+    "asgi": "an ASGI application is server.asgi()",
+}
+"""What is meant by the names that transports have elsewhere, in small letters and with `-`."""
 
 
 class _Said(msgspec.Struct, forbid_unknown_fields=True):
@@ -68,6 +77,32 @@ def check_settings(
         raise RegistrationError(f"scope must be 'public' or 'private', got {scope!r}")
     if type(strict) is not bool:
         raise RegistrationError(f"strict must be True or False, got {strict!r}")
+
+
+def refuse_options(unknown: Collection[str], known: Iterable[str]) -> NoReturn:
+    """Raises `RegistrationError`, which is a `TypeError`, for options that `Server` has not."""
+    from tybalt.server.http.setting_values import LISTENING  # Only where a name was wrong.
+    from tybalt.server.http.settings import HttpOptions
+
+    known = sorted(known)
+    http = (*LISTENING, *HttpOptions.__annotations__)
+    told: list[str] = []
+    for name in unknown:
+        close = None if name in http else closest(name, known)
+        hint = (
+            f" (did you mean {close!r}?)" if close else " (it is one of server.run('http', …))" if name in http else ""
+        )
+        told.append(f"{name!r}{hint}")
+    raise RegistrationError(f"Server(…): there is no option {', '.join(told)}; there are {', '.join(known)}")
+
+
+def refuse_transport(transport: object) -> NoReturn:
+    """Raises `MisuseError` for what `Server.run` cannot run over, with what is meant by a name from elsewhere."""
+    told = f"there is no transport {transport!r}; there are 'stdio', 'http', and `server.serve(…)`"
+    name = transport.lower().replace("_", "-") if isinstance(transport, str) else ""
+    close = closest(name, ("stdio", "http"))
+    hint = _OTHER_TRANSPORTS.get(name) or (f"did you mean {close!r}?" if close else None)
+    raise MisuseError(told if hint is None else f"{told}: {hint}")
 
 
 def checked_timeout(name: str, given: Any) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from tests.protocol.conversations import legacy, modern
 from tests.server.http.web import FACES, AsgiFace, Client, modern_headers, served
 from tybalt import Server
+from tybalt.protocol.http_messages import HttpRequest, HttpResponse
 from tybalt.server.http.asgi import AsgiApp
-from tybalt.server.http.endpoint import MAX_SESSION_HEADS
+from tybalt.server.http.endpoint import LOG_EVERY, MAX_SESSION_HEADS
 
 
 @pytest.mark.parametrize("face", FACES)
@@ -30,6 +32,33 @@ async def test_heads_that_name_a_session_push_out_each_other_and_nothing_else(fa
         for session in (sessions[0], sessions[-1]):  # One that was pushed out, and one that was not.
             for _ in range(2):
                 assert (await client.post(legacy("ping"), **session)).json["result"] == {}
+
+
+async def test_the_log_has_each_reason_why_nobody_was_let_in_and_how_often(caplog: pytest.LogCaptureFixture) -> None:
+    app = Server("x").asgi(auth_token="0123456789abcdef")
+    endpoint = await app.service.open()
+    now = 5.0
+    endpoint.loop = SimpleNamespace(time=lambda: now)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def knock(**fields: str) -> None:
+        headers = [(b"accept", b"application/json, text/event-stream"), (b"content-type", b"application/json")]
+        headers += [(name.encode(), value.encode()) for name, value in fields.items()]
+        assert isinstance(endpoint.enter(HttpRequest("POST", headers)), HttpResponse)
+
+    for number in range(3):
+        knock(host=f"{number}.example")
+        knock(host="localhost")
+    now = 5.0 + LOG_EVERY
+    knock(host="4.example")
+    told = [record.getMessage() for record in caplog.records]
+    advice = "is not served here; if it is yours, list it in allowed_hosts"
+    assert told == [
+        f"x: refused with 403: Host '0.example' {advice}",
+        "x: refused with 401: send `Authorization: Bearer` and a token",
+        f"x: refused with 403: Host '4.example' {advice} (and 2 more since this was said)",
+    ]
+    endpoint.loop = asyncio.get_running_loop()
+    await app.service.drain()
 
 
 class Anybody:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tybalt.server.http.flow import LaneFlow
+from tybalt.server.http.flow import UNREAD_TIMEOUT, Closing, LaneFlow
 
 
 class Transport:
@@ -14,6 +14,7 @@ class Transport:
     def __init__(self) -> None:
         self.reads = True
         self.closing = False
+        self.is_cut = False
         self.unread = 0
 
     def pause_reading(self) -> None:
@@ -26,6 +27,9 @@ class Transport:
 
     def is_closing(self) -> bool:
         return self.closing
+
+    def abort(self) -> None:
+        self.is_cut = True
 
     def get_write_buffer_size(self) -> int:
         return self.unread
@@ -91,3 +95,15 @@ async def test_a_client_that_reads_nothing() -> None:
     assert not flow.is_stuck(130.0, 10.0)
     flow.pause_writing()
     assert not flow.is_stuck(140.0, 10.0)
+
+
+async def test_a_connection_that_was_closed_and_is_not_read() -> None:
+    transport: Any = Transport()
+    closing = Closing(transport)
+    assert not closing.sweep(0.0)
+    transport.closing = True
+    assert closing.sweep(100.0)
+    assert closing.sweep(100.0 + UNREAD_TIMEOUT - 1)
+    assert not transport.is_cut
+    assert closing.sweep(100.0 + UNREAD_TIMEOUT)
+    assert transport.is_cut

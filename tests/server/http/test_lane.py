@@ -23,6 +23,8 @@ HEADERS = {
     "content-type": "application/json",
     **modern_headers("tools/call", "add"),
 }
+UPGRADE = b"GET /ready HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+"""A request to become what there is not."""
 
 
 def server_with_tools(**options: Any) -> Server:
@@ -306,6 +308,14 @@ class TestHostile:
                         lane.sweep(asyncio.get_running_loop().time() + 1_000)
                     assert result((await client.response())[1]) == "waited"
 
+    @pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", UPGRADE])
+    async def test_nobody_fills_the_log(self, sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+        async with wire() as client:
+            client.write(sent)
+            assert (await client.response())[0] in (200, 400)
+            assert await client.is_closed()
+        assert not caplog.records
+
     async def test_an_upgrade_that_there_is_not_hides_no_request(self) -> None:
         hidden = request()
         async with wire() as client:
@@ -316,7 +326,7 @@ class TestHostile:
 
     async def test_without_a_body_it_is_answered_and_that_is_all(self) -> None:
         async with wire() as client:
-            client.write(b"GET /ready HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
+            client.write(UPGRADE)
             assert (await client.response())[0] == 200
             assert await client.is_closed()
 

@@ -11,9 +11,10 @@ from tests.protocol.conversations import initialize, legacy, modern
 from tests.server.http.test_lane import CALL, HEADERS, Wire, connected, lanes, request, result, server_with_tools, wire
 from tests.server.http.web import lane_face, read_head, request_bytes
 from tybalt import Server
+from tybalt.server.http.flow import UNREAD_TIMEOUT
 from tybalt.server.http.lane import Lane
 from tybalt.server.http.lane_connection import MAX_WAITING
-from tybalt.server.http.orderly_connection import MAX_TOLD, UNREAD_TIMEOUT
+from tybalt.server.http.orderly_connection import MAX_TOLD
 from tybalt.server.http.reading import MAX_CODING, MAX_HEAD, PATIENCE
 from tybalt.server.http.slices import SLICE
 

@@ -12,6 +12,7 @@ from tests.server.http.web import FACES, LEGACY, Client, modern_headers, served,
 from tybalt import Context, Server
 from tybalt.protocol.admission import ABOUT
 from tybalt.protocol.event_log import MAX_STREAMS
+from tybalt.server.asking import CANNOT_ASK
 from tybalt.server.http import kept_sessions
 from tybalt.server.http import legacy as legacy_sessions
 from tybalt.server.http.asgi import AsgiApp
@@ -444,8 +445,24 @@ async def test_where_several_processes_serve_what_needs_a_memory_refuses(
         refused = await client.post(legacy("logging/setLevel", {"level": "error"}), **session)
         assert refused.json["error"]["code"] == -32601
         asked = await client.post(call("ask"), **session)
-        assert asked.json["result"]["isError"] is True
+        assert asked.json["error"] == {"code": -32603, "message": CANNOT_ASK}
         assert "several processes serve this address" in caplog.text
+
+
+@FACE
+async def test_ids_of_another_key_are_told_once_with_the_setting(face: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with web(face, Server("x")) as before:
+        foreign = await before.begin()
+    async with web(face, Server("x")) as client:
+        own = await client.begin()
+        assert (await client.send("DELETE", **own)).status == 204
+        assert (await client.post(legacy("ping"), **own)).status == 404
+        assert not caplog.records, "one that has ended is nobody's mistake"
+        for _ in range(2):
+            assert (await client.post(legacy("ping"), **foreign)).status == 404
+        (record,) = caplog.records
+        assert record.levelname == "WARNING" and "the same Server(state_key=…)" in record.getMessage()
+        assert next(iter(foreign.values())) not in record.getMessage()
 
 
 class TestTheEndOfASession:
@@ -729,7 +746,7 @@ class TestSwitches:
             assert (await client.send("DELETE", **version)).status == 405
             refused = await client.post(legacy("logging/setLevel", {"level": "error"}), **version)
             assert refused.json["error"]["code"] == -32601
-            assert (await client.post(call("ask"), **version)).json["result"]["isError"] is True
+            assert (await client.post(call("ask"), **version)).json["error"]["message"] == CANNOT_ASK
             assert "`sessions=False`" in caplog.text, "whatever the client can do, which nobody knows here"
 
     @FACE
@@ -753,7 +770,7 @@ class TestSwitches:
 
         async with web(face, server, json_only=True) as client:
             session = await _session_with(client, LEGACY, {"elicitation": {}})
-            assert (await client.post(call("ask"), **session)).json["result"]["isError"] is True
+            assert (await client.post(call("ask"), **session)).json["error"]["message"] == CANNOT_ASK
             assert "answered with JSON alone" in caplog.text
 
     @FACE
@@ -768,7 +785,7 @@ class TestSwitches:
 
         async with web(face, server, json_only=True) as client:
             session = await client.begin()
-            assert (await client.post(call("ask"), **session)).json["result"]["isError"] is True
+            assert (await client.post(call("ask"), **session)).json["error"]["message"] == CANNOT_ASK
             assert "`json_only`" in caplog.text
 
     @FACE
@@ -776,7 +793,7 @@ class TestSwitches:
         async with web(face, Server("x")) as client:
             response = await client.send("GET", accept="*/*")
             assert response.status == 400
-            assert response.json["error"]["message"].endswith(f"; {ABOUT}")
+            assert response.json["error"]["message"].startswith(f"{ABOUT}. Mcp-Session-Id header is missing: ")
 
     @FACE
     async def test_one_era_alone(self, face: str) -> None:

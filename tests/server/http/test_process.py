@@ -443,7 +443,7 @@ class TestCommandLine:
             (("--port", "1"), "--port is for HTTP"),
             (("--http", "--port", "x"), "expected a port"),
             (("--http", "--workers", "0"), "expected a number of processes"),
-            (("--http", "--host", "256.1.1.1"), "host='256.1.1.1'"),
+            (("--http", "--host", "256.1.1.1"), "--host 256.1.1.1: "),
             (("--http", "--path", "mcp"), "begins with '/'"),
             (("--http", "--port", "0"), "16 visible"),
         ],
@@ -462,4 +462,4 @@ class TestCommandLine:
             command = [sys.executable, "-m", "tybalt", *words]
             ended = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=20, check=False)
             assert ended.returncode == 2
-            assert f"127.0.0.1:{served.port} cannot be bound" in ended.stderr
+            assert f"127.0.0.1:{served.port} is in use already; give another --port" in ended.stderr

@@ -140,7 +140,10 @@ class TestMounted:
         for asked in (url + "/",) if path == "/" else (url, url + "/"):  # Starlette redirects to the slash of a mount.
             assert (await client.send("POST", LIST, asked, **HEADERS)).status == 200
         assert (await client.send("GET", path="/other")).body == b"other"
-        assert (await client.send("GET", path=f"{mount}/nothing")).status == 404
+        missed = await client.send("GET", path=f"{mount}/nothing\u2028")
+        assert missed.status == 404
+        told = f"there is nothing at {mount}/nothing\\u2028; the MCP endpoint is {mount}{path}"
+        assert missed.json["error"] == told
         await server.drain()
         assert happened == ["begins", "ends"]
 
@@ -356,6 +359,7 @@ class TestSettings:
             ({"path": None}, "begins with '/', such as '/mcp', got None"),
             ({"max_body": 0}, "max_body is a whole number"),
             ({"max_body": True}, "max_body is a whole number"),
+            ({"max_body": "1MB"}, "max_body is a whole number of bytes, such as 1048576 for 1 MiB, got '1MB'"),
             ({"keep_alive": 0}, "keep_alive: a duration is"),
             ({"sessions": "no"}, "sessions is True or False"),
             ({"auth_token": "short"}, "16 visible"),
@@ -428,6 +432,14 @@ class TestSettings:
     def test_a_process_knows_where_it_listens(self, name: str, meant: str) -> None:
         with pytest.raises(MisuseError, match=rf"'{name}' \(did you mean '{meant}'\?\); there are .*, host, .*workers"):
             Server("x").run("http", **{name: 5})
+
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [("stateless_http", "sessions=False"), ("json_response", "json_only"), ("streamable_http_path", "path")],
+    )
+    def test_names_from_elsewhere_are_known(self, name: str, meant: str) -> None:
+        with pytest.raises(MisuseError, match=rf"'{name}' \(did you mean '{meant}'\?\); there are "):
+            Server("x").asgi(**{name: True})
 
     @pytest.mark.parametrize("missing", [["httptools"], ["uvicorn", "httptools"]])
     def test_a_process_says_what_is_not_installed(self, missing: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

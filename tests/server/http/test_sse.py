@@ -16,6 +16,7 @@ from tests.server.http.test_websocket import Waiter, cancel
 from tests.server.http.web import FACES, AsgiFace, Client, Response, Stream, lane_face
 from tybalt import Context, Server
 from tybalt.errors import MisuseError
+from tybalt.protocol.prescan import MAX_BODY_VALUES
 from tybalt.reasons import CancelKind
 from tybalt.server.http.asgi import AsgiApp
 from tybalt.server.http.channels import Channel
@@ -343,6 +344,15 @@ class TestLimits:
             assert [(await session.message())["id"] for _ in range(taken)] == list(range(taken))
             assert text(await session.ask(call("much"))) == "x" * 1_000_000
 
+    @FACE
+    async def test_so_many_values_in_a_body(self, face: str) -> None:
+        body = call("add", a=2, b=3)[:-1] + b',"more":[%b0]}' % (b"0," * MAX_BODY_VALUES)
+        async with sse(face, Waiter().server) as client, client.session() as session:
+            await session.begin()
+            answer = await session.ask(body)
+            assert answer["error"]["code"] == -32600
+            assert "names and values" in answer["error"]["message"]
+
 
 class TestEnd:
     @FACE
@@ -380,6 +390,30 @@ class TestEnd:
             assert await waiter.ended.get() is CancelKind.SHUTDOWN
             assert (await session.message())["error"]["code"] == 503
             assert await session.message() is None
+
+    @pytest.mark.parametrize("taken", [0, 1, 2])
+    async def test_a_client_that_does_not_read_is_not_waited_for(
+        self, monkeypatch: pytest.MonkeyPatch, taken: int
+    ) -> None:
+        """Wherever its response stands still: at its head, at its first event, or at its end."""
+        monkeypatch.setattr("tybalt.server.http.channels.PATIENCE", 0.01)
+        app = Waiter(grace=0.01).server.asgi(sse_path="/sse")
+        sent: list[Any] = []
+        is_open, nothing = asyncio.Event(), asyncio.Event()
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+            if len(sent) == min(taken + 1, 2):
+                is_open.set()
+            if len(sent) > taken:
+                await nothing.wait()
+
+        scope = {"type": "http", "method": "GET", "path": "/sse", "headers": [(b"host", b"localhost")]}
+        serving = asyncio.ensure_future(app(scope, nothing.wait, send))
+        await is_open.wait()
+        await asyncio.wait_for(app.service.drain(), 60)
+        await serving
+        assert len(sent) == taken + 1
 
 
 class TestSettings:

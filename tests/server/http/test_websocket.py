@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import socket
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from tests.server.http.web import FACES, lane_face
 from tybalt import Context, Server
 from tybalt.errors import MisuseError
 from tybalt.reasons import CancelKind, Interrupted
+from tybalt.server.http.flow import UNREAD_TIMEOUT
 from tybalt.server.http.lane import lane_server
 from tybalt.server.http.settings import OF_NOBODY
 
@@ -494,6 +496,40 @@ class TestLane:
                 second.write(upgrade())
                 assert (await second.response())[0] == 503
 
+    async def test_nor_before_an_answer_is_read(self) -> None:
+        async with lane_face(much().asgi(websocket=True)) as lane, connected(lane.port) as wire:
+            wire.write(request(call("much"), mcp_name="much") + upgrade())
+            status, answer = await wire.response()
+            assert (status, len(result(answer))) == (200, MUCH)
+            assert (await wire.response())[0] in (405, 406)
+
+    async def test_nor_of_a_request_that_has_a_body(self) -> None:
+        async with lane_face(Waiter().server.asgi(websocket=True)) as lane, connected(lane.port) as wire:
+            wire.write(upgrade().replace(b"\r\n\r\n", b"\r\ncontent-length: 5\r\n\r\n") + b"hello")
+            assert (await wire.response())[0] == 400
+            assert await wire.is_closed()
+
+    async def test_what_was_closed_and_is_not_read_is_cut(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tybalt.server.http.websocket.PATIENCE", 0.01)
+        serving = lane_server(much().asgi(websocket=True))
+        serving.config.load()
+        serving.lifespan = serving.config.lifespan_class(serving.config)
+        listening = socket.create_server(("127.0.0.1", 0))
+        await serving.startup([listening])
+        async with connected(listening.getsockname()[1]) as wire:
+            wire.write(upgrade())
+            assert b" 101 " in await wire.reader.readuntil(b"\r\n\r\n")
+            (held,) = serving.server_state.connections
+            wire.write(frame(call("much"), TEXT) + frame(b"", BINARY))
+            while not held.transport.is_closing():  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.001)
+            now = asyncio.get_running_loop().time()
+            serving._sweep(now)
+            serving._sweep(now + UNREAD_TIMEOUT)
+            while serving.server_state.connections:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.001)
+        await serving.shutdown([listening])
+
     async def test_a_client_that_does_not_answer_the_close_is_not_waited_for_long(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -518,6 +554,26 @@ class TestLane:
         with pytest.raises(MisuseError, match=r"pip install 'tybalt\[websocket\]'"):
             Server("x").run("http", port=0, websocket=True)
         lane_server(Server("x").asgi())
+
+
+MUCH = 5_000_000
+TEXT, BINARY = 0x81, 0x82
+
+
+def much() -> Server:
+    """A server with a tool whose answer no buffer of a system takes."""
+    server = Server("much")
+
+    @server.tool(run_in="loop")
+    def much() -> str:
+        return "x" * MUCH
+
+    return server
+
+
+def frame(payload: bytes, kind: int) -> bytes:
+    """A frame of a client, as it goes over the wire; masked with nothing."""
+    return bytes([kind, 0x80 | 126]) + len(payload).to_bytes(2, "big") + bytes(4) + payload
 
 
 def upgrade() -> bytes:

@@ -13,7 +13,7 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from tybalt.errors import McpError, cut
+from tybalt.errors import McpError, cut, printable
 from tybalt.protocol.admission import too_large
 from tybalt.protocol.http_messages import HttpRequest, HttpResponse, fields_of, respond
 from tybalt.protocol.http_refusal import Refusal, plain
@@ -202,7 +202,8 @@ class AsgiApp:
         if path == settings.readiness and method in ("GET", "HEAD"):
             return _ALIVE if await self._is_ready() else _NOT_READY
         endpoint = cut(scope.get("root_path", "").rstrip("/") + settings.path)
-        return plain(404, f"there is nothing here; the MCP endpoint is {endpoint}").response(datetime.now(UTC))
+        text = f"there is nothing at {cut(printable(scope['path']))}; the MCP endpoint is {endpoint}"
+        return plain(404, text).response(datetime.now(UTC))
 
     async def _is_ready(self) -> bool:
         """Whether requests are served; who asks first opens the lifespan where the host does not pass it on."""

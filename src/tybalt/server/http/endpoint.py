@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 LOGGED: Final = (401, 403)
 LOG_EVERY: Final = 10.0
-"""Seconds between two lines of the log about who was not let in: a list may lack an entry, or somebody tries."""
+"""Seconds between two lines of the log about who was not let in, for one reason: a list may lack an entry, or somebody
+tries."""
+MAX_REASONS: Final = 16
+"""Reasons that are told apart there; there are fewer."""
 SWEEP: Final = 60.0
 """After how many seconds what has had its time is forgotten."""
 MAX_HEADS: Final = 1_024
@@ -64,7 +67,8 @@ class Endpoint:
         self.door = Door(settings)
         self.policy = settings.policy(server.revisions, remembers=not is_shared)
         self._cors = settings.cors
-        self._log_again = 0.0
+        self._untold: dict[str, tuple[float, int]] = {}
+        """When each reason not to let somebody in is logged again, and how many that was not said of meanwhile."""
         self._is_closed = False
         self.loop = asyncio.get_running_loop()
         self.heads: dict[object, tuple[Entry, int]] = {}
@@ -155,14 +159,26 @@ class Endpoint:
 
     def refuse(self, refusal: Refusal, request: HttpRequest) -> HttpResponse:
         """The response that tells a refusal. What an operator would want to know of it is logged, now and then."""
-        if refusal.status in LOGGED and self.loop.time() >= self._log_again:
-            self._log_again = self.loop.time() + LOG_EVERY
-            told = f"{refusal.error}; {refusal.advice}" if refusal.advice else refusal.error
-            logger.warning("%s: refused with %d: %s", self.server.name, refusal.status, told)
+        if refusal.status in LOGGED:
+            self._log(refusal)
         response = refusal.response(datetime.now(UTC))
         if self._cors is None:
             return response
         return with_headers(response, self._cors.headers(dict(request.headers)))
+
+    def _log(self, refusal: Refusal) -> None:
+        reason = refusal.advice or refusal.error.message  # Where there is advice, the text repeats what was sent.
+        again, untold = self._untold.get(reason, (0.0, 0))
+        now = self.loop.time()
+        if now < again:
+            self._untold[reason] = again, untold + 1
+            return
+        if len(self._untold) >= MAX_REASONS:
+            self._untold.clear()
+        self._untold[reason] = now + LOG_EVERY, 0
+        told = f"{refusal.error}; {refusal.advice}" if refusal.advice else refusal.error
+        more = f" (and {untold} more since this was said)" if untold else ""
+        logger.warning("%s: refused with %d: %s%s", self.server.name, refusal.status, told, more)
 
     # -- what goes on by itself ---------------------------------------------------------------------------------------
 

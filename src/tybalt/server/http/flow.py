@@ -1,4 +1,4 @@
-"""The flow of one connection: when reading stands still, and whether anybody reads what was written.
+"""The flow of one connection: when reading stands still, and whether anybody reads what was written, also at the end.
 
 uvicorn's own has one flag for all who want reading to stand still, so that whoever wants it no more speaks for the
 others. Here it goes on when nobody wants it to stand: the application has not read the body that is here, a client does
@@ -6,6 +6,30 @@ not read what was written, or what is here is parsed piece by piece.
 """
 
 import asyncio
+from typing import Final
+
+UNREAD_TIMEOUT: Final = 5.0
+"""Seconds after which a connection that was closed is cut, though what was written last has not been read."""
+
+
+class Closing:
+    """The end of one connection: what was written and is not read would else be kept for ever."""
+
+    __slots__ = ("_since", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._since: float | None = None
+
+    def sweep(self, now: float) -> bool:
+        """Whether it was closed; it is cut when that is too long ago, as far as those who ask now and then can see."""
+        if not self._transport.is_closing():
+            return False
+        if self._since is None:
+            self._since = now
+        elif now - self._since >= UNREAD_TIMEOUT:
+            self._transport.abort()
+        return True
 
 
 class LaneFlow:

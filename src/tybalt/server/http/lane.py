@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from tybalt.protocol.http_refusal import Refusal
 from tybalt.server.http.asgi import AsgiApp
 from tybalt.server.http.cycle import refused
+from tybalt.server.http.flow import Closing
 from tybalt.server.http.lane_connection import MAX_WAITING, LaneConnection
 from tybalt.server.http.reading import PATIENCE
 from tybalt.server.http.websocket import require_websockets
@@ -193,9 +194,9 @@ class LaneServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     def _sweep(self, now: float) -> None:
-        for connection in tuple(self.server_state.connections):
-            if isinstance(connection, Lane):  # The time of a WebSocket is measured with pings.
-                connection.sweep(now)
+        connections: tuple[Any, ...] = tuple(self.server_state.connections)
+        for connection in connections:  # Of the lane, and WebSockets.
+            connection.sweep(now)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept nobody, end what has no end, finish what was begun, then close.
@@ -244,7 +245,7 @@ class LaneServer(uvicorn.Server):
 
 
 def _socket_class() -> type[asyncio.Protocol]:
-    """uvicorn's protocol class for WebSockets, less patient with a client that does not answer when it is closed."""
+    """uvicorn's protocol class for WebSockets, less patient with a client that does not answer, or read, at the end."""
     require_websockets()
     from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -252,6 +253,13 @@ def _socket_class() -> type[asyncio.Protocol]:
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
             self.close_timeout = PATIENCE
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.closing = Closing(transport)
+
+        def sweep(self, now: float) -> None:
+            self.closing.sweep(now)  # The time before is measured with pings.
 
     return LaneSocket
 
@@ -265,6 +273,7 @@ def lane_server(app: AsgiApp, **options: Any) -> LaneServer:
         lifespan="on",
         access_log=False,
         log_config=None,
+        log_level="error",  # Its warnings are about what anybody may send, without end.
         server_header=False,
         proxy_headers=False,
         ws=_socket_class() if settings.websocket else "none",

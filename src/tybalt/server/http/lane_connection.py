@@ -85,8 +85,11 @@ class LaneConnection(OrderlyConnection, ABC):
 
     @property
     def may_upgrade(self) -> bool:
-        """Whether this may become a WebSocket: not while another request is being answered on it."""
-        return not self._is_busy and not self._is_full
+        """Whether this may become a WebSocket: not while another request is being answered on it, or its answer read.
+
+        A WebSocket would not hear that it was, and its connection would never be read again.
+        """
+        return not self._is_busy and not self._is_full and not self.flow.write_paused
 
     def forget_rest(self) -> None:
         """What has come and is not parsed is nobody's."""
@@ -250,9 +253,9 @@ class LaneConnection(OrderlyConnection, ABC):
             self._stop(self._too_many)
         if len(self.pipeline) >= MAX_PIPELINED:
             self._stop(plain(503, f"at most {MAX_PIPELINED} requests may wait for the one before"))
-        if self._upgrades_to_nothing and self._has_body:
-            # The parser would take the body for the next request.
-            self._stop(plain(400, "this connection is upgraded to nothing: send the request without `Upgrade`"))
+        if self.parser.should_upgrade() and self._has_body:
+            # The parser would take the body for the next request, or upgrade nothing when it is over.
+            self._stop(plain(400, "a request with a body upgrades nothing here: send it without `Upgrade`"))
 
     def _take_authority(self) -> None:
         found = split_absolute(self.url)

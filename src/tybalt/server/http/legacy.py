@@ -9,6 +9,7 @@ done.
 2025-11-25 basic/transports, "Session Management", "Resumability and Redelivery".
 """
 
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from tybalt.protocol.http_policy import Policy
 from tybalt.protocol.http_refusal import Refusal, plain
 from tybalt.protocol.prescan import MAX_BODY_VALUES, PRESCAN_FROM, vet
 from tybalt.protocol.revision_header import ASSUMED_REVISION, disagreement
-from tybalt.protocol.sealed import NONCE, Seal
+from tybalt.protocol.sealed import NONCE, Seal, StateRefused
 from tybalt.protocol.session_ids import SessionClaims, SessionRefused, open_session, seal_session
 from tybalt.protocol.statuses import STREAM_HEADERS, answer_response, status_of_answer
 from tybalt.reasons import CancelKind
@@ -44,6 +45,8 @@ from tybalt.types.implementation import Implementation
 
 if TYPE_CHECKING:
     from tybalt.server.server import Server
+
+logger = logging.getLogger("tybalt.server")
 
 NO_STREAM: Final = (
     "this request is answered with JSON alone, by `json_only` or by what its client accepts, so that nothing can be "
@@ -87,6 +90,7 @@ class LegacySessions:
             "leave them on, or serve modern clients, to ask"
         )
         self._kept = KeptSessions(server, settings, places)
+        self._has_warned = False
         self._passing: WeakSet[Session] = WeakSet()
         """Those that no request will find (again), and of which something may run."""
         self._log = EventLog(
@@ -206,7 +210,7 @@ class LegacySessions:
 
     def _named(self, admitted: Admitted, principal: str | None) -> LegacySession | Refusal:
         if not admitted.session_id:
-            text = f"Mcp-Session-Id header is missing: name the session that `initialize` has begun; {ABOUT}"
+            text = f"{ABOUT}. Mcp-Session-Id header is missing: name the session that `initialize` has begun"
             return Refusal(400, InvalidRequest(text), "legacy")
         try:
             return self._resumed_live(admitted.session_id, principal)
@@ -250,10 +254,29 @@ class LegacySessions:
         return session
 
     def _opened_claims(self, identifier: str, principal: str | None) -> SessionClaims:
-        claims = open_session(identifier, self._seal, now=time.time(), principal=principal)
+        try:
+            claims = open_session(identifier, self._seal, now=time.time(), principal=principal)
+        except SessionRefused:
+            self._warn_of_key(identifier)
+            raise
         if self._kept.has_ended(claims.key) or claims.revision not in self._policy.legacy:
             raise SessionRefused
         return claims
+
+    def _warn_of_key(self, identifier: str) -> None:
+        """Tell the operator of ids that another key has sealed, once: anybody can send some."""
+        if self._has_warned:
+            return
+        try:
+            self._seal.open(identifier)
+        except StateRefused:
+            self._has_warned = True
+            logger.warning(
+                "%s: a session id was not sealed with this server's key, and its client has to begin anew. Where "
+                "it is from before a restart, or from another process, give them all the same Server(state_key=…) and "
+                "the same name; without one, each makes a key of its own. This is said once",
+                self._server.name,
+            )
 
     def _passing_session(self, revision: str, client: Client, principal: str | None) -> Session:
         """A session for one request, which no other will find."""

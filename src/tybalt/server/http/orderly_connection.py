@@ -12,13 +12,11 @@ from typing import Any, Final
 from tybalt.protocol.http_refusal import Refusal, plain
 from tybalt.server.http.asgi import AsgiApp
 from tybalt.server.http.cycle import refused
-from tybalt.server.http.flow import LaneFlow
+from tybalt.server.http.flow import Closing, LaneFlow
 from tybalt.server.http.reading import Reading
 
 MAX_TOLD: Final = 16
 """Connections beyond the most there may be that are told so when they ask; more of them are told at once."""
-UNREAD_TIMEOUT: Final = 5.0
-"""Seconds after which a connection that was closed is cut, though what was written last has not been read."""
 
 
 class OrderlyConnection(asyncio.Protocol):
@@ -52,7 +50,7 @@ class OrderlyConnection(asyncio.Protocol):
         self._refusal: Refusal | None = None
         """Why nothing more is read; where something is owed, this is owed last."""
         self._is_ending = False
-        self._closing_since: float | None = None
+        self._closing = Closing(transport)
         beyond = len(self.connections) - self._settings.max_connections
         self._is_full = beyond > 0
         if beyond > MAX_TOLD:
@@ -142,11 +140,7 @@ class OrderlyConnection(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """End the connection if it is too slow; called about once a second."""
-        if self.transport.is_closing():
-            if self._closing_since is None:
-                self._closing_since = now
-            elif now - self._closing_since >= UNREAD_TIMEOUT:
-                self.transport.abort()  # What was written is not read, and would be kept for ever.
+        if self._closing.sweep(now):
             return
         if self.flow.is_stuck(now, self._settings.idle_timeout):
             self.transport.abort()  # Whatever it is owed would wait for ever.

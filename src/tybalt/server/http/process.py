@@ -56,7 +56,7 @@ def run_http(
             "run('http') hears signals, which the main thread alone does: call it there, or serve `server.asgi()`"
         )
     if not isinstance(host, str) or not host:  # pyright: ignore[reportUnnecessaryIsInstance] (untyped callers)
-        raise MisuseError(f"host is a name or an address to listen on, such as '127.0.0.1', got {host!r}")
+        raise MisuseError(f"host is an address to listen on, such as '127.0.0.1', or '0.0.0.0' for all; got {host!r}")
     if type(port) is not int or not 0 <= port <= HIGHEST_PORT:
         raise MisuseError(f"port is a number from 0 to {HIGHEST_PORT}, 0 for any that is free; got {port!r}")
     if type(workers) is not int or workers < 1:
@@ -101,7 +101,7 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise MisuseError(f"host={host!r}, port={port!r}: {error}") from None
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -17,8 +17,17 @@ LISTENING: Final = ("host", "port", "workers")
 MAX_SHOWN: Final = 80
 """Characters of a wrong value that an error text repeats."""
 
-_OTHER_NAMES: Final = {"hosts": "allowed_hosts", "origins": "allowed_origins"}
-"""What is written for an option that other letters are closer to."""
+_OTHER_NAMES: Final = {
+    "hosts": "allowed_hosts",
+    "origins": "allowed_origins",
+    "transport_security": "allowed_hosts",
+    "stateless_http": "sessions=False",
+    "stateless": "sessions=False",
+    "json_response": "json_only",
+    "mount_path": "path",
+    "streamable_http_path": "path",
+}
+"""What is written for an option that other letters are closer to, or that has another name elsewhere."""
 
 
 def checked_values(options: Mapping[str, Any], *, names: Collection[str], listens: bool) -> dict[str, Any]:
@@ -65,6 +74,12 @@ def _duration(name: str, given: Any) -> float:
 def _count(name: str, given: Any) -> int:
     if type(given) is not int or given < 1:
         raise MisuseError(f"{name} is a whole number from 1 on, got {_shown(given)}")
+    return given
+
+
+def _size(name: str, given: Any) -> int:
+    if type(given) is not int or given < 1:
+        raise MisuseError(f"{name} is a whole number of bytes, such as {1024 * 1024} for 1 MiB, got {_shown(given)}")
     return given
 
 
@@ -168,7 +183,7 @@ _READERS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "sessions": _switch,
     "json_only": _switch,
     "lenient_accept": _switch,
-    "max_body": _count,
+    "max_body": _size,
     "max_streams": _count,
     "max_events": _count,
     "event_lifetime": _duration,

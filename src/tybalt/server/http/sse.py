@@ -20,6 +20,7 @@ from tybalt.errors import MisuseError, Overloaded
 from tybalt.protocol.admission import refuse_form
 from tybalt.protocol.http_messages import HttpRequest, HttpResponse, fields_of
 from tybalt.protocol.http_refusal import Refusal, plain
+from tybalt.protocol.prescan import MAX_BODY_VALUES, vet
 from tybalt.protocol.sse import KEEP_ALIVE, event
 from tybalt.protocol.statuses import ACCEPTED, STREAM_HEADERS
 from tybalt.server.http.channels import Outgoing, let_in
@@ -84,11 +85,8 @@ async def _stream(
     # A mount's prefix may hold what its host took from the address, decoded.
     address = f"{quote(scope.get('root_path', '').rstrip('/'))}{endpoint.settings.messages_path}?{_PARAMETER}={name}"
     with endpoint.channels.opened(principal, era="legacy", name=name) as channel:
-        await send({"type": "http.response.start", "status": 200, "headers": (*STREAM_HEADERS, *headers)})
-        await _send_piece(send, event(address.encode(), name="endpoint"))
-        is_told = await channel.serve(_gone(receive), _say(channel.outgoing, send, endpoint.settings.keep_alive))
-        if is_told:
-            await send({"type": "http.response.body", "body": b""})
+        saying = _say(channel.outgoing, send, endpoint.settings.keep_alive, (*STREAM_HEADERS, *headers), address)
+        await channel.serve(_gone(receive), saying)
 
 
 async def _gone(receive: Any) -> None:
@@ -96,8 +94,13 @@ async def _gone(receive: Any) -> None:
         pass
 
 
-async def _say(outgoing: Outgoing, send: Any, silence: float) -> None:
-    """Send what the session says, and after so many seconds without anything that it is still there."""
+async def _say(outgoing: Outgoing, send: Any, silence: float, headers: Headers, address: str) -> None:
+    """Send the whole response: where to send to, what the session says, and in so many seconds of silence a comment.
+
+    All of it, for a client that reads nothing is waited for here alone, and the channel ends that.
+    """
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await _send_piece(send, event(address.encode(), name="endpoint"))
     while True:
         try:
             async with asyncio.timeout(silence):
@@ -106,8 +109,9 @@ async def _say(outgoing: Outgoing, send: Any, silence: float) -> None:
             await _send_piece(send, KEEP_ALIVE)
             continue
         if message is None:
-            return
+            break
         await _send_piece(send, event(message, name="message"))
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _send_piece(send: Any, piece: bytes) -> None:
@@ -132,8 +136,10 @@ async def _take(
     if channel.outgoing.blocked:
         text = "the stream of this session is not read: read it, then send this again"
         return Refusal(503, Overloaded(text, retry_after=1))
-    answer = channel.session.receive(body)
-    if answer is not None:
+    unfit = vet(body, max_values=MAX_BODY_VALUES)
+    session = channel.session
+    answer = session.receive(body) if unfit is None else session.connection.refuse(body, unfit)
+    if isinstance(answer, bytes):
         channel.outgoing.write(answer)
     return ACCEPTED
 
