@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +72,13 @@ async def asynchronous(line: str) -> None:
         (["x"], {"stderr": True}, "stderr: expected None, a path, a function"),
         (["x"], {"stderr": b"log"}, "stderr: expected None, a path, a function"),
         (["x"], {"stderr": asynchronous}, "stderr: expected a plain function"),
-        (["x"], {"grace": -1}, "grace: expected a number of seconds from 0 on, got -1"),
+        (["x"], {"stderr": "devnull"}, r"'devnull' would be a file of that name; .* give subprocess.DEVNULL"),
+        (["x"], {"stderr": Path("DEVNULL")}, f"and for such a file {re.escape(repr(os.path.join('.', 'DEVNULL')))}$"),
+        (["x"], {"stderr": "null"}, "stderr: 'null' would be a file of that name"),
+        (["x"], {"grace": -1}, "grace: expected a number of seconds from 0 on, or a text such as '5s'; got -1"),
+        (["x"], {"grace": "5"}, "grace: expected a number of seconds from 0 on, or a text such as '5s'; got '5'"),
+        (["x"], {"grace": timedelta(0)}, "grace: expected a number"),
+        (["x"], {"grace": None}, "grace: expected a number"),
         (["x"], {"grace": float("inf")}, "grace: expected a number"),
         (["x"], {"grace": float("nan")}, "grace: expected a number"),
         (["x"], {"grace": True}, "grace: expected a number"),
@@ -79,3 +88,12 @@ def test_what_cannot_be_meant_is_refused(args: Sequence[str], options: dict[str,
     with pytest.raises(MisuseError, match=explanation) as caught:
         Command(args, **options)
     assert "secret" not in str(caught.value)
+
+
+def test_the_grace_may_be_a_duration() -> None:
+    assert [Command(["x"], grace=each).grace for each in (0, "1.5s", "2m", timedelta(seconds=3))] == [0, 1.5, 120, 3]
+
+
+def test_a_file_may_have_any_name_where_it_is_a_path() -> None:
+    assert Command(["x"], stderr=os.path.join(".", "devnull")).stderr == os.path.join(".", "devnull")
+    assert Command(["x"], stderr=os.devnull).stderr == os.devnull

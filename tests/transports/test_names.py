@@ -23,7 +23,7 @@ NAMES = [
         "StdioTransport",
     ),
     *("StreamTransport", "Transport", "connect_tcp", "connect_unix", "memory_pair", "serve_tcp", "serve_unix", "spawn"),
-    "stdio_transport",
+    *("WebSocketTransport", "connect_websocket", "stdio_transport"),
 ]
 
 

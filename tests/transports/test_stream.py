@@ -134,6 +134,28 @@ async def test_output_waits_above_the_high_water_mark_and_goes_on_below_it() -> 
 
 
 @pytest.mark.loops
+async def test_what_is_read_ahead_is_whole_messages_whatever_pieces_they_came_in() -> None:
+    there, back = os.pipe(), os.pipe()
+    transport = StreamTransport(read_ahead=1000, linger=0.2)
+    open_duplex(asyncio.get_running_loop(), transport, read_from=there[0], write_to=back[1])
+    sent = 0
+    for _ in range(20):
+        for piece in (b"x" * 249, b"x" * 250, b"\n"):
+            os.write(there[1], piece)
+            for _ in range(5):
+                await asyncio.sleep(0)
+        sent += 500
+    received = b"".join(message + b"\n" for message in await transport.receive() if isinstance(message, bytes))
+    assert len(received) <= 1500
+    os.close(there[1])
+    while more := await transport.receive():
+        received += b"".join(message + b"\n" for message in more if isinstance(message, bytes))
+    assert len(received) == sent
+    os.close(back[0])
+    await transport.aclose()
+
+
+@pytest.mark.loops
 async def test_input_that_nobody_receives_stays_with_the_peer() -> None:
     one, other = pipe_pair(read_ahead=100_000, high_water=1000)
     sent = 0

@@ -1,4 +1,4 @@
-"""How messages travel: the transport contract, and memory, stdio and stream sockets that keep it.
+"""How messages travel: the transport contract, and memory, stdio, stream sockets and WebSocket that keep it.
 
 Everything here moves bytes and knows no method, no era and no handler; `protocol` stands below, `server` and `client`
 above. A custom transport needs nothing from this folder but the contract in `transport`.
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tybalt.transports.transport import PermitIssuer as PermitIssuer
     from tybalt.transports.transport import SendPermit as SendPermit
     from tybalt.transports.transport import Transport as Transport
+    from tybalt.transports.websocket import connect_websocket as connect_websocket
+    from tybalt.transports.websocket_stream import WebSocketTransport as WebSocketTransport
 
 __all__, __getattr__, __dir__ = lazy_names(
     __name__,
@@ -37,5 +39,7 @@ __all__, __getattr__, __dir__ = lazy_names(
         "tybalt.transports.stdio": "StdioTransport stdio_transport",
         "tybalt.transports.stream": "StreamTransport",
         "tybalt.transports.transport": "Oversized PermitIssuer SendPermit Transport",
+        "tybalt.transports.websocket": "connect_websocket",
+        "tybalt.transports.websocket_stream": "WebSocketTransport",
     },
 )

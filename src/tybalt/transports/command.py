@@ -5,15 +5,19 @@ It is checked when it is made. Its `repr` shows neither arguments nor the values
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from inspect import iscoroutinefunction
 from math import inf
 from subprocess import DEVNULL, PIPE, STDOUT
-from typing import IO, Any, Final, Literal, TypeGuard, cast
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypeGuard, cast
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from tybalt.errors import MisuseError
+
+if TYPE_CHECKING:
+    from tybalt.execution.durations import Duration
 
 PathName = str | os.PathLike[str]
 Stderr = int | IO[Any] | PathName | Callable[[str], object] | None
@@ -21,6 +25,8 @@ Inherit = Literal["all"] | Sequence[str]
 
 GRACE: Final = 2.0
 """Seconds: what the official SDKs give a server between two steps of ending it."""
+NOWHERE: Final = frozenset(("devnull", "null"))
+"""What is written, in any case, for `subprocess.DEVNULL`: nobody names a log like that."""
 
 
 class _Words(Struct, frozen=True):
@@ -34,7 +40,7 @@ class Command(_Words, frozen=True, kw_only=True):
     `inherit` names, or "all". `cwd` is the working directory, ours by default. `stderr` says where that goes: None for
     ours, the path of a file to append to, a descriptor or an open file, `subprocess.DEVNULL`, a function to call with
     each line, or `subprocess.PIPE` to read and drop it; with the last two, its end is kept for error texts. `grace` is
-    how many seconds each step of ending it takes at most.
+    how long each step of ending it takes at most: seconds, or a duration such as "5s", kept as seconds.
 
     Raises `MisuseError` for what cannot be meant. That the program exists is seen when it is started.
     """
@@ -43,7 +49,7 @@ class Command(_Words, frozen=True, kw_only=True):
     cwd: PathName | None = None
     stderr: Stderr = None
     inherit: Inherit = ()
-    grace: float = GRACE
+    grace: "Duration" = GRACE
 
     def __post_init__(self) -> None:
         force_setattr(self, "args", _words(self.args))
@@ -52,7 +58,7 @@ class Command(_Words, frozen=True, kw_only=True):
         _check_stderr(self.stderr)
         if self.cwd is not None and not is_path(self.cwd):
             raise MisuseError(f"cwd: expected the path of a directory, got {self.cwd!r}")
-        _check_grace(self.grace)
+        force_setattr(self, "grace", _seconds(self.grace))
 
     def __repr__(self) -> str:
         return f"Command({', '.join(f'{name}={value!r}' if name else repr(value) for name, value in self._shown())})"
@@ -129,6 +135,11 @@ def _check_stderr(stderr: Any) -> None:
         raise MisuseError("stderr must not be mixed into stdout, which carries messages and nothing else")
     if iscoroutinefunction(stderr):
         raise MisuseError(f"stderr: expected a plain function, not {stderr!r}; it runs where stderr is read")
+    if is_path(stderr) and os.fspath(stderr).lower() in NOWHERE:
+        raise MisuseError(
+            f"stderr: {stderr!r} would be a file of that name; to throw stderr away give subprocess.DEVNULL, and for "
+            f"such a file {os.path.join(os.curdir, stderr)!r}"
+        )
     if isinstance(stderr, int):
         possible = not isinstance(stderr, bool) and (stderr >= 0 or stderr in {PIPE, DEVNULL})
     else:
@@ -140,6 +151,12 @@ def _check_stderr(stderr: Any) -> None:
         )
 
 
-def _check_grace(grace: Any) -> None:
-    if isinstance(grace, bool) or not isinstance(grace, int | float) or not 0 <= grace < inf:
-        raise MisuseError(f"grace: expected a number of seconds from 0 on, got {grace!r}")
+def _seconds(grace: Any) -> float:
+    if not isinstance(grace, bool) and isinstance(grace, int | float) and 0 <= grace < inf:
+        return grace
+    if not isinstance(grace, int | float):
+        from tybalt.execution.durations import seconds
+
+        with suppress(MisuseError):
+            return seconds(grace)
+    raise MisuseError(f"grace: expected a number of seconds from 0 on, or a text such as '5s'; got {grace!r}")

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from errno import ENOEXEC
 from signal import Signals
-from typing import IO, Any, Final, cast
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from tybalt.errors import MisuseError, TransportError
 from tybalt.protocol.frames import DEFAULT_LIMIT
@@ -23,6 +23,9 @@ from tybalt.transports.diagnostics import Diagnostics
 from tybalt.transports.duplex import Duplex, Reader
 from tybalt.transports.environment import environment_of
 from tybalt.transports.stream import HIGH_WATER, READ_AHEAD, StreamTransport
+
+if TYPE_CHECKING:
+    from tybalt.execution.durations import Duration
 
 _SUPPLIERS: Final = {
     "bun": "Bun (bun.sh)",
@@ -43,7 +46,7 @@ async def spawn(
     cwd: PathName | None = None,
     stderr: Stderr = None,
     inherit: Inherit = (),
-    grace: float = GRACE,
+    grace: "Duration" = GRACE,
     limit: int = DEFAULT_LIMIT,
     high_water: int = HIGH_WATER,
     read_ahead: int = READ_AHEAD,
@@ -60,7 +63,8 @@ async def spawn(
         command = Command(command, env=env, cwd=cwd, stderr=stderr, inherit=inherit, grace=grace)
     elif not (env is cwd is stderr is None and not inherit and grace == GRACE):
         raise MisuseError("env, cwd, stderr, inherit and grace belong into the Command; spawn() takes them with a list")
-    transport = ProcessTransport(limit=limit, high_water=high_water, read_ahead=read_ahead, grace=command.grace)
+    grace = cast("float", command.grace)  # A `Command` keeps it as seconds.
+    transport = ProcessTransport(limit=limit, high_water=high_water, read_ahead=read_ahead, grace=grace)
     transport.start(command)
     return transport
 

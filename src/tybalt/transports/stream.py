@@ -83,6 +83,7 @@ class StreamTransport(asyncio.Protocol):
         self._link: Link | None = None
         self._inbox: list[bytes | Oversized] = []
         self._waiting_bytes = 0
+        self._fed = 0
         self._reading_paused = False
         self._arrival = Wakeup()
         self._ended = False
@@ -173,9 +174,12 @@ class StreamTransport(asyncio.Protocol):
         """Bytes came in."""
         if self._ended:
             return
+        self._fed += len(data)
         messages = self._frames.feed(data)
         if messages:
-            self._deliver(messages, len(data))
+            # All that came since the last message: a long one comes in many pieces, and only the last completes it.
+            size, self._fed = self._fed, 0
+            self._deliver(messages, size)
 
     def eof_received(self) -> bool:
         """The peer sends no more; True keeps the outgoing direction open."""
