@@ -21,10 +21,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src"
 REQUIRED = {"msgspec"}
 # Optional packages: those of an extra, and those that come with these or with the code of a user.
-EXTRAS = {"cryptography", "httptools", "pydantic", "uvicorn"}
+EXTRAS = {"aiohttp", "cryptography", "httptools", "pydantic", "uvicorn", "websockets"}
 # What an extra brings for another that finds it by itself: uvicorn takes the faster loop, and speaks WebSocket with it.
-FOUND_BY_OTHERS = {"uvloop", "websockets"}
-OPTIONAL = EXTRAS | {"attr", "attrs", "pydantic_core"}
+FOUND_BY_OTHERS = {"uvloop"}
+OPTIONAL = EXTRAS | {"attr", "attrs", "pydantic_core", "yarl"}
 # What the sans-I/O core must not load, not even through a module of the standard library.
 WORLD = {
     "asyncio",
@@ -165,7 +165,7 @@ def test_the_extras_are_those_of_the_project_file():
     names = {re.match(r"[\w-]+", each)[0] for extra in project["optional-dependencies"].values() for each in extra}
     assert names - {"tybalt"} == EXTRAS | FOUND_BY_OTHERS
     assert {re.match(r"[\w-]+", each)[0] for each in project["dependencies"]} == REQUIRED
-    assert project["optional-dependencies"]["all"] == ["tybalt[crypto,http,pydantic,websocket]"]
+    assert project["optional-dependencies"]["all"] == ["tybalt[client,crypto,http,pydantic,websocket]"]
 
 
 def test_optional_packages_are_loaded_by_their_module_only():

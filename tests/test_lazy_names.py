@@ -10,7 +10,7 @@ import pytest
 
 import tybalt
 
-PACKAGES = ["tybalt", "tybalt.testing", "tybalt.transports", "tybalt.types"]
+PACKAGES = ["tybalt", "tybalt.client", "tybalt.testing", "tybalt.transports", "tybalt.types"]
 
 
 @pytest.mark.parametrize("name", PACKAGES)

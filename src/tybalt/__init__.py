@@ -11,7 +11,11 @@ from tybalt.lazy_names import lazy_names
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from tybalt.client.address import Address as Address
     from tybalt.client.client import Client as Client
+    from tybalt.client.group import ClientGroup as ClientGroup
+    from tybalt.client.members import ServersMissing as ServersMissing
+    from tybalt.client.members import ServerUnavailable as ServerUnavailable
     from tybalt.errors import BackendError as BackendError
     from tybalt.errors import ConnectionLost as ConnectionLost
     from tybalt.errors import Forbidden as Forbidden
@@ -81,7 +85,10 @@ if TYPE_CHECKING:
 __all__, __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "tybalt.client.address": "Address",
         "tybalt.client.client": "Client",
+        "tybalt.client.group": "ClientGroup",
+        "tybalt.client.members": "ServersMissing ServerUnavailable",
         "tybalt.server.dependencies": "Depends",
         "tybalt.server.input_required": "InputRequired",
         "tybalt.protocol.elicited": "Accepted Declined Dismissed",

@@ -16,6 +16,7 @@ import pytest
 
 from tests.client.library import command, library
 from tests.client.peers import DISCOVERED, Clock, asked, called, connected, idle, settle, success
+from tests.server.http.web import lane_face
 from tybalt import Client, ConnectionLost, McpError, MisuseError, RequestTimeout, Server, ToolError
 from tybalt.errors import (
     InvalidParams,
@@ -51,7 +52,13 @@ async def as_a_process(era: str) -> AsyncGenerator[Any]:
     yield command(era)
 
 
-WAYS = {"direct": direct, "memory": over_memory, "process": as_a_process}
+@asynccontextmanager
+async def over_http(era: str) -> AsyncGenerator[Any]:
+    async with lane_face(library(era).asgi()) as face:
+        yield f"http://127.0.0.1:{face.port}/mcp"
+
+
+WAYS = {"direct": direct, "memory": over_memory, "process": as_a_process, "http": over_http}
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="pipes and processes of POSIX")
 
 
@@ -61,7 +68,7 @@ def era(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture(params=["direct", "memory", pytest.param("process", marks=POSIX)])
+@pytest.fixture(params=["direct", "memory", pytest.param("process", marks=POSIX), "http"])
 def connect(request: pytest.FixtureRequest, era: str) -> Connect:
     """Connect a client to the library, with the options of `Client`."""
 
@@ -96,6 +103,23 @@ class TestEveryWay:
             assert [each.uri for each in await client.list_resources()] == ["books://index"]
             assert [each.uri_template for each in await client.list_resource_templates()] == ["books://{isbn}"]
             assert [each.name for each in await client.list_prompts()] == ["review"]
+
+    async def test_pages_are_asked_for_when_they_are_wanted(self, connect: Connect) -> None:
+        async with connect() as client:
+            first = await client.page("tools")
+            assert len(first.tools) == 2 and first.next_cursor is not None
+            second = await client.page("tools", first.next_cursor)
+            pages = client.pages("tools")
+            assert [(await anext(pages)).tools, (await anext(pages)).tools] == [first.tools, second.tools]
+            await pages.aclose()  # type: ignore[attr-defined]
+            assert [len(page.prompts) async for page in client.pages("prompts")] == [1]
+            assert [len(page.resources) async for page in client.pages("resources")] == [1]
+            assert [len(page.resource_templates) async for page in client.pages("resource_templates")] == [1]
+            for wrong in (client.page("tool"), anext(client.pages("tool"))):  # type: ignore[call-overload]
+                with pytest.raises(MisuseError, match="a list is one of tools, resources, resource_templates, prompts"):
+                    await wrong
+            client.server_capabilities = ServerCapabilities()
+            assert [page async for page in client.pages("tools")] == []
 
     async def test_calls_return_values_and_whole_results(self, connect: Connect) -> None:
         async with connect() as client:
@@ -516,7 +540,7 @@ class TestMisuse:
         "target", ["python server.py", [], ["python", 5], 5, None, object()], ids=["text", "[]", "int", "5", "-", "o"]
     )
     def test_what_is_no_target_is_refused(self, target: Any) -> None:
-        with pytest.raises(MisuseError, match="expected a Server, a Transport, or a command as a list"):
+        with pytest.raises(MisuseError, match="expected a Server, a Transport, a URL, an Address, a command as a list"):
             Client(target)
 
     async def test_a_client_connects_once(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.client.library import command, library
 from tests.client.peers import Clock, Peer, encoded, settle
 from tests.protocol.conversations import initialize, modern
-from tybalt.client.link import DirectLink, Link, Serves, TransportLink
+from tybalt.client.link import DirectLink, Link, LinkEvents, Serves, TransportLink
 from tybalt.errors import ConnectionLost, MisuseError, TransportClosed
 from tybalt.execution import CancelKind, CancelReason, CancelToken, checkpoint, current_token, governed, masked
 from tybalt.protocol.frames import Oversized
@@ -41,7 +41,7 @@ class Heard:
 @asynccontextmanager
 async def opened(link: Link) -> AsyncGenerator[Heard]:
     heard = Heard()
-    await link.open(heard.receive, heard.lost)
+    await link.open(LinkEvents(heard.receive, heard.lost, print, print))
     try:
         yield heard
     finally:
@@ -186,7 +186,7 @@ class TestDirect:
     async def test_a_server_that_does_not_start_leaves_it_closed(self) -> None:
         link = DirectLink(Server("x").on_startup(lambda: 1 / 0))  # type: ignore[arg-type, return-value]
         with pytest.raises(ZeroDivisionError):
-            await link.open(print, print)
+            await link.open(LinkEvents(print, print, print, print))
         with pytest.raises(MisuseError):
             link.send(ADD)
         await link.aclose()
@@ -216,7 +216,7 @@ class TestTransport:
         with pytest.raises(MisuseError, match="the client is not connected"):
             link.send(b"{}")
         await link.aclose()
-        opening = asyncio.create_task(link.open(print, print))
+        opening = asyncio.create_task(link.open(LinkEvents(print, print, print, print)))
         await settle()
         assert not opening.done()
         ready.set()
@@ -339,7 +339,7 @@ class TestTransport:
 
         heard = Heard()
         link = TransportLink(Slow)
-        await link.open(heard.receive, heard.lost)
+        await link.open(LinkEvents(heard.receive, heard.lost, print, print))
         await settle()
         closing = asyncio.create_task(link.aclose())
         await settle()
@@ -350,7 +350,7 @@ class TestTransport:
     async def test_a_cancelled_close_leaves_no_task(self) -> None:
         peer = Peer()
         link = TransportLink(lambda: peer.client_end)
-        await link.open(print, print)
+        await link.open(LinkEvents(print, print, print, print))
         closing = asyncio.create_task(link.aclose())
         await asyncio.sleep(0)
         closing.cancel()

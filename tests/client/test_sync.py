@@ -94,6 +94,14 @@ def test_every_operation_of_a_client_is_there() -> None:
         assert list(theirs.parameters.values())[1:] == list(ours.parameters.values())[1:]
 
 
+def test_pages_come_one_by_one() -> None:
+    with Client(calculator()).sync() as client:
+        assert [tool.name for page in client.pages("tools") for tool in page.tools] == [
+            each.name for each in client.list_tools()
+        ]
+        assert client.page("tools").tools == client.list_tools()
+
+
 def test_many_threads_share_one() -> None:
     with Client(calculator()).sync() as client, ThreadPoolExecutor(8) as pool:
         futures = [pool.submit(client.call, "add", a=number, b=1) for number in range(200)]

@@ -4,16 +4,21 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
-from tests.client.library import ROOT
+from tests.client.library import ROOT, library
+from tests.server.http.web import lane_face
 from tybalt import Client
+from tybalt.client.address import Address
 from tybalt.client.config import ConfigError, MCPConfig
 from tybalt.client.targets import command_for
-from tybalt.errors import MisuseError, TransportError
+from tybalt.errors import MisuseError, TransportError, Unauthorized
 from tybalt.transports.command import Command
+from tybalt.transports.sockets import serve_unix
 
+TOKEN = "letmein-letmein-letmein"
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="starts a process as POSIX does")
 
 SERVER = f"""
@@ -142,7 +147,31 @@ async def test_an_entry_of_a_configuration_is_launched_as_it_says(
     monkeypatch.delenv("FILED_KEY")
     with pytest.raises(ConfigError, match="FILED_KEY"):
         Client(config.servers["filed"])
-    with pytest.raises(MisuseError, match="reaches none by a URL yet"):
-        Client(config.servers["far"])
-    with pytest.raises(MisuseError, match="reaches none by a URL yet"):
-        Client("https://tracker.example.com/mcp")
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+async def test_a_server_is_reached_by_its_url(era: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIBRARY_TOKEN", TOKEN)
+    async with lane_face(library(era).asgi(auth_token=TOKEN)) as face:
+        url = f"http://127.0.0.1:{face.port}/mcp"
+        entry = {"url": url, "headers": {"Authorization": "Bearer ${LIBRARY_TOKEN}"}}
+        config = MCPConfig.of({"mcpServers": {"far": entry}})
+        targets = [Address(url, token=TOKEN), config.servers["far"], config.server("far")]
+        for client in (*map(Client, targets), Client(url, token=TOKEN), Client(Address(url), token=TOKEN)):
+            async with client:
+                assert await client.call("add", a=1) == 2
+        with pytest.raises(Unauthorized, match="the client offered no credentials: pass token="):
+            await Client(url).__aenter__()
+
+
+async def test_a_server_is_reached_by_its_socket(tmp_path: Path) -> None:
+    path = tmp_path / "a b.sock"
+    async with await serve_unix(library("modern").serve, path), Client(f"unix:{quote(str(path))}") as client:
+        assert await client.call("add", a=1) == 2
+    with pytest.raises(TransportError, match="cannot connect to the Unix socket"):
+        await Client(f"unix:{quote(str(path))}").__aenter__()
+
+
+def test_a_token_is_for_a_url() -> None:
+    with pytest.raises(MisuseError, match="token: it is sent to a server at a URL"):
+        Client(library("modern"), token=TOKEN)

@@ -9,6 +9,7 @@ the server's questions are answered in `questions`. The protocol itself is `prot
 server `link`'s.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -17,13 +18,13 @@ import msgspec
 
 from tybalt import __version__
 from tybalt.client.answering import ELICIT_MODES, Answering, ElicitMode, OnElicit, OnSample, Roots, with_remedy
-from tybalt.client.link import Serves
+from tybalt.client.link import LinkEvents, Serves
 from tybalt.client.opening import Opening
 from tybalt.client.operations import Operations
-from tybalt.client.options import EraChoice, check_options, chosen_era, link_to
+from tybalt.client.options import EraChoice, check_options, check_restart, chosen_era, link_to
 from tybalt.client.questions import Questions
 from tybalt.client.requests import OnProgress, Requests, unsendable
-from tybalt.errors import ConnectionLost, MisuseError, UnexpectedResult
+from tybalt.errors import ConnectionLost, McpError, MisuseError, TybaltError, UnexpectedResult, printable
 from tybalt.protocol.client import (
     Answered,
     Asked,
@@ -31,6 +32,7 @@ from tybalt.protocol.client import (
     Failed,
     Notified,
     Questioned,
+    RequestId,
     Several,
     Spoiled,
     Unreadable,
@@ -46,7 +48,10 @@ from tybalt.types.logging import LoggingLevel
 from tybalt.types.progress import ProgressNotificationParams
 
 if TYPE_CHECKING:
+    from tybalt.client.address import Address
     from tybalt.client.config import ServerEntry
+    from tybalt.client.listening import Changes, Listeners
+    from tybalt.client.restarting import Restart, Restarting
     from tybalt.client.sync import SyncClient
     from tybalt.middleware.layers import Layer
 
@@ -61,8 +66,9 @@ LAST_WORDS: Final = 1.0
 class Client(Operations):
     """A connection to one MCP server, open inside `async with`.
 
-    `target` is a `Server` of this process (requests are then direct calls), a connected `Transport`, or what to launch
-    as a subprocess over stdio: a Python or Node file, a command as a list of words, or a `Command`. `era` is "auto",
+    `target` is a `Server` of this process (requests are then direct calls), a connected `Transport`, a server that runs
+    already, by its URL or as an `Address`, or what to launch as a subprocess over stdio: a Python or Node file, a
+    command as a list of words, or a `Command`. `token` is sent to a URL as its bearer token. `era` is "auto",
     which finds it out, "modern", "legacy", or a single revision such as "2025-06-18", which the server then has to
     speak. `timeout` bounds every request in seconds (`None`: no bound); a request that is given up, or whose task is
     cancelled, is cancelled at the server too. `log_level` asks for the server's log messages; they and all other
@@ -73,16 +79,18 @@ class Client(Operations):
     a capability: forms and URLs unless `elicit_modes` says otherwise, sampling with tools only if `sample_tools` says
     so, and `capabilities` besides. A modern request is retried with answers at most `max_rounds` times.
 
-    `middleware` are layers around every typed request, the first outermost.
+    `middleware` are layers around every typed request, the first outermost. With `restart`, a connection that has ended
+    is opened again.
 
     Raises `MisuseError` for a target, an era or an option that is none.
     """
 
     def __init__(
         self,
-        target: "Serves | Transport | Command | ServerEntry | PathName | Sequence[PathName]",
+        target: "Serves | Transport | Address | Command | ServerEntry | PathName | Sequence[PathName]",
         *,
         era: EraChoice = "auto",
+        token: str | None = None,
         info: Implementation | None = None,
         timeout: float | None = 60.0,
         probe_timeout: float = 3.0,
@@ -96,8 +104,10 @@ class Client(Operations):
         capabilities: ClientCapabilities | None = None,
         max_rounds: int = 10,
         middleware: "Iterable[Layer]" = (),
+        restart: "Restart | None" = None,
     ) -> None:
-        self._link = link_to(target)
+        self._link = link_to(target, token=token)
+        check_restart(restart, self._link)
         era, wanted = chosen_era(era)
         check_options(timeout, probe_timeout, log_level, on_notification, max_rounds)
         answering = Answering(
@@ -112,14 +122,36 @@ class Client(Operations):
         connection = ClientConnection(info, answering.capabilities)
         requests = Requests(connection, self._link, self._handle, timeout=timeout, log_level=log_level)
         questions = Questions(connection, answering, requests.deadlines, requests.send)
-        super().__init__(connection, requests, questions, middleware=middleware, max_rounds=max_rounds)
+        super().__init__(
+            connection,
+            requests,
+            questions,
+            middleware=middleware,
+            max_rounds=max_rounds,
+            mirroring=self._link.mirroring,
+        )
         self._log_level: LoggingLevel | None = log_level
         self._on_notification = on_notification
-        self._opening = Opening(connection, self._request, era=era, wanted=wanted, probe_timeout=probe_timeout)
+        self._opening = self._opening_in(era, wanted, probe_timeout)
+        self._probe_timeout = probe_timeout
+        self._restart = restart
+        self._restarting: Restarting | None = None
+        self._listeners: Listeners | None = None
+        self._restoring: set[asyncio.Task[None]] = set()
         self._state: Literal["new", "opening", "open", "closed"] = "new"
         self.server_info: Implementation | None = None
         """The name and version the server gives itself."""
         self.instructions: str | None = None
+
+    def _opening_in(self, era: str, wanted: str | None, probe_timeout: float) -> Opening:
+        return Opening(
+            self._connection,
+            self._request,
+            era=era,
+            wanted=wanted,
+            probe_timeout=probe_timeout,
+            probing=self._link.probing,
+        )
 
     def sync(self) -> "SyncClient":
         """The same client for code that is not asynchronous: `with Client(…).sync() as client:`, see `SyncClient`."""
@@ -132,16 +164,25 @@ class Client(Operations):
         """The protocol revision spoken."""
         return self._connection.revision
 
+    @property
+    def lost(self) -> BaseException | None:
+        """Why nothing can be asked any more, if that is so."""
+        return self._requests.lost
+
     async def __aenter__(self) -> Self:
         if self._state != "new":
             raise MisuseError("a client connects once; make a new one")
         self._state = "opening"
         try:
-            await self._link.open(self._receive, self._on_lost)
-            await self._greet()
+            await self._connect()
+            await self._set_log_level()
         except BaseException:
             await self.aclose()
             raise
+        if self._restart is not None:
+            from tybalt.client.restarting import Restarting  # Most clients have none.
+
+            self._restarting = Restarting(self._restart, self._connect_again, self._end)
         self._state = "open"
         return self
 
@@ -163,23 +204,66 @@ class Client(Operations):
             # Also where the closing task is cancelled: nobody else would let go of the server.
             self._state = "closed"
             requests.deadlines.close()
-            self._on_lost(ConnectionLost("the client was closed"))
+            self._end(ConnectionLost("the client was closed"))
             await self._let_go()
 
     async def _let_go(self) -> None:
         try:
             await self._questions.aclose()
+            if self._restarting is not None:
+                await self._restarting.aclose()
+            if self._restoring:
+                await asyncio.wait(self._restoring)
         finally:
             await self._link.aclose()
         await self._requests.sent()
 
-    async def _greet(self) -> None:
+    async def _connect(self) -> None:
+        await self._link.open(LinkEvents(self._receive, self._on_lost, self._on_unanswered, self._on_interrupted))
         self.server_info, self.server_capabilities, self.instructions = await self._opening.run()
-        if self._connection.is_modern:
-            return
-        self.notify("notifications/initialized")
-        if self._log_level is not None and self.server_capabilities.logging is not None:
+        if not self._connection.is_modern:
+            self.notify("notifications/initialized")
+
+    async def _connect_again(self) -> None:
+        """Open the connection as it was: in the same revision, with the log level and the subscriptions it had."""
+        await self._link.aclose()
+        self._connection.asked.clear()
+        is_modern, revision = self._connection.is_modern, self._connection.revision
+        self._opening = self._opening_in("modern" if is_modern else "legacy", revision, self._probe_timeout)
+        await self._connect()
+        self._requests.resume()
+        self._on_interrupted(True)
+
+    async def _set_log_level(self) -> None:
+        is_asked = self._log_level is not None and not self._connection.is_modern
+        if is_asked and self.server_capabilities.logging is not None:
             await self.request("logging/setLevel", {"level": self._log_level})
+
+    # -- what changes -----------------------------------------------------------------------------------------------
+
+    def listen(
+        self, *, tools: bool = False, prompts: bool = False, resources: bool = False, uris: Iterable[str] = ()
+    ) -> "Changes":
+        """What changes at the server, as an iterator: of the lists that are named, and of the resources `uris`.
+
+            async with client.listen(tools=True) as changes:
+                async for change in changes: ...
+
+        It goes on over interruptions of the connection and says so: see `Changes`. Raises `MisuseError` for nothing to
+        listen for, and before the client is connected.
+        """
+        from tybalt.client.listening import Changes, Listeners, wanted_of  # Most clients never listen.
+
+        wanted = wanted_of(tools=tools, prompts=prompts, resources=resources, uris=uris)
+        if self._state != "open":
+            raise MisuseError("the client is not connected: use it inside `async with Client(…) as client:`")
+        if self._listeners is None:
+            self._listeners = Listeners(self._connection, self._requests, lambda: self.server_capabilities)
+        return Changes(self._listeners, wanted)
+
+    def subscribe(self, *uris: str) -> "Changes":
+        """What changes of these resources: `listen(uris=…)`."""
+        return self.listen(uris=uris)
 
     # -- any message ------------------------------------------------------------------------------------------------
 
@@ -258,6 +342,8 @@ class Client(Operations):
             return
         if self._layers is not None:
             self._layers.heard(method, body)
+        if self._listeners is not None:
+            self._listeners.heard(method, body)
         try:
             if (news is None or not self._requests.progressed(news)) and self._on_notification is not None:
                 self._on_notification(method, body)
@@ -265,9 +351,41 @@ class Client(Operations):
             # Raised here, it would end the connection, or blame the server's handler where the link is direct.
             logger.exception("a callback failed on %s", method)
 
+    def _on_unanswered(self, request_id: RequestId, error: Exception) -> None:
+        self._connection.waiting.discard(request_id)
+        told = with_remedy(error, self._connection) if isinstance(error, McpError) else error
+        self._requests.fail(request_id, told)
+
+    def _on_interrupted(self, forgotten: bool) -> None:
+        task = asyncio.get_running_loop().create_task(self._restore(forgotten=forgotten))
+        self._restoring.add(task)
+        task.add_done_callback(self._restoring.discard)
+
+    async def _restore(self, *, forgotten: bool) -> None:
+        """Tell a legacy server again what it knew of us, and whoever listens that something may be missing."""
+        try:
+            if forgotten:
+                await self._set_log_level()
+            if self._listeners is not None:
+                await self._listeners.interrupted(forgotten=forgotten)
+        except TybaltError as error:
+            logger.warning("the session could not be restored as it was: %s", printable(str(error)))
+
     def _on_lost(self, reason: BaseException) -> None:
+        if self._restarting is None or self._state != "open":
+            self._end(reason)
+            return
+        self._requests.suspend(reason)
+        self._questions.withdraw_all()
+        self._restarting.begin(reason)
+
+    def _end(self, reason: BaseException) -> None:
         self._requests.lose(reason)
         self._questions.cancel()
+        for task in self._restoring:
+            task.cancel()
+        if self._listeners is not None:
+            self._listeners.lost(reason)
 
 
 _decode_members = msgspec.json.Decoder(dict[str, Any]).decode

@@ -6,7 +6,7 @@ A link takes messages and hands over what comes back. It knows no JSON-RPC. `cli
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from tybalt.errors import ConnectionLost, MisuseError, TransportClosed, describe
 from tybalt.execution.tokens import governor, ungoverned
@@ -14,7 +14,44 @@ from tybalt.protocol.codec import glimpse_of
 from tybalt.protocol.frames import Oversized
 from tybalt.transports.transport import Transport
 
+if TYPE_CHECKING:
+    from tybalt.client.http.mirroring import Mirroring
+
 Receiver = Callable[[bytes | Oversized], None]
+Unanswered = Callable[[int | str, Exception], None]
+"""Hears of a request, by its id, that no answer can come for any more, and why."""
+
+Interrupted = Callable[[bool], None]
+"""Hears that what the server said by itself may have been missed; True where what it remembered of us is gone too."""
+
+MODERN_ERRORS: Final = (-32020, -32021, -32022)
+"""Codes that only modern servers answer with."""
+
+
+class LinkEvents(NamedTuple):
+    """Who is told what happens on a link.
+
+    `receive` gets every message, and `lost` is called once if the server goes away. `unanswered` is for a single
+    request that fails on its way, `interrupted` for a gap in what the server says by itself, where all else goes on.
+    """
+
+    receive: Receiver
+    lost: Callable[[BaseException], None]
+    unanswered: Unanswered
+    interrupted: Interrupted
+
+
+class Probing(NamedTuple):
+    """How a server shows its era to whoever asks for it over this link (2026-07-28 basic/versioning).
+
+    `undecided` are codes of errors that say nothing of the era. `key` names the server for as long as it stays what it
+    is, so that its era need not be asked again; None where each connection is a server of its own.
+    """
+
+    silence_is_legacy: bool = True
+    undecided: frozenset[int] = frozenset()
+    legacy_only: bool = False
+    key: str | None = None
 
 
 class ServerSession(Protocol):
@@ -49,8 +86,23 @@ class Serves(Protocol):
 class Link(Protocol):
     """One way to a server."""
 
-    async def open(self, receive: Receiver, lost: Callable[[BaseException], None]) -> None:
-        """Connect; from now on `receive` gets every message, and `lost` is called once if the server goes away."""
+    @property
+    def probing(self) -> Probing:
+        """How a server shows its era over it."""
+        ...
+
+    @property
+    def reopens(self) -> bool:
+        """Whether it can be opened again, once its server has gone."""
+        ...
+
+    @property
+    def mirroring(self) -> "Mirroring | None":
+        """What the link must know of tools, where it sends some of their arguments twice."""
+        ...
+
+    async def open(self, events: "LinkEvents") -> None:
+        """Connect; from now on `events` are told what happens."""
         ...
 
     def send(self, message: bytes) -> bytes | None:
@@ -69,15 +121,19 @@ class Link(Protocol):
 class DirectLink:
     """A server object in this process: a request is handled inside `send`, by a call."""
 
+    probing = Probing()
+    mirroring = None
+    reopens = False
+
     def __init__(self, server: Serves) -> None:
         self._server = server
         self._stack = AsyncExitStack()
         self._session: ServerSession | None = None
         self._receive: Receiver | None = None
 
-    async def open(self, receive: Receiver, lost: Callable[[BaseException], None]) -> None:
+    async def open(self, events: LinkEvents) -> None:
         """Connect, see `Link.open`."""
-        self._receive = receive
+        self._receive = events.receive
         await self._stack.enter_async_context(self._server.running())
         self._session = self._server.session(self)
 
@@ -120,19 +176,26 @@ class DirectLink:
 
 
 class TransportLink:
-    """A server at the other end of a transport, read by a task of the link's own."""
+    """A server at the other end of a transport, read by a task of the link's own.
 
-    def __init__(self, make: Callable[[], Any]) -> None:
+    `make` returns a connected transport, or a coroutine that does; it `reopens` if it can do that more than once.
+    """
+
+    probing = Probing()
+    mirroring = None
+
+    def __init__(self, make: Callable[[], Any], *, reopens: bool = False) -> None:
         self._make = make
+        self.reopens = reopens
         self._transport: Transport | None = None
         self._reading: asyncio.Task[None] | None = None
 
-    async def open(self, receive: Receiver, lost: Callable[[BaseException], None]) -> None:
+    async def open(self, events: LinkEvents) -> None:
         """Connect, see `Link.open`."""
         made = self._make()
         transport: Transport = await made if asyncio.iscoroutine(made) else made
         self._transport = transport
-        self._reading = asyncio.create_task(self._read(transport, receive, lost))
+        self._reading = asyncio.create_task(self._read(transport, events.receive, events.lost))
 
     def send(self, message: bytes) -> bytes | None:
         """Send now, see `Link.send`."""
@@ -189,10 +252,13 @@ def _may_answer_anybody(message: Oversized) -> bool:
 
 
 async def _how_it_ended(transport: Any) -> str:
-    """Why there is nothing more to read; a process that has ended tells its exit status, a moment later."""
+    """Why there is nothing more to read; a process that has ended tells its exit status, a moment later.
+
+    A WebSocket tells its `reason`: what the server said on leaving, what it did wrong, or that it is gone.
+    """
     wait = getattr(transport, "wait", None)
     if wait is None:
-        return "the server closed the connection"
+        return getattr(transport, "reason", None) or "the server closed the connection"
     try:
         status = await asyncio.wait_for(wait(), 1.0)
     except (TimeoutError, asyncio.CancelledError):

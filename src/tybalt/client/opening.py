@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from tybalt.client.link import MODERN_ERRORS, Probing
 from tybalt.client.results import decode_result
 from tybalt.errors import McpError, RequestTimeout, UnexpectedResult, UnsupportedRevision
 from tybalt.protocol.client import ClientConnection
@@ -21,7 +22,14 @@ from tybalt.types.revisions import LATEST_LEGACY, LATEST_MODERN, LEGACY
 Request = Callable[[str, Any, float | None], Awaitable[msgspec.Raw]]
 """Sends a request: the method, its params, and the seconds to wait for its answer (`None`: as the client waits)."""
 
-_MODERN_ERRORS: Final = (-32020, -32021, -32022)
+MAX_VERDICTS: Final = 1_000
+"""Servers whose era is remembered."""
+
+_PLAIN: Final = Probing()
+
+_legacy: dict[str, None] = {}
+"""The servers that turned out to be legacy, for as long as this process runs: "Clients SHOULD cache the result for the
+lifetime of the server process (stdio) or origin (HTTP)" (2026-07-28 basic/versioning)."""
 
 
 class Introduction(NamedTuple):
@@ -46,12 +54,14 @@ class Opening:
         era: str,
         wanted: str | None,
         probe_timeout: float,
+        probing: Probing = _PLAIN,
     ) -> None:
         self._connection = connection
         self._request = request
-        self._era = era
+        self._era = "legacy" if era == "auto" and probing.legacy_only else era
+        self._probing = probing
         self._wanted = wanted
-        self._probe_timeout = probe_timeout
+        self._probe_timeout = probe_timeout if probing.silence_is_legacy else None
         self.probing = False
         """Whether the one request that waits asks for the era: an error without an id is then its answer."""
 
@@ -59,26 +69,51 @@ class Opening:
         """Agree on a revision. Raises `UnsupportedRevision` where none is shared, and what the requests raise."""
         if self._era == "legacy":
             return await self._initialize()
+        found = await self._as_before()
         silent = False
-        self.probing = True
-        try:
-            found = await self._discover(None if self._era == "modern" else self._probe_timeout)
-        except RequestTimeout:
-            if self._era == "modern":
-                raise
-            found, silent = None, True
-        finally:
-            self.probing = False
+        if found is None:
+            found, silent = await self._probe()
         if found is not None:
             return found
         try:
-            return await self._initialize()
+            introduced = await self._initialize()
         except McpError as error:
             # A modern server that was too slow for the probe refuses the handshake; it has woken up by now.
             found = await self._woken_up() if silent else None
             if found is None:
                 raise error from None
             return found
+        self._remember()
+        return introduced
+
+    async def _as_before(self) -> Introduction | None:
+        """The handshake, where the server is known to be legacy; None where it is not, or not any more."""
+        key = self._probing.key
+        if self._era != "auto" or key not in _legacy:
+            return None
+        try:
+            return await self._initialize()
+        except (McpError, UnexpectedResult):
+            _legacy.pop(key, None)
+            self._connection.adopt(LATEST_MODERN)
+            return None
+
+    def _remember(self) -> None:
+        key = self._probing.key
+        if key is not None and self._era == "auto" and len(_legacy) < MAX_VERDICTS:
+            _legacy[key] = None
+
+    async def _probe(self) -> tuple[Introduction | None, bool]:
+        """What a modern server says of itself, None if this is a legacy one; and whether its silence tells that."""
+        self.probing = True
+        try:
+            return await self._discover(None if self._era == "modern" else self._probe_timeout), False
+        except RequestTimeout:
+            if self._era == "modern" or not self._probing.silence_is_legacy:
+                raise
+            return None, True
+        finally:
+            self.probing = False
 
     async def _woken_up(self) -> Introduction | None:
         self._connection.adopt(LATEST_MODERN)
@@ -102,7 +137,7 @@ class Opening:
                 if self._era == "auto" and set(LEGACY).intersection(supported):
                     return None
                 raise UnsupportedRevision(revision, supported) from None
-            if error.code in _MODERN_ERRORS or self._era == "modern":
+            if error.code in MODERN_ERRORS or error.code in self._probing.undecided or self._era == "modern":
                 raise
             return None
         except UnexpectedResult:

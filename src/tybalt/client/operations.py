@@ -4,15 +4,16 @@ This is `Client` without the connection: it neither opens nor closes it, nor hea
 through the middleware, if there is some, and through as many rounds as its server asks questions.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, overload
 
 import msgspec
+from msgspec.structs import replace
 
 from tybalt.client.questions import Questions
 from tybalt.client.requests import OnProgress, Requests, unsendable
 from tybalt.client.results import INPUT_REQUIRED, decode_answer, decode_result, text_of, unwrapped
-from tybalt.errors import MisuseError, ToolError, UnexpectedResult
+from tybalt.errors import HeaderMismatch, MisuseError, ToolError, UnexpectedResult
 from tybalt.protocol.client import ClientConnection
 from tybalt.types.capabilities import ServerCapabilities
 from tybalt.types.completion import CompleteResult, Completion
@@ -29,11 +30,12 @@ from tybalt.types.resources import (
 from tybalt.types.tools import CallToolResult, ListToolsResult, Tool
 
 if TYPE_CHECKING:
+    from tybalt.client.http.mirroring import Mirroring
     from tybalt.client.layers import Layers, Outgoing
     from tybalt.middleware.layers import Layer
     from tybalt.types.input_required import InputRequiredResult
 
-T = TypeVar("T")
+ListKind = Literal["tools", "resources", "resource_templates", "prompts"]
 
 MAX_PAGES: Final = 1_000
 """Pages of one list a client follows before it believes that the server never ends it."""
@@ -49,6 +51,13 @@ _RESULTS: Final[dict[str, type[Any]]] = {
     "prompts/get": GetPromptResult,
     "completion/complete": CompleteResult,
 }
+_LISTS: Final[dict[str, tuple[str, str]]] = {
+    "tools": ("tools/list", "tools"),
+    "resources": ("resources/list", "resources"),
+    "resource_templates": ("resources/templates/list", "resources"),
+    "prompts": ("prompts/list", "prompts"),
+}
+"""The method of each list, and the capability that a server has it by."""
 _MAY_ASK: Final = ("tools/call", "prompts/get", "resources/read")
 """2026-07-28 basic/patterns/mrtr, "Supported Requests"."""
 
@@ -64,7 +73,9 @@ class Operations:
         *,
         middleware: "Iterable[Layer]" = (),
         max_rounds: int = 10,
+        mirroring: "Mirroring | None" = None,
     ) -> None:
+        self._mirroring = mirroring
         self._connection = connection
         self._requests = requests
         self._questions = questions
@@ -82,10 +93,11 @@ class Operations:
     # -- tools ------------------------------------------------------------------------------------------------------
 
     async def list_tools(self) -> list[Tool]:
-        """Every tool, over as many pages as it takes; none where the server declares none. So are the other lists."""
-        if self.server_capabilities.tools is None:
-            return []
-        pages = await self._pages("tools/list", ListToolsResult)
+        """Every tool, over as many pages as it takes; none where the server declares none. So are the other lists.
+
+        Over HTTP, a tool is left out, with a warning, whose arguments cannot be sent as its schema wants them.
+        """
+        pages = [page async for page in self.pages("tools")]
         if self._layers is not None:
             self._layers.listed(pages)
         return [tool for page in pages for tool in page.tools]
@@ -110,7 +122,7 @@ class Operations:
             given = dict(arguments or {})
         except (TypeError, ValueError):
             raise _no_arguments(name, arguments) from None
-        if self._layers is not None:
+        if self._layers is not None or self._mirroring is not None:
             return await self._ask("tools/call", name, given, on_progress=on_progress, timeout=timeout)
         # The hot path: `_ask` without two more coroutines.
         params: dict[str, Any] = {"name": name, "arguments": given}
@@ -165,16 +177,11 @@ class Operations:
 
     async def list_resources(self) -> list[Resource]:
         """Every resource."""
-        if self.server_capabilities.resources is None:
-            return []
-        return [each for page in await self._pages("resources/list", ListResourcesResult) for each in page.resources]
+        return [each async for page in self.pages("resources") for each in page.resources]
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         """Every resource template."""
-        if self.server_capabilities.resources is None:
-            return []
-        pages = await self._pages("resources/templates/list", ListResourceTemplatesResult)
-        return [each for page in pages for each in page.resource_templates]
+        return [each async for page in self.pages("resource_templates") for each in page.resource_templates]
 
     async def read_resource(self, uri: str, *, timeout: float | None = None) -> list[ResourceContents]:
         """Read a resource. Raises `ResourceNotFound`, in either era, where there is none."""
@@ -183,9 +190,7 @@ class Operations:
 
     async def list_prompts(self) -> list[Prompt]:
         """Every prompt."""
-        if self.server_capabilities.prompts is None:
-            return []
-        return [each for page in await self._pages("prompts/list", ListPromptsResult) for each in page.prompts]
+        return [each async for page in self.pages("prompts") for each in page.prompts]
 
     async def get_prompt(
         self, name: str, arguments: Mapping[str, Any] | None = None, *, timeout: float | None = None
@@ -217,18 +222,55 @@ class Operations:
         method = "server/discover" if self._connection.is_modern else "ping"
         await self._requests.request(method, timeout=timeout)
 
-    # -- from a method to its request, and back ---------------------------------------------------------------------
+    # -- pages ------------------------------------------------------------------------------------------------------
 
-    async def _pages(self, method: str, kind: type[T]) -> list[T]:
-        pages: list[T] = []
+    @overload
+    async def page(self, kind: Literal["tools"], cursor: str | None = None) -> ListToolsResult: ...
+    @overload
+    async def page(self, kind: Literal["resources"], cursor: str | None = None) -> ListResourcesResult: ...
+    @overload
+    async def page(
+        self, kind: Literal["resource_templates"], cursor: str | None = None
+    ) -> ListResourceTemplatesResult: ...
+    @overload
+    async def page(self, kind: Literal["prompts"], cursor: str | None = None) -> ListPromptsResult: ...
+
+    async def page(self, kind: ListKind, cursor: str | None = None) -> Any:
+        """One page of a list: the first, or the one that a `next_cursor` leads to. Raises `MisuseError` for no list."""
+        if kind not in _LISTS:
+            raise MisuseError(f"a list is one of {', '.join(_LISTS)}; got {kind!r}")
+        page: Any = await self._ask(_LISTS[kind][0], members={} if cursor is None else {"cursor": cursor})
+        if kind == "tools" and self._mirroring is not None and self._connection.is_modern:
+            return replace(page, tools=self._mirroring.learn(page.tools, anew=cursor is None))
+        return page
+
+    @overload
+    def pages(self, kind: Literal["tools"]) -> AsyncIterator[ListToolsResult]: ...
+    @overload
+    def pages(self, kind: Literal["resources"]) -> AsyncIterator[ListResourcesResult]: ...
+    @overload
+    def pages(self, kind: Literal["resource_templates"]) -> AsyncIterator[ListResourceTemplatesResult]: ...
+    @overload
+    def pages(self, kind: Literal["prompts"]) -> AsyncIterator[ListPromptsResult]: ...
+
+    async def pages(self, kind: ListKind) -> AsyncIterator[Any]:
+        """The pages of a list, each asked for when it is wanted; none where the server declares no such list.
+
+        Raises `UnexpectedResult` for a list that does not end after `MAX_PAGES`.
+        """
+        if kind in _LISTS and getattr(self.server_capabilities, _LISTS[kind][1]) is None:
+            return
         cursor: str | None = None
-        while len(pages) < MAX_PAGES:
-            page: Any = await self._ask(method, members={} if cursor is None else {"cursor": cursor})
-            pages.append(page)
+        for _ in range(MAX_PAGES):
+            page = await self.page(kind, cursor)
+            yield page
             if page.next_cursor is None or page.next_cursor == cursor:
-                return pages
+                return
             cursor = page.next_cursor
-        raise UnexpectedResult(f"{method} has not ended after {MAX_PAGES} pages; the server seems to go in circles")
+        text = f"{_LISTS[kind][0]} has not ended after {MAX_PAGES} pages"
+        raise UnexpectedResult(f"{text}; the server seems to go in circles")
+
+    # -- from a method to its request, and back ---------------------------------------------------------------------
 
     async def _ask(
         self,
@@ -266,13 +308,29 @@ class Operations:
     ) -> Any:
         """Send a request, answer what the server asks, and decode the result."""
         kind = _RESULTS[method]
-        raw = await self._requests.request(method, params, on_progress=on_progress, timeout=timeout)
+        raw = await self._request_once(method, params, on_progress=on_progress, timeout=timeout)
         if method not in _MAY_ASK:
             return decode_result(raw, kind)
         result = decode_answer(raw, kind)
         if type(result) is kind:
             return result
         return await self._finish(result, method, params, on_progress=on_progress, timeout=timeout, answer=answer)
+
+    async def _request_once(
+        self, method: str, params: Mapping[str, Any], *, on_progress: OnProgress | None, timeout: float | None
+    ) -> msgspec.Raw:
+        """The result of one request, undecoded.
+
+        Where a server misses an argument among the header fields, its tools have changed, or were never listed: "the
+        client SHOULD call `tools/list` …, then retry" (2026-07-28 basic/transports/streamable-http, "Client Behavior").
+        """
+        try:
+            return await self._requests.request(method, params, on_progress=on_progress, timeout=timeout)
+        except HeaderMismatch:
+            if self._mirroring is None or method != "tools/call":
+                raise
+            await self.list_tools()
+            return await self._requests.request(method, params, on_progress=on_progress, timeout=timeout)
 
     async def _finish(
         self,

@@ -2,15 +2,18 @@
 
 from collections.abc import Awaitable, Sequence
 from inspect import iscoroutinefunction
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tybalt.client.link import DirectLink, Link, Serves, TransportLink
-from tybalt.client.targets import WANTED, command_for, configured_command
+from tybalt.client.targets import WANTED, address_for, command_for, configured_command
 from tybalt.errors import MisuseError
 from tybalt.transports.command import Command, is_path
 from tybalt.transports.transport import Transport
 from tybalt.types.logging import LOGGING_LEVELS
 from tybalt.types.revisions import REVISIONS, era_of
+
+if TYPE_CHECKING:
+    from tybalt.client.address import Address
 
 EraChoice = Literal["auto", "modern", "legacy"] | str
 """How to find a common revision: see `Client`."""
@@ -29,6 +32,17 @@ def check_options(timeout: Any, probe_timeout: Any, log_level: Any, on_notificat
         raise MisuseError(f"max_rounds: expected a number of rounds from 1 on, got {max_rounds!r}")
 
 
+def check_restart(restart: Any, link: Link) -> None:
+    """Raises `MisuseError` for what is no `Restart`, and where there is nothing to open again."""
+    if restart is None:
+        return
+    if not hasattr(restart, "attempts"):
+        raise MisuseError(f"restart: expected a Restart, got {restart!r}")
+    if not link.reopens:
+        text = "it is for what can be opened again: a file, a command, a WebSocket, a Unix socket"
+        raise MisuseError(f"restart: {text}. Over HTTP each request connects by itself")
+
+
 def check_callback(name: str, callback: Any) -> None:
     """A coroutine function would be called, and what it returns thrown away."""
     if callback is not None and (not callable(callback) or iscoroutinefunction(callback)):
@@ -44,15 +58,31 @@ def chosen_era(era: str) -> tuple[str, str | None]:
     return era_of(era), era
 
 
-def link_to(target: Any) -> Link:
-    """How to reach `target`. Raises `MisuseError` for what is no server, no transport, no command and no file."""
+def link_to(target: Any, *, token: str | None = None) -> Link:
+    """How to reach `target`. Raises `MisuseError` for what is no server, no address, no command and no file."""
+    if (address := address_for(target, token)) is not None:
+        return _over_network(address)
+    if token is not None:
+        raise MisuseError(f"token: it is sent to a server at a URL, and {target!r} is none")
     if isinstance(target, Serves):
         return DirectLink(target)
     if (command := _command(target)) is not None:
-        return TransportLink(lambda: _spawn(command))
+        return TransportLink(lambda: _spawn(command), reopens=True)
     if hasattr(target, "receive") and hasattr(target, "reserve"):
         return TransportLink(lambda: target)
     raise MisuseError(f"cannot connect to {target!r}: {WANTED}")
+
+
+def _over_network(address: "Address") -> Link:
+    match address.transport:
+        case "unix":
+            return TransportLink(lambda: _connect_unix(address), reopens=True)
+        case "ws":
+            return TransportLink(lambda: _connect_websocket(address), reopens=True)
+        case _:
+            from tybalt.client.http.link import HttpLink
+
+            return HttpLink(address)
 
 
 def _command(target: Any) -> Command | None:
@@ -67,6 +97,32 @@ def _command(target: Any) -> Command | None:
         words = cast("Sequence[Any]", target)
         return Command(words) if words and all(map(is_path, words)) else None
     return None
+
+
+async def _connect_unix(address: "Address") -> Transport:
+    from urllib.parse import unquote, urlsplit
+
+    from tybalt.transports.sockets import connect_unix
+
+    if address.fields:
+        raise MisuseError("a Unix socket takes no token and no headers; its file's permissions guard it")
+    return await connect_unix(unquote(urlsplit(address.url).path), limit=address.limit)
+
+
+async def _connect_websocket(address: "Address") -> Transport:
+    from tybalt.transports.websocket import connect_websocket
+
+    if address.auth is not None:
+        raise MisuseError("auth: over WebSocket only a token and headers are sent")
+    if address.proxy:
+        raise MisuseError("proxy: a WebSocket is connected to directly, and through no proxy")
+    return await connect_websocket(
+        address.url,
+        headers=address.fields,
+        tls=address.tls,
+        limit=address.limit,
+        open_timeout=address.connect_timeout,
+    )
 
 
 def _spawn(command: Command) -> Awaitable[Transport]:

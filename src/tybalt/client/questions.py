@@ -44,6 +44,11 @@ class Questions:
             if identifier == request_id:
                 task.cancel()
 
+    def withdraw_all(self) -> None:
+        """Stop answering them all; others may come."""
+        for task in tuple(self._running):
+            task.cancel()
+
     async def answer_all(self, questions: Mapping[str, Question]) -> dict[str, Wire]:
         """The answers to the questions of a modern result, under the same keys; all are asked at once.
 
@@ -63,8 +68,7 @@ class Questions:
     def cancel(self) -> None:
         """Stop answering them all, and answer no more: the connection ends."""
         self._ended = True
-        for task in tuple(self._running):
-            task.cancel()
+        self.withdraw_all()
 
     async def aclose(self) -> None:
         """Stop answering them all, and wait until nothing runs any more."""

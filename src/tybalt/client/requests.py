@@ -49,7 +49,7 @@ class Requests:
         self._connection = connection
         self._link = link
         self._handle = handle
-        self._timeout = timeout
+        self.timeout = timeout
         self._log_level = log_level
         self._waiting: dict[RequestId, asyncio.Future[msgspec.Raw]] = {}
         self._progress: dict[RequestId, OnProgress] = {}
@@ -58,6 +58,8 @@ class Requests:
         """What waits for room in the link."""
         self.lost: BaseException | None = None
         """Why nothing can be asked any more."""
+        self._is_barred = False
+        self._resumed: asyncio.Event | None = None
 
     @property
     def idle(self) -> bool:
@@ -75,9 +77,9 @@ class Requests:
         timeout: Duration | None = None,
     ) -> msgspec.Raw:
         """Send a request and return its result, undecoded. Raises as `Client.request` says."""
-        if self.lost is not None:
-            raise ConnectionLost(str(self.lost)) from self.lost
-        limit = self._timeout if timeout is None else seconds(timeout)
+        limit = self.timeout if timeout is None else seconds(timeout)
+        if self._is_barred:
+            await self._let_in(method, limit)
         if on_progress is not None or self._log_level is not None:
             params = self._with_meta(params, on_progress)
         try:
@@ -149,7 +151,23 @@ class Requests:
         """The connection has ended: whoever waits, and whoever comes, gets `ConnectionLost`."""
         if self.lost is None:
             self.lost = reason
+        self._is_barred = True
         self.fail_all(ConnectionLost(str(self.lost)))
+        if self._resumed is not None:
+            self._resumed.set()
+
+    def suspend(self, reason: BaseException) -> None:
+        """The connection has ended and is opened again: whoever waits gets `ConnectionLost`, whoever comes waits."""
+        self._is_barred = True
+        self._resumed = self._resumed or asyncio.Event()
+        self.fail_all(ConnectionLost(str(reason)))
+
+    def resume(self) -> None:
+        """The connection is there again."""
+        self._is_barred = False
+        if self._resumed is not None:
+            self._resumed.set()
+            self._resumed = None
 
     def cancel_all(self, reason: str) -> None:
         """Tell the server that nobody waits any more."""
@@ -160,6 +178,19 @@ class Requests:
         """Wait until nothing waits for room any more, or for `timeout` seconds."""
         if self.sending:
             await asyncio.wait(self.sending, timeout=timeout)
+
+    async def _let_in(self, method: str, limit: float | None) -> None:
+        """Wait until the connection is there again, which takes requests of its own. Raises where it is lost."""
+        resumed = self._resumed
+        if self.lost is None and resumed is not None and method not in _OPENINGS:
+            try:
+                async with asyncio.timeout(limit):
+                    await resumed.wait()
+            except TimeoutError:
+                text = f"{method} waited {limit:g} s for a connection that is being opened again"
+                raise RequestTimeout(text) from None
+        if self.lost is not None:
+            raise ConnectionLost(str(self.lost)) from self.lost
 
     def _heard_instead(self, event: Any, identifier: int) -> None:
         """What a direct call has returned where it has not answered yet. Raises where it never will."""
@@ -224,7 +255,7 @@ class Requests:
             meta["progressToken"] = self._connection.next_id
         if self._log_level is not None and self._connection.is_modern:
             meta[LOG_LEVEL] = self._log_level
-        return {**body, "_meta": meta}
+        return {**body, "_meta": meta} if meta else body
 
 
 def unsendable(method: str, error: Exception) -> MisuseError:

@@ -8,14 +8,14 @@ it. Functions that a client was given run on that thread.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from functools import wraps
 from threading import Lock, Thread, current_thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
-from tybalt.client.operations import Operations
+from tybalt.client.operations import ListKind, Operations
 from tybalt.client.requests import OnProgress
 from tybalt.errors import ConnectionLost, MisuseError
 from tybalt.types.capabilities import ServerCapabilities
@@ -129,8 +129,15 @@ class SyncClient:
     list_resource_templates = _waiting(Operations.list_resource_templates)
     list_resources = _waiting(Operations.list_resources)
     list_tools = _waiting(Operations.list_tools)
+    page = _waiting(Operations.page)
     ping = _waiting(Operations.ping)
     read_resource = _waiting(Operations.read_resource)
+
+    def pages(self, kind: ListKind) -> Iterator[Any]:
+        """The pages of a list, each asked for when it is wanted, see `Client.pages`."""
+        pages = self._client.pages(kind)
+        while (page := self._run(_next, pages)) is not None:
+            yield page
 
     def request(
         self,
@@ -204,6 +211,10 @@ class SyncClient:
         assert self._thread is not None
         loop.call_soon_threadsafe(self._close.set)
         self._thread.join()
+
+
+async def _next(pages: AsyncIterator[Any]) -> Any:
+    return await anext(pages, None)
 
 
 async def _notify(client: Connecting, method: str, params: Mapping[str, Any] | None) -> None:

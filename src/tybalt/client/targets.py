@@ -1,16 +1,23 @@
-"""What is launched for a server: `"server.py"` is a Python program, `"server.js"` one for Node, an entry says itself.
+"""What a target means that is a text, a path or an entry of a configuration: a command to launch, or an address.
 
-Only looks at what is given; whether the interpreter is there is seen when it is started. `options` turns every target
-of a client into a way to reach it, and asks here for files and for entries of a configuration.
+`"server.py"` is a Python program, `"server.js"` one for Node, `"https://…"` an address. Only looks at what is given;
+that the interpreter is there, or that somebody listens, is seen later. `options` turns every target of a client into a
+way to reach it, and asks here.
 """
 
 import os
+import re
 import sys
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from tybalt.errors import MisuseError, cut
 from tybalt.transports.command import Command
+
+if TYPE_CHECKING:
+    from tybalt.client.address import Address
 
 INTERPRETERS: Final[Mapping[str, tuple[str, ...]]] = {
     # Unbuffered, so that what a server prints without flushing is not kept back from a client that waits for it.
@@ -21,9 +28,11 @@ INTERPRETERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What runs a file, by its suffix: this Python, with the packages of its environment, or the node on the PATH."""
 
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|unix:")
+
 WANTED: Final = (
-    "expected a Server, a Transport, or a command as a list, such as [sys.executable, 'server.py'], a Command, "
-    f"the entry of a configuration, or the path of a file that ends in {', '.join(INTERPRETERS)}"
+    "expected a Server, a Transport, a URL, an Address, a command as a list, such as [sys.executable, 'server.py'], "
+    f"a Command, the entry of a configuration, or the path of a file that ends in {', '.join(INTERPRETERS)}"
 )
 """What a client connects to, for the error that something is none of it."""
 
@@ -36,8 +45,6 @@ def command_for(path: "str | os.PathLike[str]") -> Command:
     Raises `MisuseError` when there is no such file, and when nothing is known to run one of its suffix.
     """
     name = os.fspath(path)
-    if "://" in name:
-        raise _unreachable(cut(name, 200))
     suffix = os.path.splitext(name)[1].lower()
     interpreter = INTERPRETERS.get(suffix)
     if interpreter is None or not _is_file(name):
@@ -48,16 +55,36 @@ def command_for(path: "str | os.PathLike[str]") -> Command:
 def configured_command(entry: Any) -> Command:
     """What an entry of an `MCPConfig` launches, with the variables of this process put in where none are yet.
 
-    Raises `ConfigError` for a variable that is not set, and `MisuseError` for a server that is reached by its URL.
+    Raises `ConfigError` for a variable that is not set.
     """
-    if not hasattr(entry, "words"):
-        raise _unreachable(entry)
     ready = entry.expanded(os.environ)
     return Command(ready.words, env=ready.env, cwd=ready.cwd)
 
 
-def _unreachable(target: Any) -> MisuseError:
-    return MisuseError(f"cannot connect to {target!r}: a client launches servers, and reaches none by a URL yet")
+def address_for(target: Any, token: str | None = None) -> "Address | None":
+    """Where a target is reached that runs already: an `Address`, a URL, or an entry of a configuration with one.
+
+    None for what is launched, or is no text at all. Raises `MisuseError` for a URL that is none, and `ConfigError` for
+    a variable that is not set.
+    """
+    if isinstance(target, str):
+        return _address(target, token=token) if _URL.match(target) else None
+    if hasattr(target, "expanded") and hasattr(target, "url"):
+        ready = target.expanded(os.environ)
+        return _address(ready.url, token=token, headers=ready.headers, transport=ready.transport)
+    if not hasattr(target, "connect_timeout"):
+        return None
+    from tybalt.client.address import Address
+
+    if not isinstance(target, Address):
+        return None
+    return target if token is None else replace(target, token=token)
+
+
+def _address(url: str, **options: Any) -> "Address":
+    from tybalt.client.address import Address  # Most clients launch their server, or have it in this process.
+
+    return Address(url, **options)
 
 
 def _is_file(name: str) -> bool:

@@ -137,6 +137,48 @@ def test_a_broken_variable_takes_nobody_else_down():
         config.server("a", environment={"FOUND": "x"})
 
 
+BROKEN = {"a": {"comand": "x"}, "b": ENTRY, "c": 5, "d": {"type": "sdk"}, "e": {5: "x"}}
+
+
+def test_a_broken_entry_is_raised_at_once_and_the_way_around_is_told():
+    with pytest.raises(ConfigError, match=r"^f\.json: mcpServers\.a: expected 'command'") as caught:
+        MCPConfig.of({"mcpServers": BROKEN}, source="f.json")
+    assert caught.value.__notes__ == ["With strict=False the other servers can be used, and `broken` holds this error."]
+
+
+def test_without_strictness_a_broken_entry_takes_nobody_else_down(tmp_path):
+    path = tmp_path / "f.json"
+    path.write_text(json.dumps({"mcpServers": {name: body for name, body in BROKEN.items() if name != "e"}}))
+    for config in (
+        MCPConfig.of({"mcpServers": BROKEN}, source=str(path), strict=False),
+        MCPConfig.read(path, strict=False),
+    ):
+        assert config.server("b").words == ["x"] and list(config.servers) == ["b"]
+        assert list(config.skipped) == ["d"]
+        assert list(config.broken) == [name for name in ("a", "c", "e") if name in config.broken]
+        assert config.broken["c"].key == "mcpServers.c" and config.broken["c"].source == str(path)
+        for _ in range(2):
+            with pytest.raises(ConfigError) as caught:
+                config.server("a")
+            assert caught.value is config.broken["a"] and not hasattr(caught.value, "__notes__")
+            assert "did you mean 'command'?" in str(caught.value)
+            assert len(caught.traceback) == 2, "it does not grow with each time"
+
+
+def test_what_is_no_configuration_is_raised_without_strictness_too():
+    for mapping in ({"mcpServers": []}, {"mcpServers": {"": ENTRY}}, {"mcpServer": {"a": ENTRY}}):
+        with pytest.raises(ConfigError):
+            MCPConfig.of(mapping, strict=False)
+
+
+def test_a_broken_entry_of_the_second_configuration_wins_as_well():
+    broken, good = {"command": 5}, {"command": "user"}
+    user = MCPConfig.of({"servers": {"a": good, "b": broken, "c": broken, "d": {"type": "sdk"}}}, strict=False)
+    project = MCPConfig.of({"servers": {"a": broken, "b": good, "c": {"type": "sdk"}, "d": broken}}, strict=False)
+    both = user | project
+    assert (list(both.servers), list(both.broken), list(both.skipped)) == (["b"], ["c", "a", "d"], [])
+
+
 def test_the_environment_is_that_of_the_process_when_asked(monkeypatch):
     config = MCPConfig.of({"mcpServers": {"a": {"command": "${TYBALT_TEST_COMMAND}"}}})
     monkeypatch.setenv("TYBALT_TEST_COMMAND", "later")

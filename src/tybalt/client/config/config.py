@@ -9,9 +9,9 @@ tells where hosts keep theirs.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 import msgspec
 
@@ -21,6 +21,8 @@ from tybalt.client.config.error import ConfigError
 from tybalt.client.config.fields import type_of
 from tybalt.client.config.keys import looks_like_entry, read_entry, reason_to_skip
 from tybalt.errors import MisuseError, closest, cut
+
+V = TypeVar("V")
 
 MAX_SERVERS: Final = 1_000
 """How many servers one configuration may name."""
@@ -38,19 +40,22 @@ class MCPConfig(msgspec.Struct, frozen=True):
     """The servers of a configuration, by name and in its order.
 
     Make one with `of` or `read`. `a | b` has the servers of both, those of `b` where a name is in both. `skipped` says
-    of each entry that only its host can use why that is so.
+    of each entry that only its host can use why that is so, `broken` what is wrong with each that was read although it
+    is.
     """
 
     servers: Mapping[str, ServerEntry] = _NONE
     skipped: Mapping[str, str] = _NONE
+    broken: Mapping[str, ConfigError] = _NONE
 
     @classmethod
-    def of(cls, mapping: Mapping[str, Any], *, source: str | None = None) -> Self:
+    def of(cls, mapping: Mapping[str, Any], *, source: str | None = None, strict: bool = True) -> Self:
         """The configuration in a mapping, such as `{"mcpServers": {"weather": {"command": "weather-server"}}}`.
 
         A mapping without any servers is an empty configuration. `source` is what errors call it. Nothing is expanded
-        yet, so that a variable that is not set is no error here. Raises `ConfigError` that names the key, and
-        `MisuseError` for what is no mapping.
+        yet, so that a variable that is not set is no error here. Without `strict`, an entry that is wrong is an error
+        only for who asks for it, and is in `broken`. Raises `ConfigError` that names the key, and `MisuseError` for
+        what is no mapping.
         """
         if not isinstance(mapping, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise MisuseError(f"MCPConfig.of(mapping): expected a mapping, got {type_of(mapping)}; a file is `read`")
@@ -58,29 +63,37 @@ class MCPConfig(msgspec.Struct, frozen=True):
         _check_names(bodies, source, root)
         servers: dict[str, ServerEntry] = {}
         skipped: dict[str, str] = {}
+        broken: dict[str, ConfigError] = {}
         for name, body in bodies.items():
-            reason = reason_to_skip(body)
-            if reason is None:
-                servers[name] = read_entry(body, source=source, key=child_key(root, name))
+            read = _read(body, source, child_key(root, name))
+            if isinstance(read, ConfigError):
+                if strict:
+                    read.add_note("With strict=False the other servers can be used, and `broken` holds this error.")
+                    raise read
+                broken[name] = read
+            elif isinstance(read, str):
+                skipped[name] = read
             else:
-                skipped[name] = reason
-        return cls(MappingProxyType(servers), MappingProxyType(skipped))
+                servers[name] = read
+        return cls(MappingProxyType(servers), MappingProxyType(skipped), MappingProxyType(broken))
 
     @classmethod
-    def read(cls, path: "str | os.PathLike[str]") -> Self:
+    def read(cls, path: "str | os.PathLike[str]", *, strict: bool = True) -> Self:
         """The configuration in a file: JSON, also with comments and trailing commas, or TOML.
 
-        The end of its name tells which, or else what is in it. Raises `ConfigError` that names the file, and the key or
-        the line.
+        The end of its name tells which, or else what is in it. `strict` is as for `of`. Raises `ConfigError` that names
+        the file, and the key or the line.
         """
-        return cls.of(read_document(path), source=os.fsdecode(path))
+        return cls.of(read_document(path), source=os.fsdecode(path), strict=strict)
 
     def server(self, name: str, *, environment: Mapping[str, str] | None = None) -> ServerEntry:
         """One server, ready to use: with the variables of `environment` put in, `os.environ` unless you say otherwise.
 
-        Raises `ConfigError` where there is none of this name, where it is disabled, for a variable that is not set and
-        for a reference that is none. Other entries are not looked at.
+        Raises `ConfigError` where there is none of this name, where it is broken or disabled, for a variable that is
+        not set and for a reference that is none. Other entries are not looked at.
         """
+        if (error := self.broken.get(name)) is not None:
+            raise error.with_traceback(None)
         entry = self.servers.get(name)
         if entry is None:
             raise ConfigError(self._missing(name))
@@ -91,10 +104,11 @@ class MCPConfig(msgspec.Struct, frozen=True):
     def __or__(self, other: "MCPConfig") -> Self:
         if not isinstance(other, MCPConfig):  # pyright: ignore[reportUnnecessaryIsInstance]
             return NotImplemented
-        servers = {**self.servers, **other.servers}
-        skipped = {**self.skipped, **other.skipped}
-        left = {name: reason for name, reason in skipped.items() if name not in servers}
-        return type(self)(MappingProxyType(servers), MappingProxyType(left))
+        # An entry that is wrong still takes the place of another: it was meant to.
+        broken = {**_without(self.broken, other.servers), **other.broken}
+        servers = _without({**self.servers, **other.servers}, other.broken)
+        skipped = _without({**self.skipped, **other.skipped}, {**servers, **broken})
+        return type(self)(MappingProxyType(servers), MappingProxyType(skipped), MappingProxyType(broken))
 
     def _missing(self, name: str) -> str:
         if name in self.skipped:
@@ -104,6 +118,27 @@ class MCPConfig(msgspec.Struct, frozen=True):
             return f"there is no server {cut(name)!r}; did you mean {meant!r}?"
         names = ", ".join(repr(each) for each in list(self.servers)[:10])
         return f"there is no server {cut(name)!r}; the configuration has {names or 'none'}"
+
+
+def _read(body: Any, source: str | None, key: str) -> ServerEntry | str | ConfigError:
+    """An entry, or why it names no server for anybody but its host, or what is wrong with it."""
+    try:
+        members = _members(body, source, key)
+        return reason_to_skip(members) or read_entry(members, source=source, key=key)
+    except ConfigError as error:
+        return error.with_traceback(None)  # It may be kept, and its frames hold what may be secret.
+
+
+def _members(body: Any, source: str | None, key: str) -> Mapping[str, Any]:
+    if not isinstance(body, Mapping):
+        raise ConfigError(f"expected an object with 'command' or 'url', got {type_of(body)}", key=key, source=source)
+    if any(not isinstance(each, str) for each in cast("Mapping[Any, Any]", body)):
+        raise ConfigError("the keys of a server are texts", key=key, source=source)
+    return cast("Mapping[str, Any]", body)
+
+
+def _without(held: Mapping[str, V], names: Collection[str]) -> dict[str, V]:
+    return {name: value for name, value in held.items() if name not in names}
 
 
 def _entries_in(mapping: Mapping[str, Any], source: str | None) -> tuple[str, Mapping[str, Any]]:
@@ -157,14 +192,7 @@ def _check_names(bodies: Mapping[Any, Any], source: str | None, root: str) -> No
     if len(bodies) > MAX_SERVERS:
         reason = f"{len(bodies):,} servers are too many; at most {MAX_SERVERS:,} are accepted"
         raise ConfigError(reason, key=root, source=source)
-    for name, body in bodies.items():
+    for name in bodies:
         if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
             reason = f"a server has a name of 1 to {MAX_NAME} characters, not {cut(repr(name), 40)}"
             raise ConfigError(reason, key=root, source=source)
-        key = child_key(root, name)
-        if not isinstance(body, Mapping):
-            raise ConfigError(
-                f"expected an object with 'command' or 'url', got {type_of(body)}", key=key, source=source
-            )
-        if any(not isinstance(each, str) for each in cast("Mapping[Any, Any]", body)):
-            raise ConfigError("the keys of a server are texts", key=key, source=source)
