@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parents[2] / "src"
 
 LIBRARY = Path(__file__).with_name("library.py")
 FILE = str(LIBRARY)
+SHOP = str(Path(__file__).with_name("shop.py"))
 
 Printed = Callable[..., tuple[int, str, str]]
 

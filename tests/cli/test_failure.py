@@ -8,8 +8,19 @@ import pytest
 
 from tests.cli.conftest import Write
 from tests.cli.processes import Printed
-from tybalt.cli.failure import told
-from tybalt.errors import RegistrationError, TybaltError
+from tybalt.cli.failure import status_of, told
+from tybalt.errors import (
+    ConnectionLost,
+    McpError,
+    MisuseError,
+    RegistrationError,
+    RequestTimeout,
+    TransportClosed,
+    TransportError,
+    TybaltError,
+    Unauthorized,
+    UnexpectedResult,
+)
 
 
 @pytest.mark.parametrize(
@@ -154,3 +165,38 @@ def test_a_circle_of_causes_ends() -> None:
 def test_control_characters_in_an_exception_are_escaped(write: Write, printed: Printed) -> None:
     _, _, err = printed("list", str(write("shelf.py", "raise OSError(chr(27) + '[31mred')")))
     assert err.endswith("OSError: \\u001b[31mred\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ValueError("x"), 1),
+        (TybaltError("x"), 1),
+        (MisuseError("x"), 1),
+        (TransportError("x"), 3),
+        (TransportClosed("x"), 3),
+        (ConnectionLost("x"), 3),
+        (McpError("x"), 4),
+        (Unauthorized("x"), 4),
+        (UnexpectedResult("x"), 4),
+        (RequestTimeout("x"), 5),
+    ],
+)
+def test_an_error_has_a_status(error: Exception, status: int) -> None:
+    assert status_of(error) == status
+
+
+@pytest.mark.parametrize("raised", ["McpError('closed')", "TransportError('gone')", "RequestTimeout('late')"])
+def test_what_a_file_raises_is_its_own_failure_whatever_it_is(raised: str, write: Write, printed: Printed) -> None:
+    path = str(write("raising.py", f"from tybalt import McpError, RequestTimeout, TransportError\nraise {raised}"))
+    status, out, err = printed("list", path)
+    assert (status, out) == (1, "") and err.startswith(f"{path}:3: ")
+
+
+def test_an_error_of_the_wire_says_what_the_system_said_once() -> None:
+    error = TransportError("cannot start 'x': there is no such program")
+    error.__cause__ = FileNotFoundError(2, "No such file or directory")
+    assert told(error) == "tybalt: cannot start 'x': there is no such program"
+    late = UnexpectedResult("no result")
+    late.__cause__ = ValueError("because")
+    assert told(late) == "tybalt: no result: because"

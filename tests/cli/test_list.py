@@ -1,6 +1,7 @@
 """`tybalt list`: everything a server offers, and nothing else, on stdout."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,18 @@ TOOLS = [
 ]
 
 
-def test_it_is_what_the_server_is_as_text(printed: Printed) -> None:
+def test_it_is_a_table_of_each_kind(printed: Printed) -> None:
     status, out, err = printed("list", FILE)
     assert (status, err) == (0, "")
-    assert out.startswith("# library\n\nVersion: 2.0\n\n# Tools\n\n## add\n\nAdd two numbers.\n")
-    assert all(f"\n# {title}\n" in out for title in ("Tools", "Resources", "Resource templates", "Prompts"))
+    tools, *others = out.split("\n\n")
+    assert tools.splitlines()[0].split() == ["TOOL", "ARGUMENTS", "DESCRIPTION"]
+    assert re.fullmatch("add +a: integer, b\\?: integer +Add two numbers.", tools.splitlines()[1])
+    assert [line.split()[0] for line in tools.splitlines()[1:]] == TOOLS
+    assert others == [
+        "RESOURCE       NAME   TYPE  DESCRIPTION\nbooks://index  index",
+        "TEMPLATE        NAME  TYPE  DESCRIPTION\nbooks://{isbn}  book",
+        "PROMPT  ARGUMENTS  DESCRIPTION\nreview  language\n",
+    ]
 
 
 def test_json_has_the_four_lists_as_a_client_gets_them(printed: Printed) -> None:
@@ -59,7 +67,15 @@ def test_what_the_file_writes_goes_to_stderr(write: Write) -> None:
     assert ended.stderr.decode().splitlines() == [*spoken("loading"), *spoken("starting")]
 
 
-def test_control_characters_are_escaped(write: Write, printed: Printed) -> None:
-    path = str(write("red.py", r"server = Server('x', instructions='\x1b[31mred')"))
-    status, out, err = printed("list", path)
-    assert (status, err) == (0, "") and "\\u001b[31mred" in out and "\x1b" not in out
+def test_what_is_not_printable_is_escaped(write: Write, printed: Printed) -> None:
+    source = "server = Server('x')\n@server.tool(name='red', description='\\x1b[31mred\\u202e\\nmore')\ndef red(): ..."
+    assert printed("list", str(write("red.py", source))) == (
+        0,
+        "TOOL  ARGUMENTS  DESCRIPTION\nred              \\x1b[31mred\\u202e\n",
+        "",
+    )
+
+
+def test_a_server_without_anything_says_so_to_the_person(write: Write, printed: Printed) -> None:
+    told = "x offers no tools, no resources and no prompts\n"
+    assert printed("list", str(write("empty.py", "server = Server('x')"))) == (0, "", told)

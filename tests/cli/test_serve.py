@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import closing
 from http.client import HTTPConnection
+from socket import create_server
 
 import pytest
 
@@ -91,3 +92,22 @@ def answered(port: int, host: str) -> int:
 def test_a_name_is_for_http_alone(printed: Printed) -> None:
     status, _, err = printed("run", FILE, "--allow-host", "mcp.example.com")
     assert (status, err) == (2, "tybalt: --allow-host is for HTTP; write `tybalt run FILE --http …`\n")
+
+
+def test_a_port_that_is_taken_is_told_by_its_option(printed: Printed) -> None:
+    with closing(create_server(("127.0.0.1", 0))) as taken:
+        port = str(taken.getsockname()[1])
+        told = f"tybalt: 127.0.0.1:{port} is in use already; give another --port, or 0 for any that is free\n"
+        assert printed("run", FILE, "--http", "--port", port) == (2, "", told)
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1", "http://127.0.0.1", "a" * 64, "a..b"])
+def test_a_host_that_cannot_be_is_told_what_can(host: str, printed: Printed) -> None:
+    status, out, err = printed("run", FILE, "--http", "--host", host, "--port", "0")
+    assert (status, out) == (2, "") and err.startswith(f"tybalt: --host {host}: ")
+    assert err.endswith("; give an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all that it has\n")
+
+
+def test_a_url_is_served_already(printed: Printed) -> None:
+    status, out, err = printed("run", "http://localhost:8000/mcp")
+    assert (status, out) == (2, "") and err.endswith("is served already: `tybalt list` shows it\n")

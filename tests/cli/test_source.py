@@ -157,5 +157,6 @@ class TestInAPackage:
         write("books/util.py", "name = 'from a neighbour'")
         write("books/server.py", "from .util import name\nserver = Server(name)")
         monkeypatch.chdir(tmp_path / "books")
-        ended = as_a_process("list", "server.py")
-        assert (ended.returncode, ended.stderr) == (0, b"") and ended.stdout.startswith(b"# from a neighbour\n")
+        ended = as_a_process("inspect", "server.py")
+        assert (ended.returncode, ended.stderr) == (0, b"")
+        assert ended.stdout.startswith(b"name          from a neighbour\n")

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from tests.cli.conftest import Write
-from tests.cli.processes import FILE, SOURCE, as_a_process
+from tests.cli.processes import FILE, SHOP, SOURCE, as_a_process
+from tests.cli.terminals import terminal
 from tybalt.cli.terminal import answer, note, plain, stdout_aside
 
 
@@ -22,6 +23,9 @@ from tybalt.cli.terminal import answer, note, plain, stdout_aside
         ),
         ("a\r\nb\rc\r", "a\r\nb\\u000dc\\u000d"),
         ("\udcff", "\\udcff"),
+        ("a\u202eb\u2066c\u2028d", "a\\u202eb\\u2066c\\u2028d"),
+        ("a\U000e0041", "a\\udb40\\udc41"),
+        ("a\u200d\u3000\xad", "a\u200d\u3000\xad"),
     ],
 )
 def test_control_characters_are_written_as_in_json(text: str, shown: str) -> None:
@@ -51,19 +55,23 @@ def test_stdout_is_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> Non
     assert capfd.readouterr() == ("written\n", "")
 
 
+PROMPT = "server = Server('x')\nserver.prompt(lambda: '', name='p')"
+TABLE = "PROMPT  ARGUMENTS  DESCRIPTION\np\n"
+
+
 @pytest.mark.parametrize(
     ("closed", "out", "err"),
     [
         (">&-", "", "printed\n"),
-        ("2>&-", "# x\n\nVersion: 0.0.0\n\n", ""),
+        ("2>&-", TABLE, ""),
         (">&- 2>&-", "", ""),
-        ("<&- 2>&-", "# x\n\nVersion: 0.0.0\n\n", ""),
+        ("<&- 2>&-", TABLE, ""),
     ],
 )
 def test_a_closed_stream_is_done_without(
     closed: str, out: str, err: str, write: Write, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    source = "import os\nprint('printed', flush=True)\nos.system('echo echoed 2>/dev/null')\nserver = Server('x')"
+    source = "import os\nprint('printed', flush=True)\nos.system('echo echoed 2>/dev/null')\n" + PROMPT
     command = f"PYTHONPATH='{SOURCE}' '{sys.executable}' -m tybalt list '{write('loud.py', source)}' {closed}"
     assert os.system(command) == 0
     told = capfd.readouterr()
@@ -75,3 +83,12 @@ def test_nothing_is_printed_where_python_found_no_stream(monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "stderr", None)
     answer("answer")
     note("note")
+
+
+def test_a_line_is_shown_on_a_terminal_alone_and_rewritten() -> None:
+    with terminal("call", SHOP, "slowly") as person:
+        assert person.end() == (0, "sent\n")
+    first, second, third = "progress 1 of 3: packing\\nboxes", "progress 2 of 3", "progress 3 of 3: sent"
+    shown = f"\r{first}\r{second:{len(first)}}\r{'':{len(second)}}\rinfo: packed\n\r{third}\r{'':{len(third)}}\r"
+    assert person.seen == shown
+    assert as_a_process("call", SHOP, "slowly").stderr == b"info: packed\n"

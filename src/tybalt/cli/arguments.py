@@ -1,4 +1,4 @@
-"""The arguments of a tool, from words such as `a=5`, or from one word that is a JSON object.
+"""The arguments of a tool or a prompt, from words such as `a=5`, or from one word that is a JSON object.
 
 A word is text; whether it means the number 5 or the text "5" is for the tool's input schema to say. Whether the
 arguments are valid is the server's business alone: here only names are judged, because a slip in one is silent there.
@@ -15,6 +15,7 @@ from tybalt.server.explain import arms
 from tybalt.server.json_values import Schema, is_array, is_object
 
 if TYPE_CHECKING:
+    from tybalt.types.prompts import Prompt
     from tybalt.types.tools import Tool
 
 _HOW = """write NAME=VALUE, such as a=5, or all as one JSON object, such as '{"a": 5}'"""
@@ -32,9 +33,17 @@ class Given(msgspec.Struct, frozen=True):
         properties = _members(schema.get("properties"))
         for name in (*self.texts, *self.values):
             if name not in properties and not _takes_others(schema):
-                raise UsageError(_unknown(name, tool.name, properties))
+                raise UsageError(_unknown(name, f"tool {tool.name!r}", list(properties)))
         read = {name: _value(text, properties.get(name), schema) for name, text in self.texts.items()}
         return read | self.values
+
+    def for_prompt(self, prompt: "Prompt") -> dict[str, Any]:
+        """The arguments to get `prompt` with, which are texts. Raises `UsageError` for a name that it does not have."""
+        names = [argument.name for argument in prompt.arguments or ()]
+        for name in (*self.texts, *self.values):
+            if name not in names:
+                raise UsageError(_unknown(name, f"prompt {prompt.name!r}", names))
+        return {**self.texts, **self.values}
 
 
 def read_words(words: Sequence[str]) -> Given:
@@ -69,10 +78,10 @@ def _json_object(word: str, *, alone: bool) -> dict[str, Any]:
         raise UsageError(f"{cut(word)!r} is no JSON object ({error}); {_HOW}") from None
 
 
-def _unknown(name: str, tool: str, properties: Schema) -> str:
-    if not properties:
-        return f"tool {tool!r} takes no arguments; got {name!r}"
-    return f"tool {tool!r} has no argument {name!r}; {instead(name, list(properties))}"
+def _unknown(name: str, what: str, names: Sequence[str]) -> str:
+    if not names:
+        return f"{what} takes no arguments; got {name!r}"
+    return f"{what} has no argument {name!r}; {instead(name, names)}"
 
 
 def _takes_others(schema: Schema) -> bool:

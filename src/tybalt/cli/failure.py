@@ -1,4 +1,4 @@
-"""What went wrong in a user's file, as its author wants to read it: in their own lines, without ours.
+"""What went wrong, as a text and an exit status; in a user's file, as its author wants to read it: without our lines.
 
 A mistake that Tybalt itself points out is one line with the place of it; any other exception is a traceback without the
 frames of Tybalt and of what runs it. Where no frame is the author's, it may be our mistake, and everything is told.
@@ -12,10 +12,27 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, TracebackType
-from typing import cast
+from typing import Final, cast
 
 import tybalt
-from tybalt.errors import McpError, TybaltError, describe
+from tybalt.cli.statuses import FAILED, LATE, REFUSED, UNREACHED
+from tybalt.errors import (
+    ConnectionLost,
+    McpError,
+    RequestTimeout,
+    TransportError,
+    TybaltError,
+    UnexpectedResult,
+    describe,
+)
+
+_STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
+    (RequestTimeout, LATE),
+    (McpError, REFUSED),
+    (UnexpectedResult, REFUSED),
+    (TransportError, UNREACHED),
+    (ConnectionLost, UNREACHED),
+)
 
 _PACKAGES = tuple(str(Path(str(module.__file__)).parent) + os.sep for module in (tybalt, asyncio, importlib))
 _STANDARD_LIBRARY = str(Path(str(contextlib.__file__)).parent) + os.sep
@@ -26,8 +43,21 @@ def told(error: Exception) -> str:
     """The error for its author, without a newline at its end."""
     if not isinstance(error, TybaltError):
         return _shortened_traceback(error)
-    text = f"error {error.code}: {error.message}" if isinstance(error, McpError) else describe(error)
-    return f"{_place(error) or 'tybalt'}: {text}"
+    return f"{_place(error) or 'tybalt'}: {_text(error)}"
+
+
+def status_of(error: Exception) -> int:
+    """The exit status of a command that this error ends; 1 for one that went through the author's own lines."""
+    if _place(error) is not None:
+        return FAILED
+    return next((status for kind, status in _STATUSES if isinstance(error, kind)), FAILED)
+
+
+def _text(error: TybaltError) -> str:
+    if isinstance(error, McpError):
+        return f"error {error.code}: {error.message}"
+    # The client says in its own words what the system said.
+    return str(error) if isinstance(error, TransportError | ConnectionLost) else describe(error)
 
 
 def _place(error: BaseException) -> str | None:

@@ -1,7 +1,8 @@
 r"""Where the command line prints: the answer, and nothing else, to stdout; what else a person should read to stderr.
 
 What is printed was written by servers. A control character in it could move the cursor, recolour or retitle the
-terminal, so it is shown as JSON would write it, `\u001b`.
+terminal, so it is shown as JSON would write it, `\u001b`; so are marks that turn the direction of writing, and what is
+invisible. On a terminal, one line of stderr may be shown and rewritten, such as the progress of a call.
 """
 
 import os
@@ -9,9 +10,15 @@ import re
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any, Final
 
 import msgspec
+
+from tybalt.cli.cells import cells, filled, fitted
+from tybalt.errors import printable
+
+_WIDTH: Final = 80
+"""Cells of a terminal that does not say how wide it is."""
 
 
 class ReaderGone(Exception):
@@ -32,13 +39,74 @@ def answer(text: str) -> None:
 
 def note(text: str) -> None:
     """Print what a person should read, but no program, to stderr, with control characters escaped."""
+    clear_line()
     if sys.stderr is not None:  # print(file=None) would be stdout.
         print(plain(text.rstrip("\n")), file=sys.stderr, flush=True)
+
+
+def prompt(text: str) -> None:
+    """Print `text` to stderr without a line end, for an answer to be typed behind it."""
+    clear_line()
+    sys.stderr.write(plain(text))
+    sys.stderr.flush()
+
+
+def show_line(text: str) -> None:
+    """Show a line on stderr that the next one replaces; nothing where stderr is no terminal."""
+    if is_terminal(sys.stderr) and not _status.is_held:
+        line = fitted(printable(text), width_of(sys.stderr) - 1)
+        _status.write(line)
+
+
+def clear_line() -> None:
+    """Take the line that is shown away again."""
+    if _status.shown:
+        _status.write("")
+
+
+@contextmanager
+def line_held() -> Generator[None]:
+    """Show no line meanwhile: something is typed."""
+    clear_line()
+    _status.is_held = True
+    try:
+        yield
+    finally:
+        _status.is_held = False
+
+
+def is_terminal(stream: IO[Any] | None) -> bool:
+    """Whether a person looks at `stream`, or types into it."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # It is closed.
+        return False
+
+
+def width_of(stream: IO[Any]) -> int:
+    """The width of a terminal in cells."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _WIDTH
+    except (OSError, ValueError):
+        return _WIDTH
 
 
 def plain(text: str) -> str:
     r"""`text` with its control characters as `\u001b`; line breaks and tabs stay."""
     return _CONTROL.sub(_escaped, text)
+
+
+def answer_bytes(content: bytes) -> None:
+    """Write the answer to stdout as it is, for no terminal. Raises `ReaderGone`."""
+    if sys.stdout is None:
+        return
+    sys.stdout.flush()
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        _discard(sys.stdout.fileno())
+        raise ReaderGone from None
 
 
 def json_text(value: Any) -> str:
@@ -66,7 +134,24 @@ def stdout_aside() -> Generator[None]:
             os.close(kept)
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]|\r(?!\n)")
+class _Status:
+    """The line that is shown. It is overwritten with spaces: every terminal knows those."""
+
+    shown = 0
+    is_held = False
+
+    def write(self, line: str) -> None:
+        sys.stderr.write(f"\r{filled(line, self.shown)}" + ("" if line else "\r"))
+        sys.stderr.flush()
+        self.shown = cells(line)
+
+
+_status = _Status()
+
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]|\r(?!\n)"
+    r"|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
+)
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
