@@ -2,7 +2,7 @@
 
     python bench/run.py                   everything: bench/results/latest.json, docs/benchmarks.md and its plot
     python bench/run.py --quick           fewer and shorter rounds, about two minutes; docs/ stays as it is
-    python bench/run.py --only stdio      one part: inprocess, memory, claims, stdio, start, http; docs/ stays as it is
+    python bench/run.py --only stdio      one part: inprocess, memory, claims, stdio, start, http, client; not docs/
     python bench/run.py --no-peers        without mcp and fastmcp; docs/ stays as it is
     python bench/run.py --report          write docs/ once more from bench/results/latest.json
 
@@ -29,7 +29,7 @@ from timing import Effort
 
 LATEST = BENCH / "results" / "latest.json"
 IN_ONE_PROCESS = ("inprocess", "memory", "claims")
-WITH_PROCESSES = {"stdio": "stdio", "start": "start", "http": "http_rows"}
+WITH_PROCESSES = {"stdio": "stdio", "start": "start", "http": "http_rows", "client": "client_rows"}
 """The parts that start processes, and the modules that measure them."""
 
 

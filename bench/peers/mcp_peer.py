@@ -3,14 +3,17 @@
 python mcp_peer.py add | pause | many     serve over stdio
 python mcp_peer.py http PORT              serve `add` and `ticks` over streamable HTTP
 python mcp_peer.py memory ROUNDS          time calls in memory; prints JSON: microseconds by era
+python mcp_peer.py client URL ROUNDS      time calls over HTTP; prints JSON as bench/client_load.py does
+python mcp_peer.py children COUNT PYTHON  start so many servers of bench/ours.py; likewise
 """
 
 import asyncio
 import json
+import os
 import sys
 import time
 
-from mcp import Client
+from mcp import Client, StdioServerParameters
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 
@@ -62,10 +65,46 @@ async def in_memory(mode: str, rounds: int) -> float:
     return best * 1e6
 
 
+async def over_http(url: str, rounds: int) -> dict[str, float]:
+    best = {"cpu": float("inf"), "wall": float("inf"), "at_once": float("inf")}
+    async with Client(url, mode="2026-07-28") as client:
+        for _ in range(rounds):
+            cpu, wall = time.process_time(), time.perf_counter()
+            for _ in range(50):
+                await client.call_tool("add", {"a": 5, "b": 3})
+            seen = {"cpu": (time.process_time() - cpu) / 50 * 1e6, "wall": (time.perf_counter() - wall) / 50 * 1e6}
+            started = time.perf_counter()
+            await asyncio.gather(*(client.call_tool("add", {"a": 5, "b": 3}) for _ in range(1_000)))
+            seen["at_once"] = time.perf_counter() - started
+            best = {name: min(value, seen[name]) for name, value in best.items()}
+    return best
+
+
+async def children(count: int, python: str) -> dict[str, float]:
+    turns = asyncio.Semaphore(10)
+
+    async def one() -> None:
+        async with (
+            turns,
+            Client(
+                StdioServerParameters(command=python, args=["bench/ours.py", "add"], env=dict(os.environ))
+            ) as client,
+        ):
+            await client.call_tool("add", {"a": 5, "b": 3})
+
+    started = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(count)))
+    return {"seconds": time.perf_counter() - started}
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "memory":
         modes = {"modern": "2026-07-28", "legacy": "legacy"}
         print(json.dumps({era: asyncio.run(in_memory(mode, int(sys.argv[2]))) for era, mode in modes.items()}))
+    elif sys.argv[1] == "client":
+        print(json.dumps(asyncio.run(over_http(sys.argv[2], int(sys.argv[3])))))
+    elif sys.argv[1] == "children":
+        print(json.dumps(asyncio.run(children(int(sys.argv[2]), sys.argv[3]))))
     elif sys.argv[1] == "http":
         make("http").run("streamable-http", port=int(sys.argv[2]))
     else:
