@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from tests.client.library import command, library
 from tests.client.peers import DISCOVERED, Clock, asked, called, connected, idle, settle, success
 from tests.server.http.web import lane_face
 from tybalt import Client, ConnectionLost, McpError, MisuseError, RequestTimeout, Server, ToolError
+from tybalt.client.config import MCPConfig
 from tybalt.errors import (
     InvalidParams,
     MethodNotFound,
@@ -572,3 +574,23 @@ class TestMisuse:
 
         with pytest.raises(ValueError, match="no database"):
             await Client(Server("x").on_startup(fail)).__aenter__()
+
+
+class TestTimeLimits:
+    @pytest.mark.parametrize(
+        ("timeout", "seconds"), [("1m30s", 90.0), (5, 5.0), (None, None), (timedelta(seconds=2), 2.0)]
+    )
+    def test_it_is_any_duration(self, timeout: Any, seconds: float | None) -> None:
+        assert Client(library("modern"), timeout=timeout, probe_timeout="500ms")._requests.timeout == seconds
+
+    def test_an_entry_has_its_own_unless_another_one_is_given(self) -> None:
+        config = MCPConfig.of({"mcpServers": {"slow": {"command": "x", "timeout": "90s"}, "plain": {"command": "x"}}})
+        limits = [Client(entry)._requests.timeout for entry in config.servers.values()]
+        assert limits == [90.0, 60.0]
+        assert Client(config.servers["slow"], timeout=60)._requests.timeout == 60.0
+
+    @pytest.mark.parametrize("option", ["timeout", "probe_timeout"])
+    @pytest.mark.parametrize("value", [0, -1, "5", True, "soon"], ids=str)
+    def test_what_is_none(self, option: str, value: Any) -> None:
+        with pytest.raises(MisuseError, match=f"^{option}: a duration is a number of seconds above 0"):
+            Client(library("modern"), **{option: value})

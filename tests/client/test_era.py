@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from tests.client.http.scripted import Act, acts, scripted, status
 from tests.client.peers import DISCOVERED, INITIALIZED, Clock, Peer, asked, connected, failure, settle, success
+from tests.server.http.web import lane_face
 from tybalt import Client, ConnectionLost, McpError, RequestTimeout, Server
+from tybalt.client import opening
 from tybalt.errors import (
     InvalidParams,
     InvalidRequest,
@@ -44,6 +47,26 @@ SAYS_NO: dict[str, tuple[bytes, type[McpError], Any]] = {
         ["2099-01-01"],
     ),
 }
+
+JSON = "application/json"
+REFUSES_THE_PROBE: dict[str, Act] = {
+    "400 in words": status(400, b"Bad Request: Server not initialized"),
+    "400 with an error": status(400, failure(-32000, id="server-error"), JSON),
+    "400 with nothing": status(400),
+    "404": status(404, b"session not found"),
+    "404 for the method": status(404, failure(-32601), JSON),
+    "405": status(405),
+    "406": status(406),
+    "415": status(415),
+    "422 of a framework": status(422, b'{"detail":[{"msg":"no"}]}', JSON),
+    "an error": status(200, failure(-32601), JSON),
+    "an error without an id": status(200, failure(-32600, id=None), JSON),
+    "an error on a stream": status(200, b"data: " + failure(-32601) + b"\n\n", "text/event-stream"),
+    "no discovery": status(200, success({"tools": []}), JSON),
+    "a page": status(200, b"<p>", "text/html"),
+    "202": status(202),
+}
+UNDECIDED = (401, 403, 408, 425, 429, 500, 502, 503, 504)
 
 
 @pytest.mark.parametrize(
@@ -274,3 +297,113 @@ class TestTheEra:
             assert "progressToken" not in meta
             peer.answer(request, {})
             assert bytes(await calling) == b"{}"
+
+
+class TestOverHttp:
+    @pytest.fixture(autouse=True)
+    def verdicts(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, None]:
+        """The servers that are known to be legacy: none yet."""
+        known: dict[str, None] = {}
+        monkeypatch.setattr(opening, "_legacy", known)
+        return known
+
+    @pytest.mark.parametrize("act", REFUSES_THE_PROBE.values(), ids=REFUSES_THE_PROBE)
+    async def test_what_only_a_legacy_server_says_leads_to_the_handshake(self, act: Act) -> None:
+        async with scripted({**acts("legacy"), "server/discover": act}) as server, Client(server.url) as client:
+            assert client.revision == "2025-11-25"
+        probe, handshake = server.requests[:2]
+        assert probe.fields["mcp-protocol-version"] == "2026-07-28"
+        assert handshake.method == "initialize" and "mcp-protocol-version" not in handshake.fields
+
+    @pytest.mark.parametrize("act", REFUSES_THE_PROBE.values(), ids=REFUSES_THE_PROBE)
+    async def test_where_only_modern_will_do_it_is_raised(self, act: Act) -> None:
+        async with scripted({**acts("legacy"), "server/discover": act}) as server:
+            with pytest.raises((McpError, UnexpectedResult)):
+                await Client(server.url, era="modern").__aenter__()
+        assert server.methods == ["server/discover"]
+
+    @pytest.mark.parametrize("number", UNDECIDED)
+    async def test_what_may_be_said_in_either_era_is_raised_and_not_remembered(
+        self, number: int, verdicts: dict[str, None]
+    ) -> None:
+        async with scripted({**acts("legacy"), "server/discover": status(number)}) as server:
+            with pytest.raises(McpError, match=f"HTTP {number}") as refused:
+                await Client(server.url).__aenter__()
+        assert server.methods == ["server/discover"] and not verdicts and refused.value.code == number
+
+    @pytest.mark.parametrize("era", ["auto", "modern"])
+    @pytest.mark.parametrize(("answer", "kind", "told"), SAYS_NO.values(), ids=SAYS_NO)
+    @pytest.mark.parametrize("number", [200, 400])
+    async def test_what_only_a_modern_server_says_is_raised(
+        self, number: int, era: Any, answer: bytes, kind: type[McpError], told: Any
+    ) -> None:
+        if number == 400 and b'"result"' in answer:
+            number = 200
+        async with scripted({**acts("legacy"), "server/discover": status(number, answer, JSON)}) as server:
+            with pytest.raises(kind) as refused:
+                await Client(server.url, era=era).__aenter__()
+        expected = {"requested": "2026-07-28", "supported": told} if kind is UnsupportedRevision else told
+        assert refused.value.data == expected and server.methods == ["server/discover"]
+
+    async def test_silence_says_nothing(self) -> None:
+        """A server that is reached and slow may be a modern one: there is no handshake on a guess."""
+
+        async def silent(request: Any, line: Any) -> None:
+            await line.gone()
+
+        async with scripted({**acts("legacy"), "server/discover": silent}) as server:
+            with pytest.raises(RequestTimeout, match=r"server/discover was not answered"):
+                await Client(server.url, timeout=0.05, probe_timeout=0.01).__aenter__()
+        assert server.methods == ["server/discover"]
+
+    async def test_a_legacy_server_is_asked_for_its_era_once(self, verdicts: dict[str, None]) -> None:
+        async with scripted(acts("legacy")) as server:
+            for probes in (1, 1, 1):
+                async with Client(server.url) as client:
+                    assert client.revision == "2025-11-25"
+                assert server.methods.count("server/discover") == probes
+            assert list(verdicts) == [server.url]
+            async with Client(server.url, era="legacy"):
+                pass
+            with pytest.raises(McpError):
+                await Client(server.url, era="modern").__aenter__()
+
+    async def test_a_server_that_has_become_modern_is_found_to_be(self, verdicts: dict[str, None]) -> None:
+        async with scripted(acts("legacy")) as server:
+            async with Client(server.url):
+                pass
+            refusal = failure(-32601, id=1)
+            server.acts = {**acts(), "initialize": status(404, refusal, JSON)}
+            for _ in range(2):
+                async with Client(server.url) as client:
+                    assert client.revision == "2026-07-28"
+                    assert await client.call("x", a=1) == {"a": 1}
+            assert not verdicts
+        modern = server.requests[-2:]
+        assert all("mcp-session-id" not in each.fields for each in modern)
+        assert {each.fields["mcp-protocol-version"] for each in modern} == {"2026-07-28"}
+
+    async def test_a_handshake_that_is_no_result_leaves_no_session_to_modern_requests(
+        self, verdicts: dict[str, None]
+    ) -> None:
+        half = success({"protocolVersion": "2025-11-25"})
+        async with scripted(acts()) as server:
+            verdicts[server.url] = None
+            server.acts["initialize"] = status(200, half, JSON, mcp_session_id="half")
+            async with Client(server.url) as client:
+                assert await client.call("x", a=1) == {"a": 1}
+        posted = [each for each in server.requests if each.method in ("server/discover", "tools/call")]
+        assert {(each.fields["mcp-protocol-version"], each.session) for each in posted} == {("2026-07-28", None)}
+
+    @pytest.mark.parametrize("revision", REVISIONS)
+    async def test_a_single_revision_is_spoken_or_nothing(self, revision: str) -> None:
+        async with (
+            lane_face(Server("x", eras=[revision]).asgi()) as face,
+            Client(f"http://127.0.0.1:{face.port}/mcp") as found,
+        ):
+            assert found.revision == revision
+            async with Client(f"http://127.0.0.1:{face.port}/mcp", era=revision) as client:
+                assert client.revision == revision
+            other = next(each for each in REVISIONS if each != revision)
+            with pytest.raises(TybaltError):
+                await Client(f"http://127.0.0.1:{face.port}/mcp", era=other).__aenter__()

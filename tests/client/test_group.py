@@ -287,7 +287,7 @@ async def test_a_name_that_is_nobodys_is_an_error_as_of_a_server() -> None:
         ({"a": ["x"]}, {"separator": ""}, "separator: expected 1 to 8 of"),
         ({"a": ["x"]}, {"separator": "/"}, "separator: expected"),
         ({"a": ["x"]}, {"separator": 1}, "separator: expected"),
-        ({"a": ["x"]}, {"timeout": -1}, "timeout: expected a number"),
+        ({"a": ["x"]}, {"timeout": -1}, "timeout: a duration is a number"),
         ({"a": ["x"]}, {"startup_timeout": 0}, "startup_timeout: expected a number of seconds above 0, or None, got 0"),
         ({"a": ["x"]}, {"list_timeout": True}, "list_timeout: expected"),
         ({"a": ["x"]}, {"options_for": lambda name: None}, r"options_for\('a'\): expected a mapping .* got None"),

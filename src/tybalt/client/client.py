@@ -15,16 +15,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from tybalt import __version__
 from tybalt.client.answering import ELICIT_MODES, Answering, ElicitMode, OnElicit, OnSample, Roots, with_remedy
 from tybalt.client.link import LinkEvents, Serves
 from tybalt.client.opening import Opening
 from tybalt.client.operations import Operations
-from tybalt.client.options import EraChoice, check_options, check_restart, chosen_era, link_to
+from tybalt.client.options import (
+    EraChoice,
+    check_options,
+    check_restart,
+    chosen_era,
+    duration,
+    link_to,
+    request_timeout,
+)
 from tybalt.client.questions import Questions
 from tybalt.client.requests import OnProgress, Requests, unsendable
 from tybalt.errors import ConnectionLost, McpError, MisuseError, TybaltError, UnexpectedResult, printable
+from tybalt.execution.durations import Duration
 from tybalt.protocol.client import (
     Answered,
     Asked,
@@ -70,9 +80,10 @@ class Client(Operations):
     already, by its URL or as an `Address`, or what to launch as a subprocess over stdio: a Python or Node file, a
     command as a list of words, or a `Command`. `token` is sent to a URL as its bearer token. `era` is "auto",
     which finds it out, "modern", "legacy", or a single revision such as "2025-06-18", which the server then has to
-    speak. `timeout` bounds every request in seconds (`None`: no bound); a request that is given up, or whose task is
-    cancelled, is cancelled at the server too. `log_level` asks for the server's log messages; they and all other
-    notifications go to `on_notification(method, params)`.
+    speak. `timeout` bounds every request, in seconds or as "30s": 60 seconds, or what an entry of a configuration says
+    (`None`: no bound); a request that is given up, or whose task is cancelled, is cancelled at the server too.
+    `log_level` asks for the server's log messages; they and all other notifications go to
+    `on_notification(method, params)`.
 
     What the server asks is answered by `on_elicit(question)`, `on_sample(question)` and `roots`, in either era: see
     `answering`. Functions may be plain or asynchronous; plain ones run on the event loop. What is given is declared as
@@ -92,8 +103,8 @@ class Client(Operations):
         era: EraChoice = "auto",
         token: str | None = None,
         info: Implementation | None = None,
-        timeout: float | None = 60.0,
-        probe_timeout: float = 3.0,
+        timeout: Duration | UnsetType | None = UNSET,
+        probe_timeout: Duration = 3.0,
         log_level: LoggingLevel | None = None,
         on_notification: OnNotification | None = None,
         on_elicit: OnElicit | None = None,
@@ -109,7 +120,8 @@ class Client(Operations):
         self._link = link_to(target, token=token)
         check_restart(restart, self._link)
         era, wanted = chosen_era(era)
-        check_options(timeout, probe_timeout, log_level, on_notification, max_rounds)
+        check_options(log_level, on_notification, max_rounds)
+        limit, probe_timeout = request_timeout(timeout, target), duration("probe_timeout", probe_timeout)
         answering = Answering(
             on_elicit,
             on_sample,
@@ -120,7 +132,7 @@ class Client(Operations):
         )
         info = info or Implementation(name="tybalt", version=__version__)
         connection = ClientConnection(info, answering.capabilities)
-        requests = Requests(connection, self._link, self._handle, timeout=timeout, log_level=log_level)
+        requests = Requests(connection, self._link, self._handle, timeout=limit, log_level=log_level)
         questions = Questions(connection, answering, requests.deadlines, requests.send)
         super().__init__(
             connection,

@@ -241,7 +241,7 @@ class Operations:
             raise MisuseError(f"a list is one of {', '.join(_LISTS)}; got {kind!r}")
         page: Any = await self._ask(_LISTS[kind][0], members={} if cursor is None else {"cursor": cursor})
         if kind == "tools" and self._mirroring is not None and self._connection.is_modern:
-            return replace(page, tools=self._mirroring.learn(page.tools, anew=cursor is None))
+            return replace(page, tools=self._mirroring.learn(page.tools))
         return page
 
     @overload

@@ -2,11 +2,14 @@
 
 from collections.abc import Awaitable, Sequence
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+from msgspec import UNSET, UnsetType
 
 from tybalt.client.link import DirectLink, Link, Serves, TransportLink
 from tybalt.client.targets import WANTED, address_for, command_for, configured_command
 from tybalt.errors import MisuseError
+from tybalt.execution.durations import Duration, seconds
 from tybalt.transports.command import Command, is_path
 from tybalt.transports.transport import Transport
 from tybalt.types.logging import LOGGING_LEVELS
@@ -19,17 +22,33 @@ EraChoice = Literal["auto", "modern", "legacy"] | str
 """How to find a common revision: see `Client`."""
 
 
-def check_options(timeout: Any, probe_timeout: Any, log_level: Any, on_notification: Any, max_rounds: Any) -> None:
+REQUEST_TIMEOUT: Final = 60.0
+"""Seconds a request may take where nothing else is said."""
+
+
+def check_options(log_level: Any, on_notification: Any, max_rounds: Any) -> None:
     """Raises `MisuseError` for an option that means nothing."""
-    for name, seconds in (("timeout", timeout), ("probe_timeout", probe_timeout)):
-        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-        if not (number and seconds > 0) and not (seconds is None and name == "timeout"):
-            raise MisuseError(f"{name}: expected a number of seconds above 0, got {seconds!r}")
     if log_level is not None and log_level not in LOGGING_LEVELS:
         raise MisuseError(f"log_level: expected one of {', '.join(LOGGING_LEVELS)}, got {log_level!r}")
     check_callback("on_notification", on_notification)
     if type(max_rounds) is not int or max_rounds < 1:
         raise MisuseError(f"max_rounds: expected a number of rounds from 1 on, got {max_rounds!r}")
+
+
+def request_timeout(timeout: "Duration | UnsetType | None", target: Any) -> float | None:
+    """Seconds a request may take: as is said, else as the entry of a configuration says. Raises `MisuseError`."""
+    if timeout is UNSET:
+        configured = getattr(target, "timeout", None) if hasattr(target, "expanded") else None
+        return REQUEST_TIMEOUT if configured is None else configured
+    return None if timeout is None else duration("timeout", timeout)
+
+
+def duration(name: str, value: "Duration") -> float:
+    """An option that is a duration, in seconds. Raises `MisuseError` with its name."""
+    try:
+        return seconds(value)
+    except MisuseError as error:
+        raise MisuseError(f"{name}: {error}") from None
 
 
 def check_restart(restart: Any, link: Link) -> None:

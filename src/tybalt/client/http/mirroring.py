@@ -26,13 +26,12 @@ class Mirroring:
     def __init__(self) -> None:
         self._tools: dict[str, ParameterHeaders | list[Mirrored]] = {}
 
-    def learn(self, tools: Iterable[Tool], *, anew: bool = True) -> list[Tool]:
-        """The tools of a list, or of one page, that may be used; `anew` forgets what was known before.
+    def learn(self, tools: Iterable[Tool]) -> list[Tool]:
+        """Those of the tools of a list, or of one page of it, that may be used; what was known of each is forgotten.
 
-        A tool whose annotations break a rule is left out, with a warning that says which and why.
+        A tool whose annotations break a rule is left out, with a warning that says which and why. Beyond `MAX_TOOLS`,
+        those go first that were learnt first.
         """
-        if anew:
-            self._tools = {}
         return [tool for tool in tools if self._learnt(tool)]
 
     def of(self, name: str | None) -> ParameterHeaders | None:
@@ -43,13 +42,15 @@ class Mirroring:
         return found
 
     def _learnt(self, tool: Tool) -> bool:
+        self._tools.pop(tool.name, None)
         try:
             found = mirrored_parameters(tool.input_schema)
         except ValueError as error:
             shown = printable(cut(tool.name))
             logger.warning("the tool %s is left out, for its schema is wrong: %s", shown, printable(str(error)))
             return False
-        self._tools.pop(tool.name, None)  # Of two tools of one name, the last.
-        if found and len(self._tools) < MAX_TOOLS:
+        if found:
             self._tools[tool.name] = found
+            if len(self._tools) > MAX_TOOLS:
+                del self._tools[next(iter(self._tools))]
         return True
