@@ -17,6 +17,7 @@ import pytest
 
 from tests.client.library import library
 from tybalt import Accepted, Client, Context, Server
+from tybalt.client import ListChanged
 from tybalt.client.operations import Operations
 from tybalt.client.sync import SyncClient
 from tybalt.errors import ConnectionLost, InvalidParams, MisuseError, ToolError, TransportError
@@ -100,6 +101,33 @@ def test_pages_come_one_by_one() -> None:
             each.name for each in client.list_tools()
         ]
         assert client.page("tools").tools == client.list_tools()
+
+
+def test_changes_come_one_by_one() -> None:
+    server = calculator()
+
+    @server.resource("books://index")
+    def index() -> str:
+        return "all"
+
+    with Client(server).sync() as client:
+        with client.listen(tools=True) as changes:
+            assert changes.unsupported == ()
+            client.wait_for(_add_a_tool, server, "one")
+            assert next(changes) == ListChanged("tools")
+            client.wait_for(_add_a_tool, server, "another")
+            for change in changes:
+                assert change == ListChanged("tools")
+                break
+        with client.subscribe("books://index") as changes:
+            client.close()
+            with pytest.raises(ConnectionLost):
+                next(changes)
+    assert clients_threads() == []
+
+
+async def _add_a_tool(server: Server, name: str) -> None:
+    server.tool(name)(lambda: None)
 
 
 def test_many_threads_share_one() -> None:

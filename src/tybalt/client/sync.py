@@ -8,7 +8,7 @@ it. Functions that a client was given run on that thread.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from functools import wraps
 from threading import Lock, Thread, current_thread
@@ -23,6 +23,7 @@ from tybalt.types.capabilities import ServerCapabilities
 if TYPE_CHECKING:
     import msgspec
 
+    from tybalt.client.listening import Change, Changes
     from tybalt.types.implementation import Implementation
 
 P = ParamSpec("P")
@@ -72,7 +73,7 @@ def _waiting(
 
     @wraps(method)
     def wait(self: "SyncClient", *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._run(method, self._client, *args, **kwargs)  # pyright: ignore[reportPrivateUsage]
+        return self.wait_for(method, self._client, *args, **kwargs)  # pyright: ignore[reportPrivateUsage]
 
     return wait
 
@@ -100,7 +101,7 @@ class SyncClient:
         self._thread.start()
         started.result()
         try:
-            self._run(self._client.__aenter__)
+            self.wait_for(self._client.__aenter__)
         except BaseException:
             self._stop()
             raise
@@ -116,7 +117,7 @@ class SyncClient:
         if self._loop is None:
             return
         try:
-            self._run(self._client.aclose)
+            self.wait_for(self._client.aclose)
         finally:
             self._stop()
 
@@ -136,8 +137,19 @@ class SyncClient:
     def pages(self, kind: ListKind) -> Iterator[Any]:
         """The pages of a list, each asked for when it is wanted, see `Client.pages`."""
         pages = self._client.pages(kind)
-        while (page := self._run(_next, pages)) is not None:
+        while (page := self.wait_for(_next, pages)) is not None:
             yield page
+
+    def listen(
+        self, *, tools: bool = False, prompts: bool = False, resources: bool = False, uris: Iterable[str] = ()
+    ) -> "SyncChanges":
+        """What changes at the server, as an iterator that blocks, see `Client.listen`."""
+        changes = self.wait_for(_listen, self._client, tools=tools, prompts=prompts, resources=resources, uris=uris)
+        return SyncChanges(self, changes)
+
+    def subscribe(self, *uris: str) -> "SyncChanges":
+        """What changes of these resources, see `Client.subscribe`."""
+        return self.listen(uris=uris)
 
     def request(
         self,
@@ -148,11 +160,16 @@ class SyncClient:
         timeout: float | None = None,
     ) -> "msgspec.Raw":
         """Send any request and return its result, undecoded, see `Client.request`."""
-        return self._run(self._client.request, method, params, on_progress=on_progress, timeout=timeout)
+        return self.wait_for(self._client.request, method, params, on_progress=on_progress, timeout=timeout)
 
     def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification, see `Client.notify`."""
-        self._run(_notify, self._client, method, params)
+        self.wait_for(_notify, self._client, method, params)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be asked."""
+        return self._loop is not None
 
     @property
     def revision(self) -> str:
@@ -174,7 +191,7 @@ class SyncClient:
         """What the server says about its use."""
         return self._client.instructions
 
-    def _run(self, function: Callable[P, Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs) -> R:
+    def wait_for(self, function: Callable[P, Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs) -> R:
         """What a coroutine function returns, which is called here and runs on the loop."""
         if current_thread() is self._thread:
             raise MisuseError("a function that the client has called cannot wait for the client: it would for ever")
@@ -211,6 +228,41 @@ class SyncClient:
         assert self._thread is not None
         loop.call_soon_threadsafe(self._close.set)
         self._thread.join()
+
+
+class SyncChanges:
+    """`Changes` for code that is not asynchronous: open inside `with`, its `for` blocks until something changes."""
+
+    def __init__(self, client: SyncClient, changes: "Changes") -> None:
+        self._client = client
+        self._changes = changes
+
+    @property
+    def unsupported(self) -> tuple[str, ...]:
+        """What the server will not tell, see `Changes`."""
+        return self._changes.unsupported
+
+    def __enter__(self) -> Self:
+        self._client.wait_for(self._changes.__aenter__)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client.is_open:  # Where it is closed, nothing is told any more.
+            self._client.wait_for(self._changes.__aexit__, None, None, None)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> "Change":
+        if not self._client.is_open:
+            raise ConnectionLost("the client was closed")
+        return self._client.wait_for(self._changes.__anext__)
+
+
+async def _listen(client: Any, **wanted: Any) -> "Changes":
+    return client.listen(**wanted)
 
 
 async def _next(pages: AsyncIterator[Any]) -> Any:
