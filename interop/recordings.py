@@ -52,6 +52,11 @@ class Recorded:
         self.command = [sys.executable, str(RECORDER), str(folder), *command]
 
     @property
+    def target(self) -> list[str]:
+        """What our own client is told to connect to."""
+        return self.command
+
+    @property
     def recordings(self) -> list[Recording]:
         """All recordings, once each has come to its end."""
         return [Recording.of(path) for path in sorted(self.folder.iterdir())]

@@ -1,4 +1,4 @@
-"""Our servers as processes over HTTP, for as long as a block lasts."""
+"""Servers as processes over HTTP, for as long as a block lasts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Thread
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.request import urlopen
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -44,15 +44,31 @@ def alarming(said: str) -> list[str]:
 
 
 @contextmanager
-def serving(face: str, module: str) -> Iterator[Serving]:
-    """The server of a module, on a port of its own, until the end of the block; SIGTERM ends it."""
-    command = [sys.executable, "-m", "interop.servers.over_http", face, module]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+def serving(face: str, module: str, record: pathlib.Path | None = None) -> Iterator[Serving]:
+    """The server of a module, on a port of its own, until the end of the block; SIGTERM ends it.
+
+    What is posted to one that is not ours is written down in the file `record`.
+    """
+    more = [] if record is None else ["0", str(record)]
+    command = [sys.executable, "-m", "interop.servers.over_http", face, module, *more]
+    with listening(command, r"http://127\.0\.0\.1:\d+") as (process, url, said):
+        if record is None:
+            # It listens before it serves; whoever asks meanwhile waits.
+            urlopen(f"{url}/ready", timeout=PATIENCE).close()
+        yield Serving(process, f"{url}/mcp", said)
+
+
+@contextmanager
+def listening(
+    command: Sequence[str], sign: str, **options: Any
+) -> Iterator[tuple[subprocess.Popen[str], str, list[str]]]:
+    """A process that says on stderr that it listens, and what it has said of that and since; SIGTERM ends it."""
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, **options) as process:
         assert process.stderr is not None
         said: list[str] = []
         for line in process.stderr:
             said.append(line)
-            if (found := re.search(r"http://127\.0\.0\.1:\d+", line)) is not None:
+            if (found := re.search(sign, line)) is not None:
                 break
         else:
             raise AssertionError(f"the server did not start: {''.join(said)}")
@@ -60,9 +76,7 @@ def serving(face: str, module: str) -> Iterator[Serving]:
         reader = Thread(target=said.extend, args=(process.stderr,))
         reader.start()
         try:
-            # It listens before it serves; whoever asks meanwhile waits.
-            urlopen(f"{found[0]}/ready", timeout=PATIENCE).close()
-            yield Serving(process, f"{found[0]}/mcp", said)
+            yield process, found[0], said
         finally:
             process.send_signal(signal.SIGTERM)
             try:

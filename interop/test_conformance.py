@@ -1,7 +1,7 @@
 """The official conformance suite against our server over HTTP: through the lane, and as an ASGI application of uvicorn.
 
 Each leg is one run of the suite, one test each of its scenarios; `conformance/suite.py` says what it is to pass one.
-The server is `conformance/server.py`.
+The server is `conformance/server.py`. `test_conformance_client.py` has the scenarios for clients.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def test_each_scenario(run_leg, revision, scenario):
 @pytest.mark.parametrize("revision", REQUIRED)
 def test_all_that_is_required(run_leg, revision):
     leg = run_leg("--requirements", revision)
-    told = {each: found for each in required(revision) if (found := leg.complaints(each))}
+    told = {each: found for each in required("server", revision) if (found := leg.complaints(each))}
     assert not told
-    assert not EXCEPTIONS.keys() & required(revision)
-    assert len(required(revision)) == REQUIRED[revision]
+    assert not EXCEPTIONS.keys() & required("server", revision)
+    assert len(required("server", revision)) == REQUIRED[revision]
     assert leg.status == 0, leg.printed
 
 
@@ -62,7 +62,7 @@ def test_the_server_has_nothing_to_complain_of_and_ends_well(run_leg, face, opti
 
 @pytest.mark.parametrize("revision", SCENARIOS)
 def test_no_scenario_is_left_out(node, revision):
-    assert set(SCENARIOS[revision]) == listed(node, revision)
+    assert set(SCENARIOS[revision]) == listed(node, "server", revision)
 
 
 @pytest.mark.parametrize(

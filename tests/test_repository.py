@@ -46,6 +46,8 @@ def test_the_peers_are_those_the_project_promises():
     assert packages["@modelcontextprotocol/client"].startswith("2.4.")
     assert packages["@modelcontextprotocol/sdk"].startswith("1.32.")
     assert "@modelcontextprotocol/inspector" in packages
+    assert pins("interop.txt")["fastmcp"].startswith("4.1.")
+    assert "@modelcontextprotocol/server-everything" in packages
 
 
 def test_the_npm_lock_names_no_host():

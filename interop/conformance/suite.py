@@ -1,8 +1,8 @@
-"""Runs the official conformance suite against our server, and judges what it found more strictly than it does itself.
+"""Runs the official conformance suite against our server and our client, and judges more strictly than it does itself.
 
 The suite is content with warnings, with checks that it has skipped, and with a scenario in which nothing was checked
 at all. Here a scenario is passed if something of its own has succeeded and nothing else came of it: that its messages
-fit the schema, which it checks on the side, is not enough.
+fit the schema, which it checks on the side, is not enough. A client has to end well besides.
 """
 
 from __future__ import annotations
@@ -12,16 +12,23 @@ import json
 import pathlib
 import re
 import subprocess
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Any, Literal, NamedTuple
 
 from interop.serving import ROOT, serving
 
 PACKAGE = ROOT / "interop" / "node_modules" / "@modelcontextprotocol" / "conformance"
 
+LOOPBACK = pathlib.Path(__file__).with_name("loopback.cjs")
+
 GOOD = ("SUCCESS", "INFO")
 PATIENCE = 50
 """Seconds for one run of the suite."""
+CLIENT_PATIENCE = 30
+"""Seconds that a client has for one scenario."""
+
+Side = Literal["server", "client"]
+"""Which one is tested."""
 
 Checks = list[dict[str, Any]]
 """What was checked in one scenario."""
@@ -41,29 +48,42 @@ class Leg(NamedTuple):
         return complaints(self.scenarios.get(scenario, []))
 
 
-def complaints(checks: Checks) -> list[str]:
-    """Why a scenario with these checks is not passed."""
+class Trial(NamedTuple):
+    """One scenario played with a client: what was checked, how the suite ended, and what it printed."""
+
+    checks: Checks
+    status: int
+    printed: str
+
+    def complaints(self, may_skip: Collection[str] = ()) -> list[str]:
+        """Why the client has not passed; nothing if it has. `may_skip` names checks that need not be made."""
+        told = complaints(self.checks, may_skip)
+        ended = re.findall(r"Client exited with code \d+|Client timed out after \d+ms", self.printed)
+        return [*told, *ended, *([] if self.status == 0 else [f"the suite ended with status {self.status}"])]
+
+
+def complaints(checks: Checks, may_skip: Collection[str] = ()) -> list[str]:
+    """Why a scenario with these checks is not passed; those of these names may have been skipped."""
     told = [
         f"{each['status']} {each['id']}: {each.get('errorMessage', each['description'])}"
         for each in checks
-        if each["status"] not in GOOD
+        if each["status"] not in GOOD and not (each["status"] == "SKIPPED" and each.get("name") in may_skip)
     ]
     own = [each["status"] for each in checks if not each["id"].startswith("wire-schema-")]
     return told if "SUCCESS" in own else [*told, "nothing has succeeded"]
 
 
-def listed(node: str, revision: str) -> set[str]:
-    """The scenarios for servers that the suite itself has for this revision."""
-    printed = subprocess.check_output(
-        [*suite(node), "list", "--server", "--spec-version", revision], text=True, timeout=PATIENCE
-    )
+def listed(node: str, side: Side, revision: str | None = None) -> set[str]:
+    """The scenarios for servers or for clients that the suite itself has for this revision, or at all."""
+    of_revision = [] if revision is None else ["--spec-version", revision]
+    printed = subprocess.check_output([*suite(node), "list", f"--{side}", *of_revision], text=True, timeout=PATIENCE)
     return set(re.findall(r"^ +- (\S+)", printed, re.MULTILINE))
 
 
-def required(revision: str) -> list[str]:
-    """The scenarios that the suite requires of servers that claim this revision."""
+def required(side: Side, revision: str) -> list[str]:
+    """The scenarios that the suite requires of servers or clients that claim this revision."""
     text = (PACKAGE / "requirements" / f"{revision}.yaml").read_text()
-    found = re.search(r"^server:\n((?:  - .+\n)+)", text, re.MULTILINE)
+    found = re.search(rf"^{side}:\n((?:  - .+\n)+)", text, re.MULTILINE)
     assert found is not None
     return re.findall(r"- (\S+)", found[1])
 
@@ -88,9 +108,18 @@ def run(node: str, face: str, options: Sequence[str], folder: pathlib.Path) -> L
     return Leg(found, ran.returncode, ran.stdout + ran.stderr, server.process.returncode, "".join(server.said))
 
 
+def try_client(node: str, program: str, scenario: str, revision: str, folder: pathlib.Path) -> Trial:
+    """Play a scenario over the wire of a revision with a client: `program` is its command, without blanks in a word."""
+    options = ["--command", program, "--scenario", scenario, "--spec-version", revision, "-o", str(folder)]
+    command = [*suite(node), "client", *options, "--timeout", str(CLIENT_PATIENCE * 1000)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    found = [json.loads(each.read_text()) for each in folder.rglob("checks.json")]
+    return Trial(found[0] if found else [], ran.returncode, ran.stdout + ran.stderr)
+
+
 def suite(node: str) -> list[str]:
     """The command line of the suite."""
-    return [node, str(PACKAGE / "dist" / "index.js")]
+    return [node, "--require", str(LOOPBACK), str(PACKAGE / "dist" / "index.js")]
 
 
 def name_of(folder: pathlib.Path) -> str:
