@@ -151,6 +151,27 @@ class TestTheEra:
         assert refused.value.data == expected
         assert await peer.rest() == []
 
+    @pytest.mark.parametrize("era", ["auto", "modern"])
+    @pytest.mark.parametrize("relents", [True, False])
+    async def test_a_revision_that_is_refused_and_named_is_asked_for_once_more(
+        self, era: Any, *, relents: bool
+    ) -> None:
+        peer = Peer()
+        opening, request = await asked(peer, Client(peer.client_end, era=era).__aenter__())
+        peer.refuse(request, -32022, {"supported": ["2026-07-28"]})
+        again = await peer.next()
+        assert (again["method"], again["params"]) == ("server/discover", request["params"])
+        if relents:
+            peer.answer(again, DISCOVERED)
+            client = await opening
+            assert client.revision == "2026-07-28"
+            await client.aclose()
+            return
+        peer.refuse(again, -32022, {"supported": ["2026-07-28"]})
+        with pytest.raises(UnsupportedRevision):
+            await opening
+        assert await peer.rest() == []
+
     @pytest.mark.parametrize("noise", [b"", b"Welcome to Peer 1.0!", b"\xff\xfe", failure(-32601, id=7)])
     async def test_silence_and_banners_lead_to_the_handshake_when_time_is_up(self, noise: bytes) -> None:
         clock, peer = Clock(), Peer()
@@ -322,12 +343,13 @@ class TestOverHttp:
                 await Client(server.url, era="modern").__aenter__()
         assert server.methods == ["server/discover"]
 
+    @pytest.mark.parametrize("body", [b"", failure(-32603, id=None)], ids=["nothing", "an error"])
     @pytest.mark.parametrize("number", UNDECIDED)
     async def test_what_may_be_said_in_either_era_is_raised_and_not_remembered(
-        self, number: int, verdicts: dict[str, None]
+        self, number: int, body: bytes, verdicts: dict[str, None]
     ) -> None:
-        async with scripted({**acts("legacy"), "server/discover": status(number)}) as server:
-            with pytest.raises(McpError, match=f"HTTP {number}") as refused:
+        async with scripted({**acts("legacy"), "server/discover": status(number, body, JSON)}) as server:
+            with pytest.raises(McpError, match="no" if body else f"HTTP {number}") as refused:
                 await Client(server.url).__aenter__()
         assert server.methods == ["server/discover"] and not verdicts and refused.value.code == number
 

@@ -122,7 +122,7 @@ class Opening:
         except RequestTimeout:
             return None
 
-    async def _discover(self, timeout: float | None) -> Introduction | None:
+    async def _discover(self, timeout: float | None, *, again: bool = False) -> Introduction | None:
         """Ask for a modern server; `None` if this is a legacy one. Raises where no revision is shared.
 
         Whatever is neither a discover result nor an error that only modern servers have, says legacy.
@@ -132,8 +132,10 @@ class Opening:
             found = decode_result(await self._request("server/discover", {}, timeout), DiscoverResult)
         except McpError as error:
             if error.code == UnsupportedRevision.default_code:
-                # It refuses the one modern revision there is; with a second one, that would be asked for next.
                 supported = _supported(error.data)
+                if revision in supported and not again:
+                    # It refuses the one modern revision there is, and names it: that is what to ask for next, once.
+                    return await self._discover(timeout, again=True)
                 if self._era == "auto" and set(LEGACY).intersection(supported):
                     return None
                 raise UnsupportedRevision(revision, supported) from None

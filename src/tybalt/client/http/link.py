@@ -39,6 +39,7 @@ MAX_AT_ONCE: Final = 100
 TELLING: Final = 30.0
 """Seconds that a server may take to accept what it does not answer."""
 
+_DISCOVER: Final = "server/discover"
 _INITIALIZE: Final = "initialize"
 _INITIALIZED: Final = "notifications/initialized"
 _CANCELLED: Final = "notifications/cancelled"
@@ -148,7 +149,7 @@ class HttpLink:
         try:
             error = await self._sent_in_time(post, fields)
         except Refused as refused:
-            error = refused.error
+            error = _reason(refused, post)
         except TybaltError as failed:
             error = failed
         except Exception as failed:
@@ -182,7 +183,10 @@ class HttpLink:
             await self._channel.post(post)
             return None
         if fields is None:
+            session = self._session.visit.id
             await self._session.renewed()
+            if session != self._session.visit.id and not _is_repeated(post):
+                return None
         try:
             await self._exchanged(post, fields)
         except Refused as refused:
@@ -315,6 +319,14 @@ class HttpLink:
 def _is_repeated(post: Post) -> bool:
     """Whether a message still means something in another session: its questions are not those of the last one."""
     return post.is_request or (post.method is not None and post.method not in (_INITIALIZED, _CANCELLED))
+
+
+def _reason(refused: Refused, post: Post) -> Exception:
+    """What is told of a refusal. Where the era is asked for, a status that says nothing of it goes before a code."""
+    error = refused.error
+    if post.method != _DISCOVER or refused.status not in _UNDECIDED or not isinstance(error, McpError):
+        return error
+    return error if _is_modern(error) else McpError.received(refused.status, error.message, error.data)
 
 
 def _is_modern(error: Exception) -> bool:

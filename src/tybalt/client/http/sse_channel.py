@@ -39,6 +39,7 @@ class SseChannel:
         self._receive = receive
         self._lost = lost
         self._endpoint = ""
+        self._stream: tuple[Answer, AsyncGenerator[Event | Oversized]] | None = None
         self._reading: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -56,6 +57,7 @@ class SseChannel:
             if isinstance(error, TimeoutError):
                 raise ConnectionLost("the server opened no stream that says where to POST, in time") from None
             raise
+        self._stream = answer, events
         self._reading = asyncio.get_running_loop().create_task(self._read(answer, events))
 
     async def post(self, post: Post) -> None:
@@ -70,9 +72,15 @@ class SseChannel:
 
     async def aclose(self) -> None:
         """Close the stream."""
-        if self._reading is not None:
-            self._reading.cancel()
+        if self._reading is None or self._stream is None:
+            return
+        answer, events = self._stream
+        self._reading.cancel()
+        answer.close()  # Also for a task that is cancelled before its first step.
+        try:
             await asyncio.wait([self._reading])
+        finally:
+            await events.aclose()
 
     async def _check(self, answer: Answer) -> None:
         """Raises where an answer is no stream."""
