@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.cli.processes import FILE, Printed
-from tybalt.cli.arguments import read_words
+from tybalt.cli.arguments import MAX_SIGNATURE, read_words
 from tybalt.cli.usage import UsageError
 from tybalt.types.tools import Tool
 
@@ -84,6 +84,51 @@ def test_one_json_object_holds_all_arguments() -> None:
     assert given('{"a": "7", "b": null}', properties=properties) == {"a": "7", "b": None}
     assert given(' {"b": {"c": []}}\n', properties=properties) == {"b": {"c": []}}
     assert given("{}", properties=properties) == given(properties=properties) == {}
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "told"),
+    [
+        ({"type": "number"}, "nan", "a=nan: JSON has no NaN and no Infinity, nor numbers beyond 1.8e308"),
+        ({"type": ["number", "null"]}, "-Infinity", "a=-Infinity: JSON has no NaN"),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, "inf", "a=inf: JSON has no NaN"),
+        ({"type": "number"}, "1e999", "a=1e999: JSON has no NaN"),
+        ({"type": "number"}, "much", None),
+        ({"type": ["number", "string"]}, "nan", None),
+        ({}, "nan", None),
+    ],
+)
+def test_a_number_that_json_cannot_say_is_refused_where_no_text_is_taken(
+    schema: dict[str, Any], text: str, told: str | None
+) -> None:
+    if told is None:
+        assert given(f"a={text}", properties={"a": schema}) == {"a": text}
+        return
+    with pytest.raises(UsageError) as refused:
+        given(f"a={text}", properties={"a": schema})
+    assert str(refused.value).startswith(told)
+
+
+@pytest.mark.parametrize("word", ['{"a": NaN}', '{"a": Infinity}', '{"a": 1e999}'])
+def test_so_is_one_in_a_json_object(word: str) -> None:
+    with pytest.raises(UsageError, match="is no JSON object"):
+        read_words([word])
+
+
+def test_what_a_schema_needs_and_does_not_have_is_not_asked_for() -> None:
+    properties = {"a": {}, "b": {}}
+    assert given("a=1", properties=properties, required=["a", "c", 7]) == {"a": 1}
+    assert given(properties=properties, required="a") == given(required=["a"]) == {}
+    with pytest.raises(UsageError, match=r"tool 'lend' needs a, b; it takes: a: any, b: any"):
+        given(properties=properties, required=["b", "a"])
+
+
+def test_arguments_without_end_are_cut() -> None:
+    properties = {f"a{number}": {"type": "string"} for number in range(1_000)}
+    with pytest.raises(UsageError) as refused:
+        given(properties=properties, required=list(properties))
+    assert "a9 and 990 more; it takes: a0: string" in str(refused.value)
+    assert len(str(refused.value)) < 2 * MAX_SIGNATURE
 
 
 HOW = """write NAME=VALUE, such as a=5, or all as one JSON object, such as '{"a": 5}'"""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import Write
 from tests.cli.processes import SHOP, as_a_process
 from tests.cli.terminals import CTRL_D, terminal
 from tybalt.cli import asking
@@ -106,7 +107,11 @@ def test_a_url_is_shown_and_needs_a_consent(typed: str, outcome: str) -> None:
 @pytest.mark.parametrize(
     ("tool", "told"),
     [
-        ("order", "What would\nyou \\x1b[31mlike?\ndeclined: stdin and stderr are no terminal"),
+        (
+            "order",
+            "What would\nyou \\x1b[31mlike?\ndeclined: stdin and stderr are no terminal, so that nobody can be asked; "
+            "it asks for: size, count, gift, note; answer with --answer NAME=VALUE\n",
+        ),
         ("pay", "Please pay.\nhttps://pay.example/1\ndeclined: stdin and stderr are no terminal"),
     ],
 )
@@ -134,6 +139,65 @@ def test_answers_that_will_not_do_decline(answer: str, told: str) -> None:
     ended = as_a_process("call", SHOP, "order", "--answer", answer)
     assert (ended.returncode, ended.stdout) == (0, b"Declined()\n")
     assert ended.stderr.decode().endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("answers", "status", "told"),
+    [
+        (["size=large", "cuont=3"], 2, "no field 'cuont'; did you mean 'count'? It asks for: size, count, gift, note"),
+        (["siez=large"], 2, "no field 'siez'; did you mean 'size'? It asks for: size, count, gift, note"),
+        (["size=large", "\x1b=1"], 2, "no field '\\x1b'; it asks for: size, count, gift, note"),
+        (["size=large"], 0, None),
+    ],
+)
+@pytest.mark.parametrize("words", [("call", "order"), ("get", "order"), ("read", "shop://order")])
+def test_an_answer_that_no_question_has_a_field_for_is_told_and_ends_with_2(
+    words: tuple[str, str], answers: list[str], status: int, told: str | None, write: Write
+) -> None:
+    path = str(write("asking.py", ASKING))
+    options = [word for answer in answers for word in ("--answer", answer)]
+    ended = as_a_process(words[0], path, words[1], *options)
+    expected = "" if told is None else f"tybalt: --answer: {told}\n"
+    assert ended.returncode == status and ended.stderr.decode().endswith(expected)
+    assert ended.stdout and (told is not None or not ended.stderr)
+
+
+ASKING = """
+from tests.cli.shop import Order
+from tybalt import Context
+server = Server("x")
+@server.tool
+@server.resource("shop://order")
+@server.prompt
+async def order(context: Context) -> str:
+    return repr(await context.elicit("What?", Order))
+"""
+
+
+async def test_an_answer_may_be_for_a_later_question_or_for_none(capsys: pytest.CaptureFixture[str]) -> None:
+    asking = Asking(Answers({"f0": "x", "f1": "y"}))
+    assert asking.verdict() == 0
+    assert await asking.answer(question(1)) == {"f0": "x"}
+    assert asking.verdict() == 2
+    assert await asking.answer(question(2)) == {"f0": "x", "f1": "y"}
+    assert asking.verdict() == 0
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+async def test_a_file_may_hold_answers_to_other_questions() -> None:
+    asking = Asking(Answers({"f0": "x"}, {"other": 1}))
+    assert await asking.answer(question(1)) == {"f0": "x"} and asking.verdict() == 0
+
+
+async def test_what_is_told_of_forms_without_end_is_bounded(capsys: pytest.CaptureFixture[str]) -> None:
+    asking = Asking(Answers({"other": "x"}))
+    for count in (60, 100):
+        await asking.answer(question(count))
+    capsys.readouterr()
+    assert asking.verdict() == 2
+    assert capsys.readouterr().err.endswith(
+        "no field 'other'; it asks for: f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 and 90 more\n"
+    )
 
 
 @pytest.mark.parametrize("count", [0, 1])

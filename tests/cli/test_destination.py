@@ -130,6 +130,25 @@ def test_what_cannot_be_meant_is_told(given: dict[str, Any], told: str) -> None:
     assert refusal(**given).startswith(told)
 
 
+def test_where_a_name_was_looked_for_is_told(at_home: Path) -> None:
+    how = "there is no file nothing; expected FILE or FILE:OBJECT, such as server.py:server"
+    looked = "As the name of a server it was looked for in"
+    places = ".mcp.json, .cursor/mcp.json, .vscode/mcp.json, and where else hosts keep theirs"
+    assert refusal(name="nothing") == f"{how}. {looked} {places}; no such file is there"
+    configured(at_home / ".mcp.json")
+    configured(at_home / "home/.cursor/mcp.json")
+    files = f".mcp.json, {at_home / 'home/.cursor/mcp.json'}"
+    assert refusal(name="nothing") == f"{how}. {looked} {files}, and no server is there"
+    (at_home / "nothing.py").write_text("")
+    found = "there is no file nothing; did you mean nothing.py?"
+    assert refusal(name="nothing") == f"{found} {looked} {files}, and no server is there"
+
+
+@pytest.mark.parametrize("name", ["nothing.py", "no/thing", "nothing.py:app"])
+def test_what_is_a_file_by_its_name_is_looked_for_nowhere_else(name: str) -> None:
+    assert "looked for" not in refusal(name=name)
+
+
 # -- URLs -------------------------------------------------------------------------------------------------------------
 
 

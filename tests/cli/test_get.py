@@ -48,7 +48,7 @@ def test_json_is_the_whole_result(printed: Printed) -> None:
             "prompt 'review' has no argument 'langage'; did you mean 'language'? It has: language, tone",
         ),
         (("review", "Go"), 2, "'Go' is no argument; write NAME=VALUE"),
-        (("review",), 4, "error -32602: "),
+        (("review", "tone=kind"), 2, "prompt 'review' needs language; it takes: language, tone?\n"),
     ],
 )
 def test_what_is_not_there_is_told(words: tuple[str, ...], status: int, told: str, printed: Printed) -> None:

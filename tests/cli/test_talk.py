@@ -5,30 +5,6 @@ import pytest
 from tests.cli.conftest import Write
 from tests.cli.processes import FILE, Printed
 from tybalt.cli.statuses import MISUSED, REFUSED
-from tybalt.cli.talk import with_remedy
-from tybalt.errors import McpError, MissingClientCapability, Unauthorized
-
-
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (Unauthorized("no"), "no; a token is given with --token-env NAME"),
-        (
-            Unauthorized("no; the client offered no credentials: pass token=…"),
-            "no; a token is given with --token-env NAME",
-        ),
-        (MissingClientCapability({"roots": {}}), "use a Client that has on_sample= or roots="),
-        (McpError("closed", code=7, data=[]), "closed"),
-    ],
-)
-def test_an_error_has_a_remedy_for_who_has_a_command_line(error: McpError, told: str) -> None:
-    shown = with_remedy(error, lacks_token=True)
-    assert shown.message.endswith(told) and shown.code == error.code
-
-
-def test_who_has_given_a_token_or_has_nobody_to_give_it_to_is_not_told_to() -> None:
-    error = Unauthorized("wrong token")
-    assert with_remedy(error, lacks_token=False) is error
 
 
 @pytest.mark.parametrize("command", [("call", "add"), ("list",), ("read", "x://y"), ("get", "review"), ("inspect",)])
@@ -42,3 +18,10 @@ def test_a_server_that_does_not_speak_the_revision_refuses(write: Write, printed
     path = str(write("old.py", "server = Server('x', eras=['legacy'])"))
     status, out, err = printed("inspect", path, "--era", "modern")
     assert (status, out) == (REFUSED, "") and err.startswith("tybalt: error ")
+
+
+@pytest.mark.parametrize("command", [("call", "add"), ("list",), ("inspect",)])
+def test_what_cannot_be_sent_is_a_mistake_of_the_command_line(command: tuple[str, ...], printed: Printed) -> None:
+    status, out, err = printed(command[0], "unix:/no/socket", *command[1:], "--token", "secret")
+    assert (status, out) == (MISUSED, "")
+    assert err.startswith("tybalt: a Unix socket takes no token and no headers;")

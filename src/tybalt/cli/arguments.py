@@ -1,15 +1,18 @@
 """The arguments of a tool or a prompt, from words such as `a=5`, or from one word that is a JSON object.
 
-A word is text; whether it means the number 5 or the text "5" is for the tool's input schema to say. Whether the
-arguments are valid is the server's business alone: here only names are judged, because a slip in one is silent there.
+A word is text; whether it means the number 5 or the text "5" is for the tool's input schema to say. Whether a value is
+valid is the server's business alone: here only names are judged, those that are not there and those that are needed,
+and numbers that JSON cannot say.
 """
 
+import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from tybalt.cli.usage import UsageError, instead
+from tybalt.cli.signatures import prompt_signature, required_of, tool_signature
+from tybalt.cli.usage import UsageError, instead, listed
 from tybalt.errors import cut
 from tybalt.server.explain import arms
 from tybalt.server.json_values import Schema, is_array, is_object
@@ -17,6 +20,9 @@ from tybalt.server.json_values import Schema, is_array, is_object
 if TYPE_CHECKING:
     from tybalt.types.prompts import Prompt
     from tybalt.types.tools import Tool
+
+MAX_SIGNATURE: Final = 300
+"""Characters that are told of the arguments of a tool or a prompt."""
 
 _HOW = """write NAME=VALUE, such as a=5, or all as one JSON object, such as '{"a": 5}'"""
 
@@ -28,22 +34,38 @@ class Given(msgspec.Struct, frozen=True):
     values: dict[str, Any] = {}
 
     def for_tool(self, tool: "Tool") -> dict[str, Any]:
-        """The arguments to call `tool` with. Raises `UsageError` for a name that it does not have."""
+        """The arguments to call `tool` with.
+
+        Raises `UsageError` for a name that it does not have, for one that it needs and that is missing, and for a
+        number without end.
+        """
         schema = tool.input_schema
         properties = _members(schema.get("properties"))
         for name in (*self.texts, *self.values):
             if name not in properties and not _takes_others(schema):
                 raise UsageError(_unknown(name, f"tool {tool.name!r}", list(properties)))
-        read = {name: _value(text, properties.get(name), schema) for name, text in self.texts.items()}
+        self._check_there(required_of(tool), f"tool {tool.name!r}", tool_signature(tool))
+        read = {name: _value(name, text, properties.get(name), schema) for name, text in self.texts.items()}
         return read | self.values
 
     def for_prompt(self, prompt: "Prompt") -> dict[str, Any]:
-        """The arguments to get `prompt` with, which are texts. Raises `UsageError` for a name that it does not have."""
-        names = [argument.name for argument in prompt.arguments or ()]
+        """The arguments to get `prompt` with, which are texts.
+
+        Raises `UsageError` for a name that it does not have, and for one that it needs and that is missing.
+        """
+        arguments = prompt.arguments or ()
+        names = [argument.name for argument in arguments]
         for name in (*self.texts, *self.values):
             if name not in names:
                 raise UsageError(_unknown(name, f"prompt {prompt.name!r}", names))
+        needed = [argument.name for argument in arguments if argument.required]
+        self._check_there(needed, f"prompt {prompt.name!r}", prompt_signature(prompt))
         return {**self.texts, **self.values}
+
+    def _check_there(self, needed: Sequence[str], what: str, signature: str) -> None:
+        missing = [name for name in needed if name not in self.texts and name not in self.values]
+        if missing:
+            raise UsageError(f"{what} needs {listed(missing)}; it takes: {cut(signature, MAX_SIGNATURE)}")
 
 
 def read_words(words: Sequence[str]) -> Given:
@@ -90,11 +112,12 @@ def _takes_others(schema: Schema) -> bool:
     return schema.get("additionalProperties", False) is not False or any(key in schema for key in elsewhere)
 
 
-def _value(text: str, schema: Any, root: Schema) -> Any:
+def _value(name: str, text: str, schema: Any, root: Schema) -> Any:
     """What `text` says to a parameter: JSON where it is JSON that the parameter takes, else the text itself.
 
     One that takes strings alone gets the text as it is, quotes included; `null` is null where it takes that too. JSON
     that a parameter does not take stays JSON where it takes no strings either: the server explains best what is wrong.
+    Raises `UsageError` for `nan`, `inf` and what is too large, where a number is taken and no text.
     """
     taken = list(arms(schema, root)) if is_object(schema) else []
     kinds = {kind for arm in taken for kind in _kinds(arm)} or {_ANY}
@@ -103,11 +126,22 @@ def _value(text: str, schema: Any, root: Schema) -> Any:
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
+        if kinds & {"number", "integer"} and not kinds & {"string", _ANY}:
+            _refuse_endless(name, text)
         return text
     return text if "string" in kinds and not any(_takes(arm, value) for arm in taken) else value
 
 
 _ANY = "any"
+
+
+def _refuse_endless(name: str, text: str) -> None:
+    try:
+        is_finite = math.isfinite(float(text))
+    except ValueError:
+        return
+    if not is_finite:
+        raise UsageError(f"{cut(name)}={cut(text)}: JSON has no NaN and no Infinity, nor numbers beyond 1.8e308")
 
 
 def _kinds(arm: Schema) -> Iterable[str]:

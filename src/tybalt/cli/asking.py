@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 from tybalt.cli.answers import Answers
 from tybalt.cli.fields import MAX_FIELDS, Field, Unfit, fields_of, shown
+from tybalt.cli.statuses import DONE, MISUSED
 from tybalt.cli.terminal import is_terminal, line_held, note, prompt
+from tybalt.cli.usage import listed, meant_by
 from tybalt.errors import cut, printable
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ class Asking:
         self._answers = answers
         self._typed = typed
         self._turn = asyncio.Lock()
+        self._asked_for: dict[str, None] = {}
+        self._unused = dict.fromkeys(answers.texts)
         self.server = "the server"
 
     async def answer(self, question: "ElicitRequestParams") -> Any:
@@ -67,9 +71,24 @@ class Asking:
                 note(str(declined))
                 return None
 
+    def verdict(self) -> int:
+        """Tell, at the end, of each `--answer` that no question had a field for; the status for that, or 0.
+
+        Where no form was asked at all, there is nothing to tell: a server need not ask what it may ask.
+        """
+        fields = list(self._asked_for)
+        if not fields or not self._unused:
+            return DONE
+        for name in self._unused:
+            meant = meant_by(name, fields)
+            guess = "it" if meant is None else f"did you mean {cut(meant)!r}? It"
+            note(f"tybalt: --answer: no field {cut(name)!r}; {guess} asks for: {listed(list(map(shown, fields)))}")
+        return MISUSED
+
     async def _form(self, asks: str, fields: list[Field]) -> dict[str, Any]:
         if len(fields) > MAX_FIELDS:
             raise _Declined(f"{asks}\ndeclined: the form has more than {MAX_FIELDS} fields")
+        self._remember(fields)
         typed = self._typed
         if typed is None:
             return self._known(asks, fields)
@@ -83,7 +102,8 @@ class Asking:
     def _known(self, asks: str, fields: list[Field]) -> dict[str, Any]:
         """The form without a terminal: with what was given for it, and the defaults of the rest."""
         if not any(map(self._is_answered, fields)):
-            how = "; answer with --answer NAME=VALUE" if fields else ""
+            names = listed([shown(field.name) for field in fields])
+            how = f"; it asks for: {names}; answer with --answer NAME=VALUE" if fields else ""
             raise _Declined(f"{asks}\ndeclined: stdin and stderr are no terminal, so that nobody can be asked{how}")
         given: dict[str, Any] = {}
         for field in fields:
@@ -93,6 +113,13 @@ class Asking:
             if value is not None:
                 given[field.name] = value
         return given
+
+    def _remember(self, fields: list[Field]) -> None:
+        """What was asked for, as much of it as is told, and which answers had a question."""
+        for field in fields:
+            self._unused.pop(field.name, None)
+            if len(self._asked_for) < MAX_FIELDS:
+                self._asked_for[field.name] = None
 
     def _is_answered(self, field: Field) -> bool:
         return field.name in self._answers.texts or field.name in self._answers.values

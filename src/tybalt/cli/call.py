@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from tybalt.cli.answers import Answers
 from tybalt.cli.arguments import Given, read_words
+from tybalt.cli.asking import Asking, person
 from tybalt.cli.destination import Destination
 from tybalt.cli.statuses import DONE, FAILED
 from tybalt.cli.talk import name_of, show_progress, talk
@@ -22,15 +23,16 @@ from tybalt.types.tools import CallToolResult, Tool
 
 
 def call(target: Destination, tool: str, words: Sequence[str], *, as_json: bool, answers: Answers) -> int:
-    """Print what the tool answers to the arguments in `words`; 1 if that is a failure, else 0.
+    """Print what the tool answers to the arguments in `words`; 1 if that is a failure, 2 for an answer to nothing.
 
     Raises `UsageError` for a tool or an argument that is not there, `McpError` for an error that the server answers,
     and as `talk` does.
     """
+    asking = Asking(answers, person())
     given = read_words(words)
-    result = talk(target, lambda client: _call_tool(client, tool, given), answers=answers, log_level="debug")
+    result = talk(target, lambda client: _call_tool(client, tool, given), asking=asking, log_level="debug")
     answer(json_text(result) if as_json else _text(result))
-    return FAILED if result.is_error else DONE
+    return asking.verdict() or (FAILED if result.is_error else DONE)
 
 
 async def _call_tool(client: Client, name: str, given: Given) -> CallToolResult:

@@ -12,14 +12,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tybalt.cli.terminal import note
-from tybalt.cli.usage import UsageError, instead
+from tybalt.cli.usage import UsageError, instead, listed
 from tybalt.errors import MisuseError
 
 if TYPE_CHECKING:
-    from tybalt.client.config import AddressEntry, ServerEntry
+    from tybalt.client.config import AddressEntry, ConfigFile, ServerEntry
 
 SCRIPTS: Final = (".js", ".mjs", ".cjs")
 """The ends of files that node runs."""
+SHOWN_PLACES: Final = 3
+"""Places of configurations that are named where none is there."""
 
 
 class Destination(Struct, frozen=True, kw_only=True):
@@ -83,7 +85,15 @@ def _command(given: Destination) -> Any:
 def _file(name: str) -> Any:
     from tybalt.cli.target import load_idle_server
 
-    return _script(name) if _suffix(name) in SCRIPTS else load_idle_server(name)
+    if _suffix(name) in SCRIPTS:
+        return _script(name)
+    try:
+        return load_idle_server(name)
+    except UsageError as error:
+        if _names_a_file(name):
+            raise
+        text = str(error)
+        raise UsageError(f"{text}{'' if text.endswith('?') else '.'} {_looked_at()}") from None
 
 
 def _script(name: str) -> Any:
@@ -151,10 +161,10 @@ def _names_a_file(name: str) -> bool:
 
 def _usual(name: str) -> "ServerEntry | None":
     """From the files where hosts keep their servers, those of this folder first; `None` where none names any."""
-    from tybalt.client.config import ConfigError, MCPConfig, config_files
+    from tybalt.client.config import ConfigError, MCPConfig
 
     known: list[str] = []
-    for file in sorted(config_files(), key=lambda file: file.scope != "project"):
+    for file in _usual_files():
         try:
             config = MCPConfig.read(file.path, strict=False)
         except ConfigError as error:
@@ -170,6 +180,23 @@ def _usual(name: str) -> "ServerEntry | None":
     if not known:
         return None
     raise UsageError(f"{name!r} is no file, and no server of a configuration; {instead(name, known)}")
+
+
+def _usual_files(*, missing: bool = False) -> "list[ConfigFile]":
+    from tybalt.client.config import config_files
+
+    return sorted(config_files(missing=missing), key=lambda file: file.scope != "project")
+
+
+def _looked_at() -> str:
+    """Where a name was looked for that is that of no file, as far as it is short."""
+    there = [str(file.path) for file in _usual_files()]
+    if there:
+        return f"As the name of a server it was looked for in {listed(there)}, and no server is there"
+    few = ", ".join(str(file.path) for file in _usual_files(missing=True)[:SHOWN_PLACES])
+    return (
+        f"As the name of a server it was looked for in {few}, and where else hosts keep theirs; no such file is there"
+    )
 
 
 def _entry_command(entry: "ServerEntry") -> Any:

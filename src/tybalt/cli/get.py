@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from tybalt.cli.answers import Answers
 from tybalt.cli.arguments import Given, read_words
+from tybalt.cli.asking import Asking, person
 from tybalt.cli.destination import Destination
-from tybalt.cli.statuses import DONE
 from tybalt.cli.talk import name_of, talk
 from tybalt.cli.terminal import answer, json_text
 from tybalt.cli.usage import UsageError, instead
@@ -16,14 +16,17 @@ from tybalt.types.tools import CallToolResult
 
 
 def get(target: Destination, prompt: str, words: Sequence[str], *, as_json: bool, answers: Answers) -> int:
-    """Print the messages, each under its role, or the whole result as JSON.
+    """Print the messages, each under its role, or the whole result as JSON; 2 for an answer to nothing, else 0.
 
     Raises `UsageError` for a prompt or an argument that is not there, and as `talk` does.
     """
     given = read_words(words)
-    result = talk(target, lambda client: _get_prompt(client, prompt, given), answers=answers, log_level="debug")
+    asking = Asking(answers, person())
+    result = talk(
+        target, lambda client: _get_prompt(client, prompt, given), asking=asking, bounded=True, log_level="debug"
+    )
     answer(json_text(result) if as_json else "\n\n".join(map(_text, result.messages)))
-    return DONE
+    return asking.verdict()
 
 
 async def _get_prompt(client: Client, name: str, given: Given) -> GetPromptResult:

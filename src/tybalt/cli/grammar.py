@@ -113,7 +113,8 @@ def _add_answers(parser: argparse.ArgumentParser) -> None:
 
 def _add_client_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, with everything in it")
-    parser.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="give up after so long; by default never")
+    limit = "give up after so long: 60 by default, and never where a tool is called"
+    parser.add_argument("--timeout", metavar="SECONDS", type=_seconds, help=limit)
     parser.add_argument("--era", default="auto", help="auto, modern, legacy, or a revision such as 2025-06-18")
     parser.add_argument("--config", metavar="FILE", help="TARGET is the name of a server in this configuration")
     secret = "the token for a server at a URL is in this environment variable"

@@ -20,7 +20,7 @@ def inspect(target: Destination, *, as_json: bool) -> int:
 
     Raises as `talk` does.
     """
-    about = talk(target, _about)
+    about = talk(target, _about, bounded=True)
     answer(json_text(about) if as_json else _text(about))
     return DONE
 

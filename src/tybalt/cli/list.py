@@ -1,16 +1,15 @@
 """`tybalt list`: everything that a server offers, as tables for people or as JSON."""
 
 import sys
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from tybalt.cli.destination import Destination
+from tybalt.cli.signatures import prompt_signature, tool_signature
 from tybalt.cli.statuses import DONE
 from tybalt.cli.table import table
 from tybalt.cli.talk import name_of, talk
 from tybalt.cli.terminal import answer, is_terminal, json_text, note, width_of
 from tybalt.client.client import Client
-from tybalt.server.display import type_name
 from tybalt.types.prompts import Prompt
 from tybalt.types.resources import Resource, ResourceTemplate
 from tybalt.types.tools import Tool
@@ -21,7 +20,7 @@ Lists = dict[str, list[Any]]
 
 def show_list(target: Destination, *, as_json: bool) -> int:
     """Print the tables of what there is, or the four lists as JSON. Raises as `talk` does."""
-    name, lists = talk(target, _named_lists)
+    name, lists = talk(target, _named_lists, bounded=True)
     if as_json:
         answer(json_text(lists))
     elif any(lists.values()):
@@ -56,7 +55,7 @@ def _tables(lists: Lists) -> str:
 
 
 def _tool(tool: Tool) -> list[str]:
-    return [tool.name, _parameters(tool.input_schema), _told(tool)]
+    return [tool.name, tool_signature(tool), _told(tool)]
 
 
 def _resource(resource: Resource) -> list[str]:
@@ -68,8 +67,7 @@ def _template(template: ResourceTemplate) -> list[str]:
 
 
 def _prompt(prompt: Prompt) -> list[str]:
-    names = [each.name if each.required else f"{each.name}?" for each in prompt.arguments or ()]
-    return [prompt.name, ", ".join(names), _told(prompt)]
+    return [prompt.name, prompt_signature(prompt), _told(prompt)]
 
 
 _ROWS: dict[str, tuple[list[str], Any]] = {
@@ -82,14 +80,3 @@ _ROWS: dict[str, tuple[list[str], Any]] = {
 
 def _told(entry: Tool | Resource | ResourceTemplate | Prompt) -> str:
     return entry.description or entry.title or ""
-
-
-def _parameters(schema: Mapping[str, Any]) -> str:
-    """`a: integer, b?: integer`: those that may be left out have a question mark."""
-    properties: Any = schema.get("properties")
-    required: Any = schema.get("required")
-    needed = cast("list[Any]", required) if isinstance(required, list) else []
-    if not isinstance(properties, dict):
-        return ""
-    each = cast("dict[str, Any]", properties).items()
-    return ", ".join(f"{name}{'' if name in needed else '?'}: {type_name(kind, schema)}" for name, kind in each)

@@ -8,8 +8,8 @@ from base64 import b64decode
 from collections.abc import Sequence
 
 from tybalt.cli.answers import Answers
+from tybalt.cli.asking import Asking, person
 from tybalt.cli.destination import Destination
-from tybalt.cli.statuses import DONE
 from tybalt.cli.talk import talk
 from tybalt.cli.terminal import answer, answer_bytes, is_terminal, json_text
 from tybalt.cli.usage import UsageError
@@ -18,12 +18,13 @@ from tybalt.types.resources import ResourceContents
 
 
 def read(target: Destination, uri: str, *, output: str | None, as_json: bool, answers: Answers) -> int:
-    """Write the contents of the resource one after the other, or all about them as JSON.
+    """Write the contents of the resource one after the other, or all about them as JSON; the exit status.
 
     Raises `UsageError` for binary contents on a terminal and for a file that cannot be written, `UnexpectedResult` for
     contents that are no base64, and as `talk` does.
     """
-    contents = talk(target, lambda client: client.read_resource(uri), answers=answers, log_level="debug")
+    asking = Asking(answers, person())
+    contents = talk(target, lambda client: client.read_resource(uri), asking=asking, bounded=True, log_level="debug")
     if as_json:
         _write_json(contents, output)
     elif output is not None:
@@ -32,7 +33,7 @@ def read(target: Destination, uri: str, *, output: str | None, as_json: bool, an
         answer(_text(uri, contents).removesuffix("\n"))
     else:
         answer_bytes(_joined(contents))
-    return DONE
+    return asking.verdict()
 
 
 def _write_json(contents: Sequence[ResourceContents], output: str | None) -> None:

@@ -58,6 +58,12 @@ def show_line(text: str) -> None:
         _status.write(line)
 
 
+def show_line_if_none(text: str) -> None:
+    """`show_line`, unless one is shown already, which says more."""
+    if not _status.shown:
+        show_line(text)
+
+
 def clear_line() -> None:
     """Take the line that is shown away again."""
     if _status.shown:
