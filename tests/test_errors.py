@@ -33,6 +33,7 @@ from tybalt.errors import (
     ParseError,
     RateLimited,
     RegistrationError,
+    RequestLost,
     RequestTimeout,
     ResourceNotFound,
     Row,
@@ -84,8 +85,8 @@ ERRORS: dict[type[BaseException], Any] = {
 }
 """How to make one of each row from a text."""
 
-UNDECLARED = (RegistrationError, TransportError, TransportClosed, ConnectionLost, RequestTimeout, UnexpectedResult,
-              MisuseError, TybaltError)  # fmt: skip
+UNDECLARED = (RegistrationError, TransportError, TransportClosed, ConnectionLost, RequestLost, RequestTimeout,
+              UnexpectedResult, MisuseError, TybaltError)  # fmt: skip
 """The classes of the tree that no handler raises to answer with: if one escapes, it is a bug, and masked."""
 
 

@@ -25,6 +25,7 @@
     ├── TransportError               the wire itself
     │   └── TransportClosed          nothing more can be sent or received
     ├── ConnectionLost               the peer went away with our request unanswered
+    │   └── RequestLost              that request alone; the next one finds a connection again
     ├── RequestTimeout               the peer did not answer in time
     ├── UnexpectedResult             the peer's answer is no result we understand
     └── MisuseError                  the program broke a rule of this API (answered twice, wrong phase)
@@ -309,6 +310,14 @@ class TransportClosed(TransportError):
 
 class ConnectionLost(TybaltError):
     """The peer went away while our request was unanswered; whether it ran is unknown."""
+
+
+class RequestLost(ConnectionLost):
+    """A request was lost, and the client goes on: whoever asks next finds a connection again, or what opens one.
+
+    So is it over HTTP, where each request connects by itself, and where a client opens its connection again
+    (`Restart`). Any other `ConnectionLost` is final: what asks again on the same client finds it as lost.
+    """
 
 
 class RequestTimeout(TybaltError, TimeoutError):

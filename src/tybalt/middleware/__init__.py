@@ -7,6 +7,9 @@ from tybalt.lazy_names import lazy_names
 if TYPE_CHECKING:
     from tybalt.middleware.caching import CacheStatistics as CacheStatistics
     from tybalt.middleware.caching import ResponseCaching as ResponseCaching
+    from tybalt.middleware.circuit_breaker import CircuitBreaker as CircuitBreaker
+    from tybalt.middleware.circuit_breaker import CircuitOpen as CircuitOpen
+    from tybalt.middleware.circuit_breaker import CircuitStatistics as CircuitStatistics
     from tybalt.middleware.error_handling import ErrorHandling as ErrorHandling
     from tybalt.middleware.layers import Handler as Handler
     from tybalt.middleware.layers import Layer as Layer
@@ -31,6 +34,7 @@ __all__, __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "tybalt.middleware.caching": "CacheStatistics ResponseCaching",
+        "tybalt.middleware.circuit_breaker": "CircuitBreaker CircuitOpen CircuitStatistics",
         "tybalt.middleware.error_handling": "ErrorHandling",
         "tybalt.middleware.layers": "Handler Layer stacked",
         "tybalt.middleware.logging": "Logging",

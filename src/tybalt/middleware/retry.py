@@ -11,7 +11,7 @@ from math import inf
 from random import random as uniform
 from typing import Any, Final
 
-from tybalt.errors import MisuseError, only_error, row_of
+from tybalt.errors import MisuseError, RequestLost, only_error, row_of
 from tybalt.execution.durations import Duration, seconds
 from tybalt.execution.tokens import current_token
 from tybalt.middleware.layers import Handler
@@ -26,10 +26,10 @@ RetryOn = Callable[[BaseException], bool] | tuple[type[Exception], ...]
 def is_retryable(error: BaseException) -> bool:
     """Whether the same request may succeed later: what the table calls retryable, and lost connections and timeouts.
 
-    These are `ConnectionError` and `TimeoutError`, which upstreams raise, `RequestTimeout` among them. `ConnectionLost`
-    is not: what asks again on the same connection finds it as lost.
+    These are `ConnectionError` and `TimeoutError`, which upstreams raise, `RequestTimeout` among them, and
+    `RequestLost`. No other `ConnectionLost` is: what asks again on the same connection finds it as lost.
     """
-    return row_of(error).retryable or isinstance(error, ConnectionError | TimeoutError)
+    return row_of(error).retryable or isinstance(error, ConnectionError | TimeoutError | RequestLost)
 
 
 def is_repeatable(request: Request) -> bool:
