@@ -44,8 +44,9 @@ interop: python ## Let foreign clients and servers (official SDKs, FastMCP, npm'
 	$(INTEROP)/python $(PYTEST) interop
 
 # What measures time and memory has the machine to itself: no second process of tests beside it.
-soak: dev ## Play 10,000 random schedules of what can go wrong; then HTTP under load, slow clients, large bodies, restarts
+soak: dev ## Play 10,000 random schedules of what can go wrong, for servers and for clients; then HTTP under load, slow clients, large bodies, restarts
 	TYBALT_SCHEDULES=10000 $(BIN)/python $(PYTEST) --timeout 600 tests/server/test_schedules.py
+	TYBALT_SCHEDULES=10000 $(BIN)/python $(PYTEST) --timeout 600 tests/client/test_schedules.py
 	$(BIN)/python -m pytest --quiet --timeout 600 tests/soak
 
 docs: dev ## Run every example in README.md and docs/

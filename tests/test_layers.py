@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src"
 REQUIRED = {"msgspec"}
 # Optional packages: those of an extra, and those that come with these or with the code of a user.
-EXTRAS = {"aiohttp", "cryptography", "httptools", "pydantic", "uvicorn", "websockets"}
+EXTRAS = {"aiohttp", "cryptography", "httptools", "jsonschema_rs", "pydantic", "uvicorn", "websockets"}
 # What an extra brings for another that finds it by itself: uvicorn takes the faster loop, and speaks WebSocket with it.
 FOUND_BY_OTHERS = {"uvloop"}
 OPTIONAL = EXTRAS | {"attr", "attrs", "pydantic_core", "yarl"}
@@ -162,10 +162,11 @@ def test_an_extra_is_for_something(package):
 
 def test_the_extras_are_those_of_the_project_file():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = {re.match(r"[\w-]+", each)[0] for extra in project["optional-dependencies"].values() for each in extra}
+    needed = [each.replace("-", "_") for extra in project["optional-dependencies"].values() for each in extra]
+    names = {re.match(r"\w+", each)[0] for each in needed}
     assert names - {"tybalt"} == EXTRAS | FOUND_BY_OTHERS
     assert {re.match(r"[\w-]+", each)[0] for each in project["dependencies"]} == REQUIRED
-    assert project["optional-dependencies"]["all"] == ["tybalt[client,crypto,http,pydantic,websocket]"]
+    assert project["optional-dependencies"]["all"] == ["tybalt[client,crypto,http,pydantic,schema,websocket]"]
 
 
 def test_optional_packages_are_loaded_by_their_module_only():

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tybalt.errors import Overloaded as Overloaded
     from tybalt.errors import RateLimited as RateLimited
     from tybalt.errors import RegistrationError as RegistrationError
+    from tybalt.errors import RequestLost as RequestLost
     from tybalt.errors import RequestTimeout as RequestTimeout
     from tybalt.errors import ResourceNotFound as ResourceNotFound
     from tybalt.errors import TimedOut as TimedOut
@@ -104,7 +105,7 @@ __all__, __getattr__, __dir__ = lazy_names(
         "tybalt.types.capabilities": "ClientCapabilities",
         "tybalt.errors": (
             "BackendError ConnectionLost Forbidden InternalError InvalidParams McpError MethodNotFound "
-            "MissingClientCapability MisuseError "
+            "MissingClientCapability MisuseError RequestLost "
             "NotFound Overloaded RateLimited RegistrationError RequestTimeout ResourceNotFound TimedOut ToolError "
             "TransportClosed TransportError TybaltError Unauthorized UnexpectedResult UnsupportedRevision "
             "ValidationError"

@@ -73,7 +73,9 @@ class TestCapabilities:
         [
             ({"on_elicit": 5}, "on_elicit: expected a function"),
             ({"on_sample": "x"}, "on_sample: expected a function"),
-            ({"on_elicit": print, "elicit_modes": ["voice"]}, "elicit_modes: expected 'form', 'url' or both"),
+            ({"on_elicit": print, "elicit_modes": ["voice"]}, "elicit_modes: expected a list of 'form', 'url' or both"),
+            ({"elicit_modes": "form"}, "elicit_modes: expected a list of 'form', 'url' or both, got 'form'"),
+            ({"elicit_modes": 5}, "elicit_modes: expected a list"),
             ({"on_elicit": print, "elicit_modes": []}, "elicit_modes: expected"),
             ({"roots": "/srv"}, "roots: expected a list"),
             ({"roots": Path("srv")}, "roots: expected a list"),

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 import pytest
@@ -19,7 +20,16 @@ from tybalt.client.config import ConfigError, MCPConfig
 from tybalt.client.group import CLOSING, LAST_MOMENT, MAX_LEFT_OUT, ClientGroup
 from tybalt.client.members import MAX_LISTED, MAX_SERVERS, MAX_TOLD, MAX_URI, ServersMissing, ServerUnavailable
 from tybalt.client.operations import Operations
-from tybalt.errors import ConnectionLost, Forbidden, InvalidParams, MisuseError, RequestTimeout, TransportError
+from tybalt.errors import (
+    ConnectionLost,
+    Forbidden,
+    InvalidParams,
+    MisuseError,
+    RequestTimeout,
+    TransportError,
+    TybaltError,
+    describe,
+)
 from tybalt.transports import memory_pair
 from tybalt.types.tools import Tool
 
@@ -134,7 +144,7 @@ async def test_errors_of_a_server_are_raised_as_they_are() -> None:
     async with ClientGroup({"one": library("modern")}) as group:
         with pytest.raises(ToolError, match=r"^out of books$"):
             await group.call("one_fail", text="out of books")
-        with pytest.raises(InvalidParams, match="Unknown tool: borrow"):
+        with pytest.raises(InvalidParams, match="Unknown tool: one_borrow"):
             await group.call("one_borrow")
         untyped: Any = group
         with pytest.raises(MisuseError, match="given by name"):
@@ -221,7 +231,7 @@ async def test_a_tool_under_the_name_of_anothers_is_left_out_and_told_once(caplo
         )
         assert group.left_out == [told]
         assert [(each.name, each.getMessage()) for each in caplog.records] == [("tybalt.client", told)]
-        with pytest.raises(InvalidParams, match="Unknown tool: c"):
+        with pytest.raises(InvalidParams, match="Unknown tool: a_b_c"):
             await group.call("a_b_c")
         assert await group.clients["a"].call("b_c") == "a:b_c"
 
@@ -273,6 +283,58 @@ async def test_a_name_that_is_nobodys_is_an_error_as_of_a_server() -> None:
             await untyped.call(5)
 
 
+@pytest.mark.parametrize("text", ["Unknown tool: o", "Unknown tool: 'o'; did you mean 'a'?", "Unknown thing: o"])
+@pytest.mark.parametrize("kind", [InvalidParams, ToolError])
+async def test_an_unknown_name_is_told_as_it_was_asked_for(text: str, kind: type[InvalidParams | ToolError]) -> None:
+    odd = Server("odd")
+
+    @odd.tool
+    def o() -> None:
+        raise kind(text)
+
+    odd.prompt(_saying("x"), name="x")
+    async with ClientGroup({"s": named("x"), "odd": odd}) as group:
+        for asked in (group.call("s_addd"), group.call_tool("s_addd"), group.call_tool_once("s_addd")):
+            with pytest.raises(InvalidParams, match=r"^Unknown tool: s_addd$") as caught:
+                await asked
+            assert caught.value.message == "Unknown tool: s_addd"
+        with pytest.raises(InvalidParams, match=r"^Unknown prompt: odd_addd$"):
+            await group.get_prompt("odd_addd")
+        with pytest.raises(kind) as raised:
+            await group.call("odd_o")
+        assert str(raised.value) == text.replace("tool: o", "tool: odd_o").replace("'o'", "'odd_o'")
+
+
+async def test_a_client_that_is_not_there_says_why() -> None:
+    group = ClientGroup({"files": named("x"), "db": NO_PROGRAM})
+    with pytest.raises(KeyError, match=r"^the server 'files' has not connected; use the group inside `async with"):
+        group.clients["files"]
+    async with group:
+        clients = group.clients
+        assert list(clients) == ["files"] and isinstance(clients["files"], Client)
+        assert clients.get("db") is None and "db" not in clients
+        with pytest.raises(KeyError, match=r"^the server 'db' has not connected: cannot start 'no-such-.*") as caught:
+            clients["db"]
+        assert caught.value.__cause__ is group.failed["db"] and isinstance(caught.value, TybaltError)
+        assert describe(caught.value).count("there is no such program") == 1
+        with pytest.raises(KeyError, match=r"^there is no server 'file' in the group; did you mean 'files'\?$"):
+            clients["file"]
+        with pytest.raises(KeyError, match=r"^there is no server 5 in the group; see `failed` and `clients`$"):
+            clients[5]  # pyright: ignore[reportArgumentType]
+
+
+async def test_one_fact_is_told_once() -> None:
+    fact = "Connect call failed"
+    with pytest.raises(ServersMissing) as missing:
+        async with ClientGroup({"far": "http://127.0.0.1:1/mcp"}, required=["far"]):
+            pass
+    async with ClientGroup({"far": "http://127.0.0.1:1/mcp", "near": named("x")}) as group:
+        with pytest.raises(ServerUnavailable) as unavailable:
+            await group.call("far_x")
+    for error in (missing.value, unavailable.value):
+        assert describe(error).count(fact) == 1 and "aiohttp" not in "".join(format_exception(error))
+
+
 @pytest.mark.parametrize(
     ("given", "options", "told"),
     [
@@ -290,7 +352,18 @@ async def test_a_name_that_is_nobodys_is_an_error_as_of_a_server() -> None:
         ({"a": ["x"]}, {"timeout": -1}, "timeout: a duration is a number"),
         ({"a": ["x"]}, {"startup_timeout": 0}, "startup_timeout: expected a number of seconds above 0, or None, got 0"),
         ({"a": ["x"]}, {"list_timeout": True}, "list_timeout: expected"),
-        ({"a": ["x"]}, {"options_for": lambda name: None}, r"options_for\('a'\): expected a mapping .* got None"),
+        (
+            {"a": ["x"]},
+            {"options_for": lambda name: None},
+            r"options_for\('a'\): expected a mapping .* of the type NoneType",
+        ),
+        ([{"env": {"K": "hunter2"}}], {}, "or an MCPConfig; got one of the type list$"),
+        (
+            {"a": {"command": "x", "env": {"K": "hunter2"}}},
+            {},
+            r"^the server 'a': cannot connect to one of the type dict: for an entry of a configuration use "
+            r"MCPConfig\.of\(.*\)\.server\(name\)$",
+        ),
         ({"a": ["x"]}, {"token": "t"}, "token: it would be sent to every server"),
         ({"files": ["x"]}, {"required": ["file"]}, "there is no server 'file'; did you mean 'files'"),
         ({"files": ["x"]}, {"required": [5]}, "there is no server 5$"),
@@ -299,8 +372,9 @@ async def test_a_name_that_is_nobodys_is_an_error_as_of_a_server() -> None:
     ],
 )
 def test_what_makes_no_group_is_refused_at_once(given: Any, options: dict[str, Any], told: str) -> None:
-    with pytest.raises(MisuseError, match=told):
+    with pytest.raises(MisuseError, match=told) as caught:
         ClientGroup(given, **options)
+    assert "hunter2" not in str(caught.value)
 
 
 # -- whose a URI is -------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -9,11 +10,25 @@ from typing import Any
 
 import pytest
 
-from tests.client.peers import DISCOVERED, asked, called, connected, encoded, failure, idle, settle, success
+from tests.client.peers import (
+    DISCOVERED,
+    INITIALIZED,
+    asked,
+    called,
+    connected,
+    encoded,
+    failure,
+    idle,
+    settle,
+    success,
+)
 from tests.transports.pairs import pipe_pair
 from tybalt import Client, ConnectionLost
 from tybalt.client.operations import MAX_PAGES
+from tybalt.client.requests import MAX_UNSENT
 from tybalt.errors import MisuseError, TybaltError, UnexpectedResult
+from tybalt.transports.descriptors import open_duplex
+from tybalt.transports.stream import StreamTransport
 
 NONSENSE: list[bytes] = [
     *(b"", b"{", b"null", b"5", b"[]", b'"x"', b"{}", b"\xff", b"[" * 100_000, b'{"a":' * 100_000),
@@ -250,3 +265,52 @@ class TestHostilePeers:
         with pytest.raises(ConnectionLost, match=r"the server sent too much at once: .* longer than 1,000 bytes"):
             await opening
         await theirs.aclose()
+
+    async def test_a_server_that_pings_and_reads_nothing_is_not_answered_for_ever(self) -> None:
+        async with connected("legacy", capacity=4) as (client, peer):
+            peer.send(*(encoded(id=number, method="ping") for number in range(2 * MAX_UNSENT)))
+            await settle()
+            assert len(client._requests.sending) == MAX_UNSENT
+            answers = [(await peer.next())["id"] for _ in range(4 + MAX_UNSENT)]
+            assert answers == list(range(4 + MAX_UNSENT))
+            calling, request = await asked(peer, client.call("x"))
+            peer.answer(request, called({"result": 1}))
+            assert await calling == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+async def test_a_server_may_close_at_any_byte_of_a_good_conversation(era: str) -> None:
+    opening = success(DISCOVERED if era == "modern" else INITIALIZED) + b"\n"
+    answer = encoded(id=2, result=called({"found": 1})) + b"\n"
+    for position in range(len(opening)):
+        error = await _closing_at(era, opening[:position], b"")
+        assert isinstance(error, ConnectionLost | UnexpectedResult), (position, error)
+    for position in range(len(answer) - 1):
+        error = await _closing_at(era, opening, answer[:position])
+        assert isinstance(error, ConnectionLost | UnexpectedResult), (position, error)
+    assert await _closing_at(era, opening, answer[:-1]) == await _closing_at(era, opening, answer) == {"found": 1}
+
+
+async def _closing_at(era: str, opening: bytes, answer: bytes) -> Any:
+    """What comes of a call to a server that says this over two pipes, and then closes its own."""
+    loop = asyncio.get_running_loop()
+    (ears, to_server), (from_server, mouth) = os.pipe(), os.pipe()
+    transport = StreamTransport(linger=0.2)
+    open_duplex(loop, transport, read_from=from_server, write_to=to_server)
+    client = Client(transport, era=era, timeout=20)
+    os.write(mouth, opening)
+    try:
+        if not opening.endswith(b"\n"):
+            os.close(mouth)
+        async with client:
+            calling = asyncio.create_task(client.call("x"))
+            await settle()
+            if opening.endswith(b"\n"):
+                os.write(mouth, answer)
+                os.close(mouth)
+            return await calling
+    except TybaltError as error:
+        return error
+    finally:
+        os.close(ears)

@@ -36,6 +36,7 @@ class Heard:
     def lost(self, reason: BaseException) -> None:
         assert type(reason) is ConnectionLost
         self.reasons.append(str(reason))
+        self.something.set()
 
 
 @asynccontextmanager
@@ -74,9 +75,10 @@ class Source:
 class Process(Source):
     """One with an exit status, which may never come."""
 
-    def __init__(self, status: int | None, last_words: str = "") -> None:
+    def __init__(self, status: int | None, last_words: str = "", program: str = "") -> None:
         super().__init__([])
         self._status = status
+        self.program = program
         self.last_words = last_words
 
     async def wait(self) -> int:
@@ -276,6 +278,12 @@ class TestTransport:
             (Source([b"a"], OSError("unplugged")), "reading from the server failed: unplugged", 1),
             (Source(ValueError()), "reading from the server failed: ValueError", 0),
             (Process(3), "the server's process ended with status 3; what it wrote to stderr may say why", 0),
+            (Process(-9), "the server's process was killed by SIGKILL; what it wrote to stderr may say why", 0),
+            (
+                Process(-99, program="x" * 200),
+                f"the server's process '{'x' * 100}…' was killed by signal 99; what it wrote to stderr may say why",
+                0,
+            ),
             (Process(3, "no module 'x'"), "the server's process ended with status 3; its last words: no module 'x'", 0),
             (
                 Process(0),
@@ -292,6 +300,8 @@ class TestTransport:
             "error",
             "empty error",
             "status 3",
+            "signal 9",
+            "signal 99",
             "last words",
             "status 0",
         ],
@@ -358,6 +368,14 @@ class TestTransport:
         assert await peer.rest() == []
 
     @pytest.mark.skipif(sys.platform == "win32", reason="starts a process as POSIX does")
+    async def test_a_process_is_told_by_its_program_alone(self) -> None:
+        link = TransportLink(lambda: spawn([sys.executable, "-c", "import sys; sys.exit(3)", "--key=hunter2"]))
+        async with opened(link) as heard:
+            await heard.something.wait()
+        (reason,) = heard.reasons
+        assert reason.startswith(f"the server's process {sys.executable!r} ended with status 3; ")
+        assert "hunter2" not in reason
+
     async def test_a_process_ends_with_it(self) -> None:
         child = await spawn(command("modern"))
         link = TransportLink(lambda: child)

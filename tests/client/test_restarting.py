@@ -16,6 +16,8 @@ from tests.client.peers import DISCOVERED, INITIALIZED, Clock, Peer, called, idl
 from tybalt import Client, ConnectionLost, MisuseError, RequestTimeout, Server
 from tybalt.client import ListChanged, Missed, ResourceUpdated, Restart
 from tybalt.client.link import TransportLink
+from tybalt.errors import RequestLost
+from tybalt.middleware import Request, Retry
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 AT_ONCE = Restart(base=0, cap=0)
@@ -55,6 +57,10 @@ async def restarted(era: str = "modern", **options: Any) -> AsyncGenerator[tuple
         await peers.now.aclose()
 
 
+def is_add(request: Request) -> bool:
+    return request.name == "add"
+
+
 async def greet(peer: Peer, era: str, *, logs: bool = False) -> None:
     offered = {"capabilities": {"tools": {"listChanged": True}, "resources": {"subscribe": True}, "logging": {}}}
     if era == "modern":
@@ -77,7 +83,7 @@ class TestComingBack:
             first = asyncio.create_task(client.call("add"))
             await peers.now.next()
             await peers.now.aclose()
-            with pytest.raises(ConnectionLost, match="the server closed the connection"):
+            with pytest.raises(RequestLost, match="the server closed the connection"):
                 await first
             second = asyncio.create_task(client.call("add"))
             await settle()
@@ -87,6 +93,28 @@ class TestComingBack:
             peers.now.answer(request, called({"result": 8} if era == "legacy" else 8))
             assert await second == 8
             assert idle(client) and peers.made == 2 and client.lost is None
+
+    async def test_what_comes_before_the_end_is_noticed_is_lost_alone(self, era: str) -> None:
+        async with restarted(era) as (client, peers):
+            await peers.now.aclose()
+            with pytest.raises(RequestLost, match="the server has closed the connection"):
+                await client.call("add")
+            await settle()
+            await greet(peers.now, era)
+            await settle()
+            assert idle(client) and client.lost is None
+
+    async def test_what_may_be_repeated_is_asked_again_where_a_layer_says_so(self, era: str) -> None:
+        async with restarted(era, middleware=[Retry(2, base="1ms", repeats=is_add)]) as (client, peers):
+            calling = asyncio.create_task(client.call("add"))
+            await peers.now.next()
+            await peers.now.aclose()
+            await settle()
+            await greet(peers.now, era)
+            request = await peers.now.next()
+            assert request["method"] == "tools/call"
+            peers.now.answer(request, called({"result": 8} if era == "legacy" else 8))
+            assert await calling == 8
 
     async def test_the_log_level_and_who_listens_are_remembered(self, era: str) -> None:
         async with restarted(era, log_level="info") as (client, peers):
@@ -240,13 +268,13 @@ server.run()
     async with Client(tmp_path / "server.py", restart=AT_ONCE) as client:
         first = await client.call("pid")
         os.kill(first, signal.SIGKILL)
-        second, lost = first, ConnectionLost("the server's process ended with status -9")
+        second, lost = first, ConnectionLost("the server's process was killed by SIGKILL")
         while second == first:
             try:
                 second = await client.call("pid")
             except ConnectionLost as error:
                 lost = error
-        assert "status -9" in str(lost)
+        assert "was killed by SIGKILL" in str(lost)
         assert second != first
 
 

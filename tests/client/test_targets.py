@@ -4,21 +4,24 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from tests.client.library import ROOT, library
 from tests.server.http.web import lane_face
-from tybalt import Client
+from tybalt import Client, Server
 from tybalt.client.address import Address
 from tybalt.client.config import ConfigError, MCPConfig
+from tybalt.client.options import link_to
 from tybalt.client.targets import command_for
 from tybalt.errors import MisuseError, TransportError, Unauthorized
 from tybalt.transports.command import Command
 from tybalt.transports.sockets import serve_unix
 
 TOKEN = "letmein-letmein-letmein"
+SECRET = "hunter2"
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="starts a process as POSIX does")
 
 SERVER = f"""
@@ -94,8 +97,76 @@ def test_what_is_no_server_is_refused(name: str, fault: str, tmp_path: Path, mon
         Path(folder).mkdir()
     with pytest.raises(MisuseError) as caught:
         Client(name)
-    assert str(caught.value).startswith(f"cannot connect to {name!r}: {fault}")
+    shown = "python…" if name == "python server.py" else name
+    assert str(caught.value).startswith(f"cannot connect to {shown!r}: {fault}")
     assert "or the path of a file that ends in .py, .js, .mjs, .cjs" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        (
+            {"url": "https://example.com/mcp", "headers": {"Authorization": f"Bearer {SECRET}"}},
+            "cannot connect to one of the type dict: for an entry of a configuration use "
+            'MCPConfig.of({"mcpServers": {…}}).server(name)',
+        ),
+        (
+            ["python", 5, f"--key={SECRET}"],
+            "cannot connect to one of the type list: a command is a list of words, and [1] is of the type int",
+        ),
+        ([], "cannot connect to one of the type list: the command is empty; give at least the program to start"),
+        (SECRET.encode(), "cannot connect to one of the type bytes: expected a Server, "),
+        (f"python x.py --key={SECRET}", "cannot connect to 'python…': there is no such file; a command is a list of"),
+        (f"KEY={SECRET} server", "cannot connect to 'KEY…': there is no such file; a command is a list of words"),
+        (f"user:{SECRET}@host/mcp", "cannot connect to 'user…': there is no such file; expected"),
+        (f"server.py?key={SECRET}", "cannot connect to 'server.py…': there is no such file; expected"),
+        (
+            MCPConfig.of({"mcpServers": {"a": {"command": "x", "env": {"K": SECRET}}}}),
+            "cannot connect to one of the type MCPConfig: of a configuration give one entry, config.server(name), or",
+        ),
+    ],
+)
+def test_no_secret_in_a_target_is_shown(target: Any, told: str) -> None:
+    with pytest.raises(MisuseError) as caught:
+        Client(target)
+    assert str(caught.value).startswith(told) and SECRET not in str(caught.value)
+    with pytest.raises(MisuseError) as caught:
+        Client(target, token=SECRET)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("127.0.0.1:8701/mcp", "http://127.0.0.1:8701/mcp"),
+        ("localhost:8701", "http://localhost:8701"),
+        ("localhost/mcp", "http://localhost/mcp"),
+        ("[::1]:8701/mcp", "http://[::1]:8701/mcp"),
+        ("example.com/mcp", "https://example.com/mcp"),
+        ("server:8701/mcp", "https://server:8701/mcp"),
+        ("https:/example.com/mcp", "https://example.com/mcp"),
+        ("WSS:example.com/mcp", "wss://example.com/mcp"),
+        (f"localhost:8701/mcp?key={SECRET}", "http://localhost:8701/mcp"),
+        (f"user:{SECRET}@host/mcp", None),
+        (f"https:/user:{SECRET}@host/mcp", None),
+        ("some.folder/server.py", None),
+        ("server.rb", None),
+        ("bin/server", None),
+        ("C:\\server", None),
+    ],
+)
+def test_a_url_without_a_scheme_is_known_for_one(text: str, meant: str | None) -> None:
+    with pytest.raises(MisuseError) as caught:
+        Client(text)
+    assert (f"do you mean {meant!r}?" if meant else "expected a Server") in str(caught.value)
+    assert ("do you mean" in str(caught.value)) is (meant is not None) and SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [Server, Client, Path, Command])
+def test_a_class_is_no_object_of_it(kind: type) -> None:
+    name = kind.__name__
+    with pytest.raises(MisuseError, match=rf"^cannot connect to the class {name}: give an object of it, {name}\(…\)"):
+        Client(kind)  # pyright: ignore[reportArgumentType]
 
 
 @POSIX
@@ -170,6 +241,26 @@ async def test_a_server_is_reached_by_its_socket(tmp_path: Path) -> None:
         assert await client.call("add", a=1) == 2
     with pytest.raises(TransportError, match="cannot connect to the Unix socket"):
         await Client(f"unix:{quote(str(path))}").__aenter__()
+
+
+@pytest.mark.parametrize(
+    ("target", "origin"),
+    [
+        (f"https://example.com/{SECRET}?{SECRET}", "https://example.com"),
+        (f"wss://example.com:1/{SECRET}", "wss://example.com:1"),
+        ("unix:/run/mcp.sock", "unix:/run/mcp.sock"),
+        (["python", SECRET], None),
+        (library("modern"), None),
+    ],
+)
+def test_a_way_knows_what_may_be_shown_of_where_it_leads(target: Any, origin: str | None) -> None:
+    assert link_to(target).origin == origin
+
+
+def test_of_two_tokens_none_wins() -> None:
+    with pytest.raises(MisuseError, match="token: the Address has a token already; give one of them") as caught:
+        Client(Address("https://example.com/mcp", token=TOKEN), token=SECRET)
+    assert TOKEN not in str(caught.value) and SECRET not in str(caught.value)
 
 
 def test_a_token_is_for_a_url() -> None:

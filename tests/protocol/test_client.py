@@ -361,3 +361,15 @@ def test_nothing_a_server_sends_raises_or_answers_another(message: bytes, revisi
     made = waiting(revision)
     made.receive(message)
     assert made.waiting == {1}
+
+
+@pytest.mark.parametrize("method", ["server/discover", "initialize"])
+@pytest.mark.parametrize("revision", ["2026-07-28", "2025-11-25"])
+def test_who_sends_our_own_opening_back_is_no_server(method: str, revision: str) -> None:
+    client = ClientConnection(Implementation(name="c", version="1"))
+    client.adopt(revision)
+    identifier, message = client.request(method, {})
+    spoiled = client.receive(message)
+    assert isinstance(spoiled, Spoiled) and spoiled.id == identifier
+    assert spoiled.reason == f"the answer to {method} is that request itself: it is sent back as an echo"
+    assert not client.waiting

@@ -291,7 +291,9 @@ async def test_a_server_that_crashes_ends_the_stream_even_while_its_children_hol
     assert await asked(transport, b"1") == [b"1"]
     assert await transport.receive() == []
     assert await transport.wait() == 3
-    with pytest.raises(TransportClosed, match=r"has ended: exit status 3; its last words: about to crash: é$"):
+    with pytest.raises(
+        TransportClosed, match=r"the server process '.*' ended with status 3; its last words: about to crash: é$"
+    ):
         await transport.reserve()
     assert transport.stderr_tail.decode() == "about to crash: é\n"
     await transport.aclose()
@@ -302,8 +304,10 @@ async def test_a_server_that_is_shot_says_by_which_signal() -> None:
     transport = await start("shot")
     assert await transport.receive() == []
     assert await transport.wait() == -9
-    with pytest.raises(TransportClosed, match=r"the server process has ended: signal 9 \(SIGKILL\)"):
+    with pytest.raises(TransportClosed) as caught:
         await transport.reserve()
+    # The program alone: its arguments may be secrets.
+    assert str(caught.value) == f"the server process {sys.executable!r} was killed by SIGKILL"
     await transport.aclose()
 
 

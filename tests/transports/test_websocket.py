@@ -264,8 +264,11 @@ async def test_credentials_go_along_and_without_them_the_refusal_says_what_to_do
             await connect_websocket(url, headers={"Authorization": f"Bearer {TOKEN}"}), era="modern"
         ) as client:
             assert await client.call("add", a=2, b=3) == 5
-        for headers in (None, {"Authorization": f"Bearer {TOKEN} no more"}):
-            with pytest.raises(Unauthorized, match="refused the WebSocket with HTTP 401: it wants credentials") as seen:
+        for headers, told in (
+            (None, "it wants credentials, and none were sent; pass token=… to a Client or an Address, or headers="),
+            ({"Authorization": f"Bearer {TOKEN} no more"}, "the credentials that were sent are not valid there"),
+        ):
+            with pytest.raises(Unauthorized, match=f"refused the WebSocket with HTTP 401: {told}") as seen:
                 await connect_websocket(url, headers=headers)
             assert TOKEN not in describe(seen.value)
 
@@ -623,8 +626,8 @@ def response(status: int, *fields: str, body: str = "") -> bytes:
 @pytest.mark.parametrize(
     ("status", "kind", "says"),
     [
-        (401, Unauthorized, "headers="),
-        (403, Forbidden, "may not connect"),
+        (401, Unauthorized, "the credentials that were sent are not valid there; pass others$"),
+        (403, Forbidden, "may not connect there, or nothing serves a WebSocket at this path$"),
         (404, NotFound, "nothing at this path"),
         (429, RateLimited, "too many"),
         (503, Overloaded, "try again later"),
@@ -678,6 +681,11 @@ FAILURES: dict[str, tuple[Script, str]] = {
     "no upgrade": (answers(response(101)), "header field Connection"),
     "no HTTP": (answers(b"SSH-2.0-x\r\n" + TOKEN.encode() + b"\r\n\r\n"), "its answer is no HTTP"),
     "no field": (answers(b"HTTP/1.1 101 x\r\n" + TOKEN.encode() + b"\r\n\r\n"), "its answer is no HTTP"),
+    "TLS": (answers(b"\x15\x03\x03\x00\x02\x02\x16"), r"before it had answered in full; does it want wss://\?$"),
+    "a page": (
+        answers(f"HTTP/1.0 200 OK\r\nX-Echo: {TOKEN}\r\n\r\n<html>".encode()),
+        r"a page answered, by HTTP/1\.0, and not a WebSocket; is this the address of an MCP server that serves it\?$",
+    ),
     "an endless answer": (drips, "its answer is no HTTP, or longer"),
     "no answer": (answers(b""), "closed the connection before it had answered"),
     "a reset": (resets, "the connection is gone: "),
@@ -698,6 +706,19 @@ async def test_a_handshake_that_fails_says_what_was_wrong_and_leaves_nothing(nam
         with pytest.raises(TransportError, match=f"{url} did not open a WebSocket: .*{reason}") as seen:
             await connect_websocket(url)
     assert TOKEN not in describe(seen.value)
+
+
+async def test_what_was_sent_to_be_let_in_is_not_told_where_the_server_says_why_it_closes() -> None:
+    async def script(reader: Reader, writer: Writer) -> None:
+        writer.write(closing(1008, b"s3cr3t-token and key-of-ours of x have ended"))
+        await reader.read(-1)
+
+    async with raw(opens(script)) as url:
+        headers = {"Authorization": "Bearer s3cr3t-token", "X-Key": "key-of-ours", "X-Short": "x"}
+        transport = await connect_websocket(url, headers=headers, grace=0.05)
+        assert await transport.receive() == []
+        assert transport.reason is not None and transport.reason.endswith(") … and … of x have ended")
+        await transport.aclose()
 
 
 @pytest.mark.loops
@@ -750,6 +771,13 @@ async def test_nobody_listens() -> None:
         await connect_websocket(f"ws://127.0.0.1:{port}")
 
 
+async def test_a_name_that_nobody_has() -> None:
+    told = r"^cannot connect to ws://nobody\.invalid:80: the name 'nobody\.invalid' is not known: [^;]+$"
+    with pytest.raises(TransportError, match=told) as seen:
+        await connect_websocket("ws://nobody.invalid/mcp")
+    assert describe(seen.value) == str(seen.value)
+
+
 # -- TLS --------------------------------------------------------------------------------------------------------------
 
 
@@ -783,16 +811,30 @@ async def test_over_tls_a_certificate_is_checked_unless_its_authority_is_given(t
         await reader.read(-1)
 
     async with raw(opens(script), tls=certified(tmp_path)) as url:
-        with pytest.raises(TransportError, match=rf"^cannot connect to {url}: .*pass `tls=` with the authority"):
+        told = rf"^cannot connect to {url}: .*pass `tls=` with the authority that signed it, .* SSL_CERT_FILE$"
+        with pytest.raises(TransportError, match=told):
             await connect_websocket(url)
+        with pytest.raises(TransportError, match=r"; does it want wss://\?$"):
+            await connect_websocket(url.replace("wss:", "ws:"))
         trusting = ssl.create_default_context(cafile=tmp_path / "certificate")
-        with pytest.raises(TransportError, match="pass `tls=` with the authority"):
+        with pytest.raises(TransportError, match=r"Hostname mismatch, [^;]*$"):
             await connect_websocket(url.replace("127.0.0.1", "localhost"), tls=trusting)
         transport = await connect_websocket(url, tls=trusting, grace=0.05)
         assert await transport.receive() == [b"1"]
         (await transport.reserve()).send(b"2")
         assert await transport.receive() == []
         await transport.aclose()
+
+
+@pytest.mark.loops
+async def test_a_server_that_speaks_no_tls() -> None:
+    async def script(reader: Reader, writer: Writer) -> None:
+        await reader.read(1)
+        writer.write(response(400))
+
+    async with raw(script) as url:
+        with pytest.raises(TransportError, match=r": the server speaks no TLS there; do you mean ws://\?$"):
+            await connect_websocket(url.replace("ws:", "wss:"))
 
 
 # -- what is refused before anything is sent --------------------------------------------------------------------------

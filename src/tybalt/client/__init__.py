@@ -6,6 +6,7 @@ from tybalt.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from tybalt.client.address import Address as Address
+    from tybalt.client.cache import Cache as Cache
     from tybalt.client.client import Client as Client
     from tybalt.client.http.auth import Auth as Auth
     from tybalt.client.http.auth import Flow as Flow
@@ -17,16 +18,19 @@ if TYPE_CHECKING:
     from tybalt.client.listening import Missed as Missed
     from tybalt.client.listening import ResourceUpdated as ResourceUpdated
     from tybalt.client.restarting import Restart as Restart
+    from tybalt.client.results import CallResult as CallResult
     from tybalt.client.sync import SyncClient as SyncClient
 
 __all__, __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "tybalt.client.address": "Address",
+        "tybalt.client.cache": "Cache",
         "tybalt.client.client": "Client",
         "tybalt.client.http.auth": "Auth Flow Incoming Outgoing",
         "tybalt.client.listening": "Change Changes ListChanged Missed ResourceUpdated",
         "tybalt.client.restarting": "Restart",
+        "tybalt.client.results": "CallResult",
         "tybalt.client.sync": "SyncClient",
     },
 )

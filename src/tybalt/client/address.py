@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from tybalt.client.http.auth import Auth
+from tybalt.client.likely_url import likely_url
 from tybalt.errors import MisuseError, cut, printable
 from tybalt.protocol.frames import DEFAULT_LIMIT
 from tybalt.protocol.http_messages import header
@@ -59,11 +60,12 @@ class Address(_Url, frozen=True, kw_only=True):
     """A server at a URL: `http:`, `https:`, `ws:`, `wss:`, or `unix:` with the path of a socket.
 
     `token` goes out as `Authorization: Bearer …` with every request, `headers` besides, and `auth` may do what a token
-    cannot: see `Auth`. None of them is ever sent to another origin, redirected or not. `transport="sse"` speaks the
-    HTTP+SSE of 2024-11-05 at once, which is otherwise tried after all else has failed. `proxy` is the URL of an HTTP
-    proxy, with its name and password where it wants some; None takes it from the environment (`HTTPS_PROXY`,
-    `NO_PROXY`, …), but never for a server on this machine, and "" uses none. `tls` verifies certificates otherwise than
-    by the system's store. `connect_timeout` is in seconds. `limit` is the longest message accepted, in bytes.
+    cannot: see `Auth`. Its flow gets a request with the token in it, and what it sets itself goes in its place. None of
+    them is ever sent to another origin, redirected or not. `transport="sse"` speaks the HTTP+SSE of 2024-11-05 at once,
+    which is otherwise tried after all else has failed. `proxy` is the URL of an HTTP proxy, with its name and password
+    where it wants some; None takes it from the environment (`HTTPS_PROXY`, `NO_PROXY`, …), but never for a server on
+    this machine, and "" uses none. `tls` verifies certificates otherwise than by the system's store.
+    `connect_timeout` is in seconds. `limit` is the longest message accepted, in bytes.
 
     Raises `MisuseError` for what cannot be meant.
     """
@@ -142,19 +144,26 @@ def _checked(url: Any) -> SplitResult:
     parts = _split(url)
     if parts.scheme not in SCHEMES:
         known = ", ".join(f"{each}:" for each in SCHEMES)
-        raise MisuseError(f"expected a URL that begins with one of {known}; got {printable(cut(parts.scheme, 20))!r}:")
+        text = f"expected a URL that begins with one of {known}; got {printable(cut(parts.scheme, 20))!r}:"
+        raise MisuseError(text + _meant(url))
     if "@" in parts.netloc:
         raise MisuseError("a URL with a name or a password in it ends in logs; use Address(url, token=…) or headers=…")
     if parts.scheme == "unix":
         if not parts.path.startswith("/") or parts.netloc or parts.query:
             raise MisuseError("expected unix:/path/of/the/socket, or unix:///path")
     elif not parts.hostname:
-        raise MisuseError(f"expected a URL that names a host, as in {parts.scheme}://localhost:8000/mcp")
+        text = f"expected a URL that names a host, as in {parts.scheme}://localhost:8000/mcp"
+        raise MisuseError(text + _meant(url))
     elif _PLACE.fullmatch(parts.netloc) is None:
         raise MisuseError("the host of a URL is a name or a number, and a port after it; [::1] for a number of IPv6")
     if parts.fragment:
         raise MisuseError("the URL of a server has no fragment (#…); it is not sent to anybody")
     return parts
+
+
+def _meant(url: str) -> str:
+    meant = likely_url(url)
+    return f"; do you mean {printable(cut(meant, 200))!r}?" if meant is not None else ""
 
 
 def _split(url: str) -> SplitResult:
@@ -210,7 +219,7 @@ def _checked_headers(headers: Any, token: Any) -> Iterator[tuple[str, str]]:
     for name, value in cast("Mapping[Any, Any]", headers).items():
         lowered = name.lower() if isinstance(name, str) else ""
         shown = printable(cut(str(name)))
-        _check_field(name, value, f"the value of {shown}")
+        _check_field(name, value, shown)
         if lowered in _OURS or lowered.startswith("mcp-"):
             raise MisuseError(f"headers: {shown} is set by the client itself, where it is needed")
         if lowered == "authorization" and token is not None:
@@ -219,17 +228,33 @@ def _checked_headers(headers: Any, token: Any) -> Iterator[tuple[str, str]]:
             raise MisuseError(f"headers: {shown} is there twice, for case does not tell fields apart")
         seen.add(lowered)
         yield name, value
-    if token is not None:
-        _check_field("Authorization", token, "the token")
-        if token == "" or " " in token:
-            raise MisuseError("token: expected a bearer token, without blanks and without the word Bearer")
+    _check_token(token)
 
 
-def _check_field(name: Any, value: Any, what: str) -> None:
+def _check_token(token: Any) -> None:
+    """That a token can be sent. It is not shown."""
+    if token is None:
+        return
+    wanted = "token: expected a bearer token as text, without blanks and without the word Bearer"
+    if not isinstance(token, str):
+        raise MisuseError(f"{wanted}; got one of the type {type(token).__name__}")
+    if token == "" or " " in token:
+        raise MisuseError(wanted)
+    try:
+        header("Authorization", token)
+    except MisuseError:
+        raise MisuseError("token: it must be visible ASCII on one line") from None
+
+
+def _check_field(name: Any, value: Any, shown: str) -> None:
     """That a field can be sent. The value is not shown: it may be a secret."""
-    if not isinstance(name, str) or not isinstance(value, str):
-        raise MisuseError(f"headers: expected a mapping of names to texts; {what!a} is not a text")
+    if not isinstance(name, str):
+        raise MisuseError(f"headers: expected a mapping of names to texts; a name is of the type {type(name).__name__}")
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        raise MisuseError(f"headers: expected a mapping of names to texts; the value of {shown} is of the type {kind}")
     try:
         header(name, value)
     except MisuseError:
-        raise MisuseError(f"headers: {what} must be visible ASCII on one line, under a name made of tokens") from None
+        told = f"the value of {shown} must be visible ASCII on one line, under a name made of tokens"
+        raise MisuseError(f"headers: {told}") from None

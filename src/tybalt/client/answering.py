@@ -72,8 +72,9 @@ class Answering:
         self._on_sample = on_sample
         self._roots = roots if roots is None or callable(roots) else _listed(roots)
         declared = capabilities or ClientCapabilities()
+        elicitation = _elicitation(elicit_modes)
         if on_elicit is not None:
-            declared = replace(declared, elicitation=_elicitation(elicit_modes))
+            declared = replace(declared, elicitation=elicitation)
         if on_sample is not None:
             context = declared.sampling.context if declared.sampling else None
             declared = replace(
@@ -134,9 +135,9 @@ async def _called(name: str, function: Callable[..., Any] | None, *question: Que
 
 
 def _elicitation(modes: Iterable[str]) -> ElicitationCapability:
-    given = tuple(modes)
-    if not given or not set(given) <= set(ELICIT_MODES):
-        raise MisuseError(f"elicit_modes: expected 'form', 'url' or both, got {modes!r}")
+    given = () if isinstance(modes, str) or not isinstance(modes, Iterable) else tuple(modes)  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not given or not all(mode in ELICIT_MODES for mode in given):
+        raise MisuseError(f"elicit_modes: expected a list of 'form', 'url' or both, got {modes!r}")
     return ElicitationCapability(form={} if "form" in given else None, url={} if "url" in given else None)
 
 

@@ -19,7 +19,7 @@ from msgspec import UNSET, UnsetType
 
 from tybalt import __version__
 from tybalt.client.answering import ELICIT_MODES, Answering, ElicitMode, OnElicit, OnSample, Roots, with_remedy
-from tybalt.client.link import LinkEvents, Serves
+from tybalt.client.link import DirectLink, Link, LinkEvents, Serves
 from tybalt.client.opening import Opening
 from tybalt.client.operations import Operations
 from tybalt.client.options import (
@@ -33,6 +33,7 @@ from tybalt.client.options import (
 )
 from tybalt.client.questions import Questions
 from tybalt.client.requests import OnProgress, Requests, unsendable
+from tybalt.client.results import decode_result
 from tybalt.errors import ConnectionLost, McpError, MisuseError, TybaltError, UnexpectedResult, printable
 from tybalt.execution.durations import Duration
 from tybalt.protocol.client import (
@@ -53,12 +54,15 @@ from tybalt.protocol.frames import Oversized
 from tybalt.transports.command import Command, PathName
 from tybalt.transports.transport import Transport
 from tybalt.types.capabilities import ClientCapabilities
+from tybalt.types.discover import DiscoverResult
 from tybalt.types.implementation import Implementation
 from tybalt.types.logging import LoggingLevel
 from tybalt.types.progress import ProgressNotificationParams
 
 if TYPE_CHECKING:
     from tybalt.client.address import Address
+    from tybalt.client.cache import Cache
+    from tybalt.client.caching import Caching
     from tybalt.client.config import ServerEntry
     from tybalt.client.listening import Changes, Listeners
     from tybalt.client.restarting import Restart, Restarting
@@ -91,7 +95,9 @@ class Client(Operations):
     so, and `capabilities` besides. A modern request is retried with answers at most `max_rounds` times.
 
     `middleware` are layers around every typed request, the first outermost. With `restart`, a connection that has ended
-    is opened again.
+    is opened again. What the server says may be kept for a while is kept and not asked for again: in a cache of this
+    client unless its server is in this process, in `cache` where that is a `Cache`, nowhere if it is False. With
+    `check_output`, what tools return is checked against their output schemas (`pip install 'tybalt[schema]'`).
 
     Raises `MisuseError` for a target, an era or an option that is none.
     """
@@ -116,6 +122,8 @@ class Client(Operations):
         max_rounds: int = 10,
         middleware: "Iterable[Layer]" = (),
         restart: "Restart | None" = None,
+        cache: "Cache | bool | None" = None,
+        check_output: bool = False,
     ) -> None:
         self._link = link_to(target, token=token)
         check_restart(restart, self._link)
@@ -141,6 +149,8 @@ class Client(Operations):
             middleware=middleware,
             max_rounds=max_rounds,
             mirroring=self._link.mirroring,
+            caching=_caching(cache, connection, self._link, target=target, token=token),
+            check_output=check_output,
         )
         self._log_level: LoggingLevel | None = log_level
         self._on_notification = on_notification
@@ -150,6 +160,8 @@ class Client(Operations):
         self._restarting: Restarting | None = None
         self._listeners: Listeners | None = None
         self._restoring: set[asyncio.Task[None]] = set()
+        self._gone: BaseException | None = None
+        """Why the connection that was opened last is no more."""
         self._state: Literal["new", "opening", "open", "closed"] = "new"
         self.server_info: Implementation | None = None
         """The name and version the server gives itself."""
@@ -195,6 +207,7 @@ class Client(Operations):
             from tybalt.client.restarting import Restarting  # Most clients have none.
 
             self._restarting = Restarting(self._restart, self._connect_again, self._end)
+            self._requests.reopens = True
         self._state = "open"
         return self
 
@@ -221,9 +234,9 @@ class Client(Operations):
 
     async def _let_go(self) -> None:
         try:
-            await self._questions.aclose()
-            if self._restarting is not None:
+            if self._restarting is not None:  # First of all: it would open the connection again, and let requests in.
                 await self._restarting.aclose()
+            await self._questions.aclose()
             if self._restoring:
                 await asyncio.wait(self._restoring)
         finally:
@@ -231,8 +244,14 @@ class Client(Operations):
         await self._requests.sent()
 
     async def _connect(self) -> None:
+        if self._caching is not None:
+            self._caching.open()
+        self._gone = None
         await self._link.open(LinkEvents(self._receive, self._on_lost, self._on_unanswered, self._on_interrupted))
         self.server_info, self.server_capabilities, self.instructions = await self._opening.run()
+        self._has_met_server = True
+        if self._gone is not None:  # It was lost when it had just been opened.
+            raise ConnectionLost(str(self._gone))
         if not self._connection.is_modern:
             self.notify("notifications/initialized")
 
@@ -243,8 +262,10 @@ class Client(Operations):
         is_modern, revision = self._connection.is_modern, self._connection.revision
         self._opening = self._opening_in("modern" if is_modern else "legacy", revision, self._probe_timeout)
         await self._connect()
+        if self._schemas is not None:
+            self._schemas.forget()
         self._requests.resume()
-        self._on_interrupted(True)
+        self._restore_soon("the connection had ended and was opened again", forgotten=True)
 
     async def _set_log_level(self) -> None:
         is_asked = self._log_level is not None and not self._connection.is_modern
@@ -277,6 +298,14 @@ class Client(Operations):
         """What changes of these resources: `listen(uris=…)`."""
         return self.listen(uris=uris)
 
+    def forget(self, method: str | None = None, name: str | None = None) -> None:
+        """Forget kept answers to a method, or what was read of the URI `name`, or all: the next are the server's.
+
+        Raises `MisuseError` for a method to which no answers are kept.
+        """
+        if self._caching is not None:
+            self._caching.forget(method, name)
+
     # -- any message ------------------------------------------------------------------------------------------------
 
     async def request(
@@ -295,7 +324,13 @@ class Client(Operations):
         return await self._requests.request(method, params, on_progress=on_progress, timeout=timeout)
 
     async def _request(self, method: str, params: Any, timeout: float | None) -> msgspec.Raw:
-        return await self._requests.request(method, params, timeout=timeout)
+        caching = self._caching
+        if caching is None or not caching.covers(method):
+            return await self._requests.request(method, params, timeout=timeout, opening=True)
+        with caching.asking(method, params) as asking:
+            raw = asking.answer or await self._requests.request(method, params, timeout=timeout, opening=True)
+            asking.keep(raw, decode_result(raw, DiscoverResult))
+            return raw
 
     def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification; it is lost where the connection is. Raises `MisuseError` before there is one."""
@@ -352,6 +387,10 @@ class Client(Operations):
             news = _decode_progress(params) if method == "notifications/progress" else None
         except UNREADABLE:
             return
+        if self._caching is not None:
+            self._caching.heard(method, body)
+        if self._schemas is not None and method == "notifications/tools/list_changed":
+            self._schemas.forget()
         if self._layers is not None:
             self._layers.heard(method, body)
         if self._listeners is not None:
@@ -369,21 +408,31 @@ class Client(Operations):
         self._requests.fail(request_id, told)
 
     def _on_interrupted(self, forgotten: bool) -> None:
-        task = asyncio.get_running_loop().create_task(self._restore(forgotten=forgotten))
+        if forgotten:  # Its questions have gone with it, and their ids may come again.
+            self._questions.withdraw_all()
+            self._connection.asked.clear()
+        reason = "the server had forgotten the session" if forgotten else "the connection was interrupted"
+        self._restore_soon(reason, forgotten=forgotten)
+
+    def _restore_soon(self, reason: str, *, forgotten: bool) -> None:
+        task = asyncio.get_running_loop().create_task(self._restore(reason, forgotten=forgotten))
         self._restoring.add(task)
         task.add_done_callback(self._restoring.discard)
 
-    async def _restore(self, *, forgotten: bool) -> None:
+    async def _restore(self, reason: str, *, forgotten: bool) -> None:
         """Tell a legacy server again what it knew of us, and whoever listens that something may be missing."""
         try:
             if forgotten:
                 await self._set_log_level()
             if self._listeners is not None:
-                await self._listeners.interrupted(forgotten=forgotten)
+                await self._listeners.interrupted(reason, forgotten=forgotten)
         except TybaltError as error:
             logger.warning("the session could not be restored as it was: %s", printable(str(error)))
 
     def _on_lost(self, reason: BaseException) -> None:
+        self._gone = reason
+        if self._caching is not None:
+            self._caching.close()
         if self._restarting is None or self._state != "open":
             self._end(reason)
             return
@@ -392,12 +441,23 @@ class Client(Operations):
         self._restarting.begin(reason)
 
     def _end(self, reason: BaseException) -> None:
+        if self._caching is not None:
+            self._caching.close()
         self._requests.lose(reason)
         self._questions.cancel()
         for task in self._restoring:
             task.cancel()
         if self._listeners is not None:
             self._listeners.lost(reason)
+
+
+def _caching(cache: "Cache | bool | None", connection: ClientConnection, link: Link, **server: Any) -> "Caching | None":
+    """What is kept of answers. A server in this process is as quick to ask, and tests want to see that it is asked."""
+    if cache is False or (cache is None and isinstance(link, DirectLink)):
+        return None
+    from tybalt.client.caching import caching_for
+
+    return caching_for(cache, connection, **server)
 
 
 _decode_members = msgspec.json.Decoder(dict[str, Any]).decode

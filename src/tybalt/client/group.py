@@ -12,10 +12,11 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Self, TypeVar, overload
 
 import msgspec
 
+from tybalt.client.connected import Connected
 from tybalt.client.members import MAX_TOLD, Member, ServersMissing, ServerUnavailable, Terms, members_of, required_of
 from tybalt.errors import (
     ConnectionLost,
@@ -24,6 +25,7 @@ from tybalt.errors import (
     MisuseError,
     RequestTimeout,
     ResourceNotFound,
+    ToolError,
     closest,
     cut,
 )
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from tybalt.client.config import MCPConfig, ServerEntry
     from tybalt.client.link import Serves
     from tybalt.client.requests import OnProgress
+    from tybalt.client.results import CallResult
+    from tybalt.execution.budgets import Budget
     from tybalt.transports.command import Command, PathName
     from tybalt.transports.transport import Transport
     from tybalt.types.input_required import InputRequiredResult
@@ -112,8 +116,12 @@ class ClientGroup:
 
     @property
     def clients(self) -> "dict[str, Client]":
-        """The plain clients that have connected, by name. One of them may be lost since."""
-        return {each.name: each.client for each in self._members.values() if each.has_connected and each.client}
+        """The plain clients that have connected, by name. One of them may be lost since.
+
+        Of a server that is not among them `clients[name]` raises a `KeyError` that says why.
+        """
+        connected = {each.name: each.client for each in self._all if each.has_connected and each.client}
+        return Connected(connected, names=self._members, failed=self.failed)
 
     @property
     def failed(self) -> dict[str, BaseException]:
@@ -202,22 +210,66 @@ class ClientGroup:
 
     async def call(self, name: str, /, *given: NoReturn, **arguments: Any) -> Any:
         """Call a tool and return just its value, see `Client.call`. Raises `ServerUnavailable` besides."""
-        member, own = self._resolve("tool", name)
-        with member as client:
+        with self._called("tool", name) as (client, own):
             return await client.call(own, *given, **arguments)
+
+    @overload
+    async def call_as(self, kind: type[T], name: str, /, **arguments: Any) -> T: ...
+    @overload
+    async def call_as(self, kind: Any, name: str, /, **arguments: Any) -> Any: ...
+
+    async def call_as(self, kind: Any, name: str, /, **arguments: Any) -> Any:
+        """`call`, with the value as a `kind`, see `Client.call_as`. Raises `ServerUnavailable` besides."""
+        with self._called("tool", name) as (client, own):
+            return await client.call_as(kind, own, **arguments)
+
+    @overload
+    async def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        returns: type[T],
+        on_progress: "OnProgress | None" = None,
+        timeout: float | None = None,
+        budget: "Budget | None" = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> "CallResult[T]": ...
+    @overload
+    async def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        returns: Any = None,
+        on_progress: "OnProgress | None" = None,
+        timeout: float | None = None,
+        budget: "Budget | None" = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> "CallResult[Any]": ...
 
     async def call_tool(
         self,
         name: str,
         arguments: Mapping[str, Any] | None = None,
         *,
+        returns: Any = None,
         on_progress: "OnProgress | None" = None,
         timeout: float | None = None,
-    ) -> CallToolResult:
+        budget: "Budget | None" = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> "CallResult[Any]":
         """Call a tool and return its whole result, see `Client.call_tool`. Raises `ServerUnavailable` besides."""
-        member, own = self._resolve("tool", name)
-        with member as client:
-            return await client.call_tool(own, arguments, on_progress=on_progress, timeout=timeout)
+        with self._called("tool", name) as (client, own):
+            return await client.call_tool(
+                own,
+                arguments,
+                returns=returns,
+                on_progress=on_progress,
+                timeout=timeout,
+                budget=budget,
+                meta=meta,
+            )
 
     async def call_tool_once(
         self,
@@ -228,10 +280,11 @@ class ClientGroup:
         request_state: str | None = None,
         on_progress: "OnProgress | None" = None,
         timeout: float | None = None,
+        budget: "Budget | None" = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> "CallToolResult | InputRequiredResult":
         """One round of `call_tool`, by hand, see `Client.call_tool_once`."""
-        member, own = self._resolve("tool", name)
-        with member as client:
+        with self._called("tool", name) as (client, own):
             return await client.call_tool_once(
                 own,
                 arguments,
@@ -239,6 +292,8 @@ class ClientGroup:
                 request_state=request_state,
                 on_progress=on_progress,
                 timeout=timeout,
+                budget=budget,
+                meta=meta,
             )
 
     async def list_prompts(self) -> list[Prompt]:
@@ -249,8 +304,7 @@ class ClientGroup:
         self, name: str, arguments: Mapping[str, Any] | None = None, *, timeout: float | None = None
     ) -> GetPromptResult:
         """The messages of a prompt, see `Client.get_prompt`. Raises `ServerUnavailable` besides."""
-        member, own = self._resolve("prompt", name)
-        with member as client:
+        with self._called("prompt", name) as (client, own):
             return await client.get_prompt(own, arguments, timeout=timeout)
 
     # -- resources and completion -----------------------------------------------------------------------------------
@@ -336,6 +390,11 @@ class ClientGroup:
             for each in self._asked
             if each.client is not None and getattr(each.client.server_capabilities, capability) is not None
         ]
+
+    def _called(self, kind: str, name: str) -> "_Called":
+        """Whose a name is, to be asked by it. Raises as `_resolve` does."""
+        member, own = self._resolve(kind, name)
+        return _Called(member, kind, name, own)
 
     def _resolve(self, kind: str, name: str) -> tuple[Member, str]:
         """Whose a name is, and what he calls it. Raises `InvalidParams`, as a server would, where it is nobody's."""
@@ -480,6 +539,30 @@ class ClientGroup:
         for reason in reasons:
             if reason not in before:
                 logger.warning("%s", reason)
+
+
+class _Called:
+    """One name that a server is asked by: `with … as (client, own)`. An error that it is unknown has the whole name."""
+
+    __slots__ = ("_kind", "_member", "_name", "_own")
+
+    def __init__(self, member: Member, kind: str, name: str, own: str) -> None:
+        self._member = member
+        self._kind = kind
+        self._name = name
+        self._own = own
+
+    def __enter__(self) -> "tuple[Client, str]":
+        return self._member.__enter__(), self._own
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        head = f"Unknown {self._kind}"
+        if isinstance(error, InvalidParams | ToolError) and (text := str(error)).startswith(head):
+            told = head + text.removeprefix(head).replace(cut(self._own), cut(self._name), 1)
+            error.args = (told,)
+            if isinstance(error, InvalidParams):
+                error.message = told
+        self._member.__exit__(kind, error, trace)
 
 
 def _check_seconds(name: str, seconds: Any) -> None:

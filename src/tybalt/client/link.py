@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
-from tybalt.errors import ConnectionLost, MisuseError, TransportClosed, describe
+from tybalt.errors import ConnectionLost, MisuseError, TransportClosed, cut, describe
 from tybalt.execution.tokens import governor, ungoverned
 from tybalt.protocol.codec import glimpse_of
 from tybalt.protocol.frames import Oversized
@@ -97,6 +97,11 @@ class Link(Protocol):
         ...
 
     @property
+    def origin(self) -> str | None:
+        """Where its server is, as far as that may be shown; None for one that is no address."""
+        ...
+
+    @property
     def mirroring(self) -> "Mirroring | None":
         """What the link must know of tools, where it sends some of their arguments twice."""
         ...
@@ -123,6 +128,7 @@ class DirectLink:
 
     probing = Probing()
     mirroring = None
+    origin = None
     reopens = False
 
     def __init__(self, server: Serves) -> None:
@@ -179,13 +185,15 @@ class TransportLink:
     """A server at the other end of a transport, read by a task of the link's own.
 
     `make` returns a connected transport, or a coroutine that does; it `reopens` if it can do that more than once.
+    `origin` is where it leads, if that is an address.
     """
 
     probing = Probing()
     mirroring = None
 
-    def __init__(self, make: Callable[[], Any], *, reopens: bool = False) -> None:
+    def __init__(self, make: Callable[[], Any], *, reopens: bool = False, origin: str | None = None) -> None:
         self._make = make
+        self.origin = origin
         self.reopens = reopens
         self._transport: Transport | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -252,18 +260,22 @@ def _may_answer_anybody(message: Oversized) -> bool:
 
 
 async def _how_it_ended(transport: Any) -> str:
-    """Why there is nothing more to read; a process that has ended tells its exit status, a moment later.
+    """Why there is nothing more to read; a process that has ended tells its status or its signal, a moment later.
 
     A WebSocket tells its `reason`: what the server said on leaving, what it did wrong, or that it is gone.
     """
     wait = getattr(transport, "wait", None)
     if wait is None:
         return getattr(transport, "reason", None) or "the server closed the connection"
+    from tybalt.transports.child import ending_of  # Not every client has launched its server.
+
     try:
         status = await asyncio.wait_for(wait(), 1.0)
     except (TimeoutError, asyncio.CancelledError):
         return "the server closed the connection, though its process still runs"
     words = getattr(transport, "last_words", "")
     hint = f"its last words: {words}" if words else "what it wrote to stderr may say why"
-    told = f"the server's process ended with status {status}; {hint}"
+    program = getattr(transport, "program", "")
+    named = f" {cut(program)!r}" if program else ""
+    told = f"the server's process{named} {ending_of(status)}; {hint}"
     return told if status else f"{told}, or its file does not end in server.run()"

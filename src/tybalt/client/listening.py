@@ -202,9 +202,8 @@ class Listeners:
             elif change is not None and _is_wanted(change, changes.wanted):
                 changes.tell(change)
 
-    async def interrupted(self, *, forgotten: bool) -> None:
+    async def interrupted(self, reason: str, *, forgotten: bool) -> None:
         """What a legacy server said may have been missed; where it has forgotten who asked for what, ask again."""
-        reason = "the server had forgotten the session" if forgotten else "the connection was interrupted"
         if forgotten:
             for uri in tuple(self._watched):
                 try:
@@ -324,8 +323,9 @@ class _Subscription:
     async def _once(self) -> str:
         """Keep it open until it ends, and say why it did. Raises where no other one could be opened."""
         params = {"notifications": self._changes.wanted.filter}
-        self._id = self._connection.next_id
         try:
+            await self._requests.let_in("subscriptions/listen", NO_END)
+            self._id = self._connection.next_id  # Not before: what opens the connection again takes ids as well.
             await self._requests.request("subscriptions/listen", params, timeout=NO_END)
         except McpError as error:
             if error.code not in _PASSING:

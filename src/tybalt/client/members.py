@@ -204,7 +204,10 @@ def members_of(servers: Any, terms: Terms) -> dict[str, Member]:
         return _configured(servers, terms)
     if not isinstance(servers, Mapping):
         hint = "; MCPConfig.read(…) reads a file" if isinstance(servers, str) else ""
-        raise MisuseError(f"a group has a mapping of names to servers, or an MCPConfig; got {servers!r}{hint}")
+        kind = type(servers).__name__  # Not shown: there may be secrets in it.
+        raise MisuseError(
+            f"a group has a mapping of names to servers, or an MCPConfig; got one of the type {kind}{hint}"
+        )
     given = cast("Mapping[Any, Any]", servers)
     _check_number(given)
     for name in given:
@@ -275,11 +278,14 @@ def _member(name: str, prefix: str, target: Any, terms: Terms) -> Member:
     if terms.options_for is not None:
         own = terms.options_for(name)
         if not isinstance(own, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise MisuseError(f"options_for({name!r}): expected a mapping of options by name, got {own!r}")
+            kind = type(own).__name__
+            raise MisuseError(
+                f"options_for({name!r}): expected a mapping of options by name, got one of the type {kind}"
+            )
         options |= own
     try:
         return Member(name, prefix, Client(target, **options), startup_timeout=seconds)
     except (ConfigError, MisuseError) as error:
         if not is_entry:  # A mistake of the program, which is told at once; the other is one of its user.
-            raise
+            raise MisuseError(f"the server {name!r}: {error}") from None
         return Member(name, prefix, None, error=error)

@@ -4,20 +4,29 @@ This is `Client` without the connection: it neither opens nor closes it, nor hea
 through the middleware, if there is some, and through as many rounds as its server asks questions.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, overload
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar, overload
 
 import msgspec
 from msgspec.structs import replace
 
 from tybalt.client.questions import Questions
 from tybalt.client.requests import OnProgress, Requests, unsendable
-from tybalt.client.results import INPUT_REQUIRED, decode_answer, decode_result, text_of, unwrapped
-from tybalt.errors import HeaderMismatch, MisuseError, ToolError, UnexpectedResult
+from tybalt.client.results import (
+    CALL_RESULTS,
+    INPUT_REQUIRED,
+    CallResult,
+    call_result,
+    decode_answer,
+    decode_result,
+    typed,
+)
+from tybalt.errors import HeaderMismatch, InvalidParams, MisuseError, UnexpectedResult
 from tybalt.protocol.client import ClientConnection
 from tybalt.types.capabilities import ServerCapabilities
 from tybalt.types.completion import CompleteResult, Completion
-from tybalt.types.content import TextContent
 from tybalt.types.prompts import GetPromptResult, ListPromptsResult, Prompt
 from tybalt.types.resources import (
     ListResourcesResult,
@@ -30,10 +39,15 @@ from tybalt.types.resources import (
 from tybalt.types.tools import CallToolResult, ListToolsResult, Tool
 
 if TYPE_CHECKING:
+    from tybalt.client.caching import Caching
     from tybalt.client.http.mirroring import Mirroring
     from tybalt.client.layers import Layers, Outgoing
+    from tybalt.client.schemas import OutputSchemas
+    from tybalt.execution.budgets import Budget
     from tybalt.middleware.layers import Layer
     from tybalt.types.input_required import InputRequiredResult
+
+T = TypeVar("T")
 
 ListKind = Literal["tools", "resources", "resource_templates", "prompts"]
 
@@ -74,8 +88,16 @@ class Operations:
         middleware: "Iterable[Layer]" = (),
         max_rounds: int = 10,
         mirroring: "Mirroring | None" = None,
+        check_output: bool = False,
+        caching: "Caching | None" = None,
     ) -> None:
+        self._caching = caching
         self._mirroring = mirroring
+        self._schemas: OutputSchemas | None = None
+        if check_output:
+            from tybalt.client import schemas  # Most clients do not look.
+
+            self._schemas = schemas.OutputSchemas()
         self._connection = connection
         self._requests = requests
         self._questions = questions
@@ -87,8 +109,10 @@ class Operations:
             from tybalt.client import layers as stack  # Most clients have none.
 
             self._layers = stack.Layers(self._send, layers)
+        self._is_bare = self._layers is None and self._schemas is None
         self.server_capabilities = ServerCapabilities()
         """What the server says it can do."""
+        self._has_met_server = False
 
     # -- tools ------------------------------------------------------------------------------------------------------
 
@@ -97,24 +121,59 @@ class Operations:
 
         Over HTTP, a tool is left out, with a warning, whose arguments cannot be sent as its schema wants them.
         """
-        pages = [page async for page in self.pages("tools")]
+        pages = await self._whole("tools")
         if self._layers is not None:
             self._layers.listed(pages)
         return [tool for page in pages for tool in page.tools]
+
+    @overload
+    async def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        returns: type[T],
+        on_progress: OnProgress | None = None,
+        timeout: float | None = None,
+        budget: "Budget | None" = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> CallResult[T]: ...
+    @overload
+    async def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        returns: Any = None,
+        on_progress: OnProgress | None = None,
+        timeout: float | None = None,
+        budget: "Budget | None" = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> CallResult[Any]: ...
 
     async def call_tool(
         self,
         name: str,
         arguments: Mapping[str, Any] | None = None,
         *,
+        returns: Any = None,
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
-    ) -> CallToolResult:
+        budget: "Budget | None" = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> CallResult[Any]:
         """Call a tool and return its whole result, failures the tool declared included (`is_error`).
 
-        `arguments` are JSON-able, msgspec Structs and dataclasses included. `timeout` is in seconds and bounds each
-        round on the wire, not the time in which a question of the server is answered. Raises `McpError` for a protocol
-        error, and what the functions that answer raise.
+        `arguments` are JSON-able, msgspec Structs and dataclasses included. `data` of the result is the value, as a
+        `returns` where that is given: anything msgspec converts to, or a pydantic model.
+
+        `timeout` is in seconds and bounds each round on the wire, not the time in which a question of the server is
+        answered. `budget` bounds all of it, and what is left of its time and cost is sent along. `meta` are further
+        members of `_meta`, such as `traceparent`; the protocol's own win.
+
+        Raises `McpError` for a protocol error, `UnexpectedResult` for a value that is no `returns`, or, where the
+        client checks output, not what the tool's schema promises, `RequestTimeout` for a budget that is used up, and
+        what the functions that answer raise.
         """
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise _no_name(name)
@@ -122,15 +181,21 @@ class Operations:
             given = dict(arguments or {})
         except (TypeError, ValueError):
             raise _no_arguments(name, arguments) from None
-        if self._layers is not None or self._mirroring is not None:
-            return await self._ask("tools/call", name, given, on_progress=on_progress, timeout=timeout)
-        # The hot path: `_ask` without two more coroutines.
-        params: dict[str, Any] = {"name": name, "arguments": given}
-        raw = await self._requests.request("tools/call", params, on_progress=on_progress, timeout=timeout)
-        result = decode_answer(raw, CallToolResult)
-        if type(result) is CallToolResult:
-            return result
-        return await self._finish(result, "tools/call", params, on_progress=on_progress, timeout=timeout)
+        if not self._is_bare or budget is not None or meta is not None:
+            found = await self._call(name, given, budget=budget, meta=meta, on_progress=on_progress, timeout=timeout)
+            result = call_result(found, modern=self._connection.is_modern)
+        else:  # The hot path: `_call` without three more coroutines.
+            params: dict[str, Any] = {"name": name, "arguments": given}
+            send = self._requests.request if self._mirroring is None else self._request_once
+            raw = await send("tools/call", params, on_progress=on_progress, timeout=timeout)
+            kind = CALL_RESULTS[self._connection.is_modern]
+            answer = decode_answer(raw, kind)
+            if type(answer) is kind:
+                result: CallResult[Any] = answer  # pyright: ignore[reportAssignmentType] (it is of no wider type)
+            else:
+                found = await self._finish(answer, "tools/call", params, on_progress=on_progress, timeout=timeout)
+                result = call_result(found, modern=True)
+        return result if returns is None else typed(result, returns, name)
 
     async def call_tool_once(
         self,
@@ -141,6 +206,8 @@ class Operations:
         request_state: str | None = None,
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
+        budget: "Budget | None" = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> "CallToolResult | InputRequiredResult":
         """One round of `call_tool`, by hand: a modern server's questions come back unanswered.
 
@@ -153,35 +220,40 @@ class Operations:
             raise _no_arguments(name, arguments) from None
         members = self._answers(input_responses, request_state)
         options = {"on_progress": on_progress, "timeout": timeout, "answer": False}
-        return await self._ask("tools/call", name, given, members=members, **options)
+        return await self._call(name, given, members=members, budget=budget, meta=meta, **options)
 
     async def call(self, name: str, /, *given: NoReturn, **arguments: Any) -> Any:
         """Call a tool and return just its value: structured content if there is some, else what its blocks hold.
 
-        That is the text, where there is nothing but text, else the list of blocks. Every keyword is an argument of the
-        tool: `call_tool` has a time limit, progress, and the whole result. Legacy revisions wrap what is no object as
-        `{"result": value}`; that is taken off. Raises `ToolError` with the tool's own text when it fails.
+        That is `data` of its result, see `CallResult`. Every keyword is an argument of the tool: `call_tool` has a time
+        limit, progress, and the whole result. Raises `ToolError` with the tool's own text when it fails.
         """
         if given:
             text = f"call({name!r}, …): the arguments are given by name, as in call({name!r}, a=1)"
             raise MisuseError(f"{text}; call_tool({name!r}, {{…}}) takes them as a mapping")
-        result = await self.call_tool(name, arguments)
-        if result.is_error:
-            raise ToolError(text_of(result))
-        if result.structured_content is msgspec.UNSET:
-            only_text = all(isinstance(block, TextContent) for block in result.content)
-            return text_of(result) if only_text else result.content
-        return result.structured_content if self._connection.is_modern else unwrapped(result.structured_content)
+        return (await self.call_tool(name, arguments)).data
+
+    @overload
+    async def call_as(self, kind: type[T], name: str, /, **arguments: Any) -> T: ...
+    @overload
+    async def call_as(self, kind: Any, name: str, /, **arguments: Any) -> Any: ...
+
+    async def call_as(self, kind: Any, name: str, /, **arguments: Any) -> Any:
+        """`call`, with the value as a `kind`: `await client.call_as(Forecast, "forecast", city="Oslo")`.
+
+        Raises `UnexpectedResult`, which says where, for a value that is none.
+        """
+        return (await self.call_tool(name, arguments, returns=kind)).data
 
     # -- resources, prompts, completion -----------------------------------------------------------------------------
 
     async def list_resources(self) -> list[Resource]:
         """Every resource."""
-        return [each async for page in self.pages("resources") for each in page.resources]
+        return [each for page in await self._whole("resources") for each in page.resources]
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         """Every resource template."""
-        return [each async for page in self.pages("resource_templates") for each in page.resource_templates]
+        return [each for page in await self._whole("resource_templates") for each in page.resource_templates]
 
     async def read_resource(self, uri: str, *, timeout: float | None = None) -> list[ResourceContents]:
         """Read a resource. Raises `ResourceNotFound`, in either era, where there is none."""
@@ -190,7 +262,7 @@ class Operations:
 
     async def list_prompts(self) -> list[Prompt]:
         """Every prompt."""
-        return [each async for page in self.pages("prompts") for each in page.prompts]
+        return [each for page in await self._whole("prompts") for each in page.prompts]
 
     async def get_prompt(
         self, name: str, arguments: Mapping[str, Any] | None = None, *, timeout: float | None = None
@@ -239,10 +311,7 @@ class Operations:
         """One page of a list: the first, or the one that a `next_cursor` leads to. Raises `MisuseError` for no list."""
         if kind not in _LISTS:
             raise MisuseError(f"a list is one of {', '.join(_LISTS)}; got {kind!r}")
-        page: Any = await self._ask(_LISTS[kind][0], members={} if cursor is None else {"cursor": cursor})
-        if kind == "tools" and self._mirroring is not None and self._connection.is_modern:
-            return replace(page, tools=self._mirroring.learn(page.tools))
-        return page
+        return await self._ask(_LISTS[kind][0], members={} if cursor is None else {"cursor": cursor})
 
     @overload
     def pages(self, kind: Literal["tools"]) -> AsyncIterator[ListToolsResult]: ...
@@ -256,8 +325,11 @@ class Operations:
     async def pages(self, kind: ListKind) -> AsyncIterator[Any]:
         """The pages of a list, each asked for when it is wanted; none where the server declares no such list.
 
-        Raises `UnexpectedResult` for a list that does not end after `MAX_PAGES`.
+        Raises `UnexpectedResult` for a list that does not end after `MAX_PAGES`, and `MisuseError` before there is a
+        connection.
         """
+        if not self._has_met_server:  # Else every list would be empty.
+            raise MisuseError("the client is not connected: use it inside `async with Client(…) as client:`")
         if kind in _LISTS and getattr(self.server_capabilities, _LISTS[kind][1]) is None:
             return
         cursor: str | None = None
@@ -270,7 +342,46 @@ class Operations:
         text = f"{_LISTS[kind][0]} has not ended after {MAX_PAGES} pages"
         raise UnexpectedResult(f"{text}; the server seems to go in circles")
 
+    async def _whole(self, kind: ListKind) -> list[Any]:
+        """Every page of a list; from the beginning again where a page that was kept led to one that is no more."""
+        pages: Any = self.pages
+        hits = 0 if self._caching is None else self._caching.hits
+        try:
+            return [page async for page in pages(kind)]
+        except InvalidParams:
+            if self._caching is None or self._caching.hits == hits:
+                raise
+        return [page async for page in pages(kind)]
+
     # -- from a method to its request, and back ---------------------------------------------------------------------
+
+    async def _call(
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        *,
+        members: Mapping[str, Any] = NOTHING,
+        budget: "Budget | None",
+        meta: Mapping[str, Any] | None,
+        **options: Any,
+    ) -> Any:
+        """The result of a call that sends something along, which ends when its budget does."""
+        if budget is None and meta is None:
+            return await self._ask("tools/call", name, arguments, members=members, **options)
+        from tybalt.client.granted import meta_of, overdue
+
+        began = asyncio.get_running_loop().time()
+        sent = meta_of(meta, budget, began)
+        if budget is None or budget.deadline == inf:
+            return await self._ask("tools/call", name, arguments, members=members, meta=sent, **options)
+        limit = asyncio.timeout_at(budget.deadline)
+        try:
+            async with limit:
+                return await self._ask("tools/call", name, arguments, members=members, meta=sent, **options)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise overdue(budget, began) from None
 
     async def _ask(
         self,
@@ -279,20 +390,19 @@ class Operations:
         arguments: Mapping[str, Any] = NOTHING,
         *,
         members: Mapping[str, Any] = NOTHING,
+        meta: Mapping[str, Any] = NOTHING,
         **options: Any,
     ) -> Any:
         """The result of a request, through the layers where there are some. The options are those of `Outgoing`."""
         if self._layers is None:
-            return await self._exchange(method, _params(method, name, arguments, members), **options)
+            return await self._exchange(method, _params(method, name, arguments, members, meta), **options)
         return await self._layers.ask(
-            _RESULTS[method], method=method, name=name, arguments=arguments, params=members, **options
+            _RESULTS[method], method=method, name=name, arguments=arguments, params=members, meta=meta, **options
         )
 
     async def _send(self, request: "Outgoing") -> Any:
         """What the innermost layer does."""
-        params = _params(request.method, request.name, request.arguments, request.params)
-        if request.meta:
-            params["_meta"] = dict(request.meta)
+        params = _params(request.method, request.name, request.arguments, request.params, request.meta)
         return await self._exchange(
             request.method, params, on_progress=request.on_progress, timeout=request.timeout, answer=request.answer
         )
@@ -308,13 +418,45 @@ class Operations:
     ) -> Any:
         """Send a request, answer what the server asks, and decode the result."""
         kind = _RESULTS[method]
-        raw = await self._request_once(method, params, on_progress=on_progress, timeout=timeout)
-        if method not in _MAY_ASK:
-            return decode_result(raw, kind)
-        result = decode_answer(raw, kind)
-        if type(result) is kind:
+        began = asyncio.get_running_loop().time() if "_meta" in params else None
+        caching = self._caching
+        if caching is not None and caching.covers(method):
+            with caching.asking(method, params) as asking:
+                raw = asking.answer or await self._request_once(
+                    method, params, on_progress=on_progress, timeout=timeout
+                )
+                result = asking.keep(raw, _decoded(method, raw))
+        else:
+            raw = await self._request_once(method, params, on_progress=on_progress, timeout=timeout)
+            result = _decoded(method, raw)
+        if type(result) is not kind:
+            result = await self._finish(
+                result, method, params, on_progress=on_progress, timeout=timeout, answer=answer, began=began
+            )
+        if self._schemas is not None and type(result) is CallToolResult:
+            await self._schemas.check(params["name"], result, self._learn_again)
+        return self._learnt(result)
+
+    def _learnt(self, result: Any) -> Any:
+        """A result, and of a list of tools what may be used of it, before any layer sees it: one may rename them."""
+        if type(result) is not ListToolsResult:
             return result
-        return await self._finish(result, method, params, on_progress=on_progress, timeout=timeout, answer=answer)
+        if self._schemas is not None:
+            self._schemas.learn(result.tools)
+        if self._mirroring is not None and self._connection.is_modern:
+            return replace(result, tools=self._mirroring.learn(result.tools))
+        return result
+
+    async def _learn_again(self) -> None:
+        """Ask for every tool, round the layers: one of them may remember a list that is out of date."""
+        if self._caching is not None:
+            self._caching.forget("tools/list", None)
+        cursor: str | None = None
+        for _ in range(MAX_PAGES):
+            page = await self._exchange("tools/list", {} if cursor is None else {"cursor": cursor})
+            if page.next_cursor is None or page.next_cursor == cursor:
+                return
+            cursor = page.next_cursor
 
     async def _request_once(
         self, method: str, params: Mapping[str, Any], *, on_progress: OnProgress | None, timeout: float | None
@@ -323,13 +465,14 @@ class Operations:
 
         Where a server misses an argument among the header fields, its tools have changed, or were never listed: "the
         client SHOULD call `tools/list` …, then retry" (2026-07-28 basic/transports/streamable-http, "Client Behavior").
+        In legacy the code says nothing of the sort, and the tool may have run.
         """
         try:
             return await self._requests.request(method, params, on_progress=on_progress, timeout=timeout)
         except HeaderMismatch:
-            if self._mirroring is None or method != "tools/call":
+            if self._mirroring is None or method != "tools/call" or not self._connection.is_modern:
                 raise
-            await self.list_tools()
+            await self._learn_again()
             return await self._requests.request(method, params, on_progress=on_progress, timeout=timeout)
 
     async def _finish(
@@ -341,8 +484,9 @@ class Operations:
         on_progress: OnProgress | None,
         timeout: float | None,
         answer: bool = True,
+        began: float | None = None,
     ) -> Any:
-        """The result, after the questions that came in its place."""
+        """The result, after the questions that came in its place. `began` is when a request with a `_meta` was sent."""
         if not self._connection.is_modern:
             text = f"the server's result is of the type {INPUT_REQUIRED!r}, which {self._connection.revision}"
             raise UnexpectedResult(f"{text} does not have")
@@ -351,7 +495,11 @@ class Operations:
         from tybalt.client.rounds import Rounds  # Most clients are never asked.
 
         async def send(params: Mapping[str, Any]) -> Any:
-            raw = await self._requests.request(method, params, on_progress=on_progress, timeout=timeout)
+            if began is not None:
+                from tybalt.client.granted import later
+
+                params = later(params, asyncio.get_running_loop().time() - began)
+            raw = await self._request_once(method, params, on_progress=on_progress, timeout=timeout)
             return decode_answer(raw, _RESULTS[method])
 
         rounds = Rounds(self._connection, self._questions, limit=self._max_rounds)
@@ -385,17 +533,32 @@ def _no_arguments(name: str, arguments: Any) -> MisuseError:
     return MisuseError(f"call_tool({name!r}, …): expected the arguments as a mapping by name, got {arguments!r}")
 
 
-def _params(method: str, name: str | None, arguments: Mapping[str, Any], members: Mapping[str, Any]) -> dict[str, Any]:
+def _params(
+    method: str,
+    name: str | None,
+    arguments: Mapping[str, Any],
+    members: Mapping[str, Any],
+    meta: Mapping[str, Any] = NOTHING,
+) -> dict[str, Any]:
     """A request as the wire has it."""
+    params: dict[str, Any]
     match method:
         case "tools/call":
-            return {"name": name, "arguments": dict(arguments), **members}
+            params = {"name": name, "arguments": dict(arguments), **members}
         case "prompts/get":
-            return {"name": name, **({"arguments": dict(arguments)} if arguments else {}), **members}
+            params = {"name": name, **({"arguments": dict(arguments)} if arguments else {}), **members}
         case "resources/read":
-            return {"uri": name, **members}
+            params = {"uri": name, **members}
         case _:
-            return dict(members)
+            params = dict(members)
+    if meta:
+        params["_meta"] = dict(meta)
+    return params
+
+
+def _decoded(method: str, raw: msgspec.Raw) -> Any:
+    """The result, or the questions that came in its place."""
+    return decode_answer(raw, _RESULTS[method]) if method in _MAY_ASK else decode_result(raw, _RESULTS[method])
 
 
 def _json(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from msgspec import UNSET, UnsetType
 
 from tybalt.client.link import DirectLink, Link, Serves, TransportLink
-from tybalt.client.targets import WANTED, address_for, command_for, configured_command
+from tybalt.client.targets import address_for, command_for, configured_command, no_target, shown
 from tybalt.errors import MisuseError
 from tybalt.execution.durations import Duration, seconds
 from tybalt.transports.command import Command, is_path
@@ -79,25 +79,27 @@ def chosen_era(era: str) -> tuple[str, str | None]:
 
 def link_to(target: Any, *, token: str | None = None) -> Link:
     """How to reach `target`. Raises `MisuseError` for what is no server, no address, no command and no file."""
+    if isinstance(target, type):  # It has all the methods that are looked for below.
+        raise no_target(target)
     if (address := address_for(target, token)) is not None:
         return _over_network(address)
     if token is not None:
-        raise MisuseError(f"token: it is sent to a server at a URL, and {target!r} is none")
+        raise MisuseError(f"token: it is sent to a server at a URL, and {shown(target)} is none")
     if isinstance(target, Serves):
         return DirectLink(target)
     if (command := _command(target)) is not None:
         return TransportLink(lambda: _spawn(command), reopens=True)
     if hasattr(target, "receive") and hasattr(target, "reserve"):
         return TransportLink(lambda: target)
-    raise MisuseError(f"cannot connect to {target!r}: {WANTED}")
+    raise no_target(target)
 
 
 def _over_network(address: "Address") -> Link:
     match address.transport:
         case "unix":
-            return TransportLink(lambda: _connect_unix(address), reopens=True)
+            return TransportLink(lambda: _connect_unix(address), reopens=True, origin=address.origin)
         case "ws":
-            return TransportLink(lambda: _connect_websocket(address), reopens=True)
+            return TransportLink(lambda: _connect_websocket(address), reopens=True, origin=address.origin)
         case _:
             from tybalt.client.http.link import HttpLink
 

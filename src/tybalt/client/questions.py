@@ -33,10 +33,13 @@ class Questions:
         self._send = send
         self._running: dict[asyncio.Task[Any], RequestId | None] = {}
         self._ended = False
+        self._withdrawals = 0
+        """How often all were withdrawn."""
 
     def ask(self, asked: Questioned) -> None:
         """Answer a question of a legacy server, on the wire, unless it is withdrawn."""
-        self._start(self._reply(asked), asked.id)
+        if not self._ended:
+            self._start(self._reply(asked), asked.id)
 
     def withdraw(self, request_id: RequestId) -> None:
         """Stop answering a question; nothing is sent for it."""
@@ -46,6 +49,7 @@ class Questions:
 
     def withdraw_all(self) -> None:
         """Stop answering them all; others may come."""
+        self._withdrawals += 1
         for task in tuple(self._running):
             task.cancel()
 
@@ -57,11 +61,11 @@ class Questions:
         lost = ConnectionLost("the connection ended while a question of the server was answered")
         if self._ended:
             raise lost
-        task = self._start(self._together(questions), None)
+        task, withdrawals = self._start(self._together(questions), None), self._withdrawals
         try:
             return await task
         except asyncio.CancelledError:
-            if self._ended and not _is_cancelled():
+            if self._withdrawals > withdrawals and not _is_cancelled():
                 raise lost from None
             raise
 

@@ -15,7 +15,7 @@ from tybalt.client.answering import with_remedy
 from tybalt.client.deadlines import Deadlines
 from tybalt.client.link import Link
 from tybalt.client.options import check_callback
-from tybalt.errors import ConnectionLost, MisuseError, RequestTimeout, UnexpectedResult
+from tybalt.errors import ConnectionLost, MisuseError, RequestLost, RequestTimeout, UnexpectedResult
 from tybalt.execution.durations import Duration, seconds
 from tybalt.protocol.client import Answered, Asked, ClientConnection, Failed, Notified, Questioned, RequestId, Several
 from tybalt.types.logging import LoggingLevel
@@ -23,6 +23,9 @@ from tybalt.types.meta import LOG_LEVEL
 from tybalt.types.progress import ProgressNotificationParams
 
 OnProgress = Callable[[float, float | None, str | None], object]
+
+MAX_UNSENT: Final = 1_000
+"""What may wait for a server that does not read before answers and notifications are dropped: it would ask for ever."""
 
 _OPENINGS: Final = ("server/discover", "initialize")
 """What is not cancelled: the one may have met a legacy server that knows nothing yet, the other must not be
@@ -58,6 +61,8 @@ class Requests:
         """What waits for room in the link."""
         self.lost: BaseException | None = None
         """Why nothing can be asked any more."""
+        self.reopens = False
+        """Whether a connection that has ended is opened again."""
         self._is_barred = False
         self._resumed: asyncio.Event | None = None
 
@@ -75,11 +80,15 @@ class Requests:
         *,
         on_progress: OnProgress | None = None,
         timeout: Duration | None = None,
+        opening: bool = False,
     ) -> msgspec.Raw:
-        """Send a request and return its result, undecoded. Raises as `Client.request` says."""
-        limit = self.timeout if timeout is None else seconds(timeout)
+        """Send a request and return its result, undecoded. Raises as `Client.request` says.
+
+        What is `opening` the connection goes ahead of all that wait for it.
+        """
+        left = limit = self.timeout if timeout is None else seconds(timeout)
         if self._is_barred:
-            await self._let_in(method, limit)
+            left = await self.let_in(method, limit, opening=opening)
         if on_progress is not None or self._log_level is not None:
             params = self._with_meta(params, on_progress)
         try:
@@ -93,8 +102,9 @@ class Requests:
             answer = self._link.send(message)
         except BlockingIOError:
             answer, sending = None, self._send_later(message)
-        except BaseException:
+        except BaseException as error:
             self._forget(identifier)
+            self._raise_told(error)
             raise
         if answer is not None:
             event = self._connection.receive(answer)
@@ -103,7 +113,7 @@ class Requests:
                     del self._progress[identifier]
                 return event.result
             self._heard_instead(event, identifier)
-        future = self._awaited(identifier, sending, limit)
+        future = self._awaited(identifier, sending, left)
         try:  # Here, and not in a coroutine of its own: this is the hot path.
             return await future
         except TimeoutError:
@@ -116,11 +126,12 @@ class Requests:
             self._forget(identifier)
 
     def send(self, message: bytes) -> None:
-        """Send what nobody waits for."""
+        """Send what nobody waits for; it is dropped where `MAX_UNSENT` others wait for room."""
         try:
             self._link.send(message)
         except BlockingIOError:
-            self._send_later(message)
+            if len(self.sending) < MAX_UNSENT:
+                self._send_later(message)
         except (ConnectionLost, MisuseError):
             pass
 
@@ -157,17 +168,37 @@ class Requests:
             self._resumed.set()
 
     def suspend(self, reason: BaseException) -> None:
-        """The connection has ended and is opened again: whoever waits gets `ConnectionLost`, whoever comes waits."""
+        """The connection has ended and is opened again: whoever waits gets `RequestLost`, whoever comes waits."""
         self._is_barred = True
         self._resumed = self._resumed or asyncio.Event()
-        self.fail_all(ConnectionLost(str(reason)))
+        self.fail_all(RequestLost(str(reason)))
 
     def resume(self) -> None:
         """The connection is there again."""
+        if self.lost is not None:
+            return
         self._is_barred = False
         if self._resumed is not None:
             self._resumed.set()
             self._resumed = None
+
+    async def let_in(self, method: str, limit: float | None, *, opening: bool = False) -> float | None:
+        """Wait until the connection is there, which takes requests that are `opening` it; what is left of `limit` then.
+
+        Raises `ConnectionLost` where it is lost for good, and `RequestTimeout`.
+        """
+        clock = asyncio.get_running_loop().time
+        begun = clock()
+        try:
+            async with asyncio.timeout(limit):
+                while self._resumed is not None and self.lost is None and not opening:
+                    await self._resumed.wait()
+        except TimeoutError:
+            text = f"{method} waited {limit:g} s for a connection that is being opened again"
+            raise RequestTimeout(text) from None
+        if self.lost is not None:
+            raise ConnectionLost(str(self.lost)) from self.lost
+        return None if limit is None else max(0.0, limit - (clock() - begun))
 
     def cancel_all(self, reason: str) -> None:
         """Tell the server that nobody waits any more."""
@@ -178,19 +209,6 @@ class Requests:
         """Wait until nothing waits for room any more, or for `timeout` seconds."""
         if self.sending:
             await asyncio.wait(self.sending, timeout=timeout)
-
-    async def _let_in(self, method: str, limit: float | None) -> None:
-        """Wait until the connection is there again, which takes requests of its own. Raises where it is lost."""
-        resumed = self._resumed
-        if self.lost is None and resumed is not None and method not in _OPENINGS:
-            try:
-                async with asyncio.timeout(limit):
-                    await resumed.wait()
-            except TimeoutError:
-                text = f"{method} waited {limit:g} s for a connection that is being opened again"
-                raise RequestTimeout(text) from None
-        if self.lost is not None:
-            raise ConnectionLost(str(self.lost)) from self.lost
 
     def _heard_instead(self, event: Any, identifier: int) -> None:
         """What a direct call has returned where it has not answered yet. Raises where it never will."""
@@ -208,7 +226,7 @@ class Requests:
         )  # As in `transports.memory`: a cheaper `create_future()`.
         self._waiting[identifier] = future
         if sending is not None:
-            sending.add_done_callback(partial(_pass_on, future))
+            sending.add_done_callback(partial(self._pass_on, future))
         if limit is not None:
             self.deadlines.add(identifier, future, limit)
         return future
@@ -230,6 +248,19 @@ class Requests:
             return False
         self.send(cancel)
         return True
+
+    def _pass_on(self, future: "asyncio.Future[Any]", sending: "asyncio.Task[None]") -> None:
+        """A request that could not be sent will not be answered."""
+        if not sending.cancelled() and (error := sending.exception()) is not None:
+            _fail(future, self._told(error))
+
+    def _raise_told(self, error: BaseException) -> None:
+        if (told := self._told(error)) is not error:
+            raise told from error.__cause__
+
+    def _told(self, error: BaseException) -> BaseException:
+        """What is raised of an error in sending. The link may know that it has ended before we are told to suspend."""
+        return RequestLost(str(error)) if self.reopens and type(error) is ConnectionLost else error
 
     def _forget(self, identifier: int) -> None:
         self._connection.waiting.discard(identifier)
@@ -274,9 +305,3 @@ def _no_answer(event: Any, connection: ClientConnection) -> Exception:
 def _fail(future: "asyncio.Future[Any] | None", error: BaseException) -> None:
     if future is not None and not future.done():
         future.set_exception(error)
-
-
-def _pass_on(future: "asyncio.Future[Any]", sending: "asyncio.Task[None]") -> None:
-    """A request that could not be sent will not be answered."""
-    if not sending.cancelled() and (error := sending.exception()) is not None:
-        _fail(future, error)

@@ -122,6 +122,7 @@ class SyncClient:
             self._stop()
 
     call = _waiting(Operations.call)
+    call_as = _waiting(Operations.call_as)
     call_tool = _waiting(Operations.call_tool)
     call_tool_once = _waiting(Operations.call_tool_once)
     complete = _waiting(Operations.complete)
@@ -165,6 +166,10 @@ class SyncClient:
     def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification, see `Client.notify`."""
         self.wait_for(_notify, self._client, method, params)
+
+    def forget(self, method: str | None = None, name: str | None = None) -> None:
+        """Forget kept answers, see `Client.forget`."""
+        self._client.forget(method, name)
 
     @property
     def is_open(self) -> bool:

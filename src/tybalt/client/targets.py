@@ -8,13 +8,14 @@ way to reach it, and asks here.
 import os
 import re
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from msgspec.structs import replace
 
+from tybalt.client.likely_url import likely_url
 from tybalt.errors import MisuseError, cut
-from tybalt.transports.command import Command
+from tybalt.transports.command import Command, is_path
 
 if TYPE_CHECKING:
     from tybalt.client.address import Address
@@ -29,6 +30,7 @@ INTERPRETERS: Final[Mapping[str, tuple[str, ...]]] = {
 """What runs a file, by its suffix: this Python, with the packages of its environment, or the node on the PATH."""
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|unix:")
+_FIRST_WORD: Final = re.compile(r"[^\s=?@]*")
 
 WANTED: Final = (
     "expected a Server, a Transport, a URL, an Address, a command as a list, such as [sys.executable, 'server.py'], "
@@ -48,8 +50,24 @@ def command_for(path: "str | os.PathLike[str]") -> Command:
     suffix = os.path.splitext(name)[1].lower()
     interpreter = INTERPRETERS.get(suffix)
     if interpreter is None or not _is_file(name):
-        raise MisuseError(f"cannot connect to {cut(name, 200)!r}: {_fault(name, suffix)}; {WANTED}")
+        raise MisuseError(f"cannot connect to {shown(path)}: {_fault(name, suffix)}; {WANTED}")
     return Command([*interpreter, os.path.abspath(name)])
+
+
+def shown(target: Any) -> str:
+    """A target for an error text: its type, and of a text that names no file the beginning, for secrets come later."""
+    if isinstance(target, str) and not (_is_file(target) or os.path.isdir(target)):
+        return repr(cut(_beginning(target), 200))
+    if is_path(target):
+        return repr(cut(os.fspath(target), 200))
+    if isinstance(target, type):
+        return f"the class {target.__qualname__}"
+    return f"one of the type {type(target).__name__}"
+
+
+def no_target(target: Any) -> MisuseError:
+    """The error for what is no server, no address, no command and no file."""
+    return MisuseError(f"cannot connect to {shown(target)}: {_advice(target)}")
 
 
 def configured_command(entry: Any) -> Command:
@@ -78,6 +96,8 @@ def address_for(target: Any, token: str | None = None) -> "Address | None":
 
     if not isinstance(target, Address):
         return None
+    if token is not None and target.token is not None:
+        raise MisuseError("token: the Address has a token already; give one of them")
     return target if token is None else replace(target, token=token)
 
 
@@ -94,10 +114,36 @@ def _is_file(name: str) -> bool:
         return False
 
 
+def _beginning(text: str) -> str:
+    """A text up to where a secret may begin: its first word, of one with an `@` what stands before any password."""
+    word = text.split(maxsplit=1)[0] if text.strip() else ""
+    found = _FIRST_WORD.match(word.partition(":")[0] if "@" in word else word)
+    kept = found.group() if found is not None else ""
+    return kept if kept == text else f"{kept}…"
+
+
+def _advice(target: Any) -> str:
+    """What to give instead."""
+    if isinstance(target, type):
+        return f"give an object of it, {target.__name__}(…), and not the class itself"
+    if isinstance(target, Mapping):
+        return 'for an entry of a configuration use MCPConfig.of({"mcpServers": {…}}).server(name)'
+    if hasattr(target, "servers") and hasattr(target, "broken"):
+        return "of a configuration give one entry, config.server(name), or all of it to a ClientGroup"
+    if isinstance(target, list | tuple):
+        words = cast("Sequence[Any]", target)
+        wrong = [(place, type(word).__name__) for place, word in enumerate(words) if not is_path(word)]
+        told = [f"a command is a list of words, and [{place}] is of the type {kind}" for place, kind in wrong]
+        return f"{told[0] if told else 'the command is empty; give at least the program to start'}; {WANTED}"
+    return WANTED
+
+
 def _fault(name: str, suffix: str) -> str:
     if os.path.isdir(name):
         return "it is a directory; name the file in it that starts the server"
     if not _is_file(name):
+        if (meant := likely_url(name)) is not None:
+            return f"there is no such file; do you mean {cut(meant, 200)!r}?"
         hint = "; a command is a list of words, not a text" if len(name.split()) > 1 else ""
         return f"there is no such file{hint}"
     kind = f"ends in {suffix}" if suffix else "has no suffix"

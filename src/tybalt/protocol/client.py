@@ -120,6 +120,8 @@ _decode = msgspec.json.Decoder(_Incoming).decode
 _decode_error = msgspec.json.Decoder(_Error).decode
 _decode_cancelled = msgspec.json.Decoder(_Cancelled).decode
 _PING: Final = "ping"
+_OPENINGS: Final = ("server/discover", "initialize")
+"""What no server ever asks: where it comes in, our own request came back."""
 _PARAMS: Final = b',"params":{'
 _join = b"".join
 
@@ -293,6 +295,10 @@ class ClientConnection:
         assert incoming.method is not None
         if incoming.id is None:
             return self._withdrawn(incoming) or Notified(incoming.method, incoming.params)
+        if incoming.id in self.waiting and incoming.method in _OPENINGS:
+            self.waiting.discard(incoming.id)
+            reason = f"the answer to {incoming.method} is that request itself: it is sent back as an echo"
+            return Spoiled(incoming.id, reason)
         if self.is_modern:
             # "The client MUST NOT write JSON-RPC responses" (2026-07-28 basic/transports/stdio).
             return Unreadable(f"the server sent a request, {cut(incoming.method)}, which 2026-07-28 does not have")

@@ -173,6 +173,16 @@ class Child:
         return True
 
 
+def ending_of(returncode: int | None) -> str:
+    """How a process ended, as words to follow its name."""
+    if returncode is None or returncode >= 0:
+        return f"ended with status {returncode}"
+    try:
+        return f"was killed by {signal.Signals(-returncode).name}"
+    except ValueError:
+        return f"was killed by signal {-returncode}"
+
+
 _running: set[Child] = set()
 """The children that nobody has ended yet."""
 

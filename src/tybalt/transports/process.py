@@ -11,12 +11,11 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from errno import ENOEXEC
-from signal import Signals
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
-from tybalt.errors import MisuseError, TransportError
+from tybalt.errors import MisuseError, TransportError, cut
 from tybalt.protocol.frames import DEFAULT_LIMIT
-from tybalt.transports.child import Child
+from tybalt.transports.child import Child, ending_of
 from tybalt.transports.command import GRACE, Command, Inherit, PathName, Stderr, is_path
 from tybalt.transports.descriptors import open_duplex, open_reader
 from tybalt.transports.diagnostics import Diagnostics
@@ -80,6 +79,8 @@ class ProcessTransport(StreamTransport):
     _duplex: Duplex
     _diagnostics: Diagnostics | None = None
     _stderr_reader: Reader | None = None
+    program = ""
+    """What was launched: the first word of its command, for the others may be secrets."""
 
     def __init__(self, *, limit: int, high_water: int, read_ahead: int, grace: float) -> None:
         super().__init__(limit=limit, high_water=high_water, read_ahead=read_ahead, linger=grace)
@@ -130,6 +131,7 @@ class ProcessTransport(StreamTransport):
 
     def start(self, command: Command) -> None:
         """Launch the process; `spawn` has called this."""
+        self.program = os.fspath(command.args[0])
         loop = asyncio.get_running_loop()
         theirs: list[int] = []
         ours: list[int] = []
@@ -137,7 +139,7 @@ class ProcessTransport(StreamTransport):
             self._launch(loop, command, theirs, ours)
         except (OSError, ValueError, RuntimeError) as error:
             _close_all(ours)
-            raise TransportError(_cannot_start(command, error)) from error
+            raise TransportError(_cannot_start(command, error)) from None
         except BaseException:
             _close_all(ours)
             raise
@@ -179,7 +181,7 @@ class ProcessTransport(StreamTransport):
         if self._stderr_reader is not None:
             self._stderr_reader.finish()
         if self._closed is None:
-            told = f"the server process has ended: {_how_it_ended(self._child.returncode)}"
+            told = f"the server process {cut(self.program)!r} {ending_of(self._child.returncode)}"
             self._closed = f"{told}; its last words: {words}" if (words := self.last_words) else told
         self._duplex.end_reading()
         self._duplex.abort()
@@ -210,15 +212,6 @@ def _not_found(program: str) -> str:
     supplier = _SUPPLIERS.get(program)
     install = f"install {supplier}, " if supplier else ""
     return f"there is no such program; {install}give its full path, or a PATH in env that leads to it"
-
-
-def _how_it_ended(returncode: int | None) -> str:
-    if returncode is None or returncode >= 0:
-        return f"exit status {returncode}"
-    try:
-        return f"signal {-returncode} ({Signals(-returncode).name})"
-    except ValueError:
-        return f"signal {-returncode}"
 
 
 def _pipe(theirs: list[int], ours: list[int], *, theirs_reads: bool) -> int:

@@ -29,12 +29,20 @@ MAX_RETRY_DIGITS: Final = 7
 
 _OURS: Final = ("connection", "content-length", "host", "transfer-encoding", "upgrade")
 _REMEDIES: Final[Mapping[int, str]] = {
-    401: "it wants credentials, or those it got do not hold; pass headers={'Authorization': 'Bearer …'}",
-    403: "the credentials, the Origin or the Host may not connect there",
+    401: "the credentials that were sent are not valid there; pass others",
+    403: "the credentials, the Origin or the Host may not connect there, or nothing serves a WebSocket at this path",
     404: "there is nothing at this path; is it that of the endpoint, and does the server serve WebSocket?",
     429: "too many connections are open, or too many were asked for; close some, or try again later",
     503: "it is busy or about to end; try again later",
 }
+_NONE_SENT: Final = (
+    "it wants credentials, and none were sent; pass token=… to a Client or an Address, or "
+    "headers={'Authorization': 'Bearer …'}"
+)
+_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+"""What OpenSSL says of an answer that is no TLS."""
+_UNKNOWN_AUTHORITY: Final = (2, 18, 19, 20, 21)
+"""Codes of OpenSSL (`X509_V_ERR_…`) for a certificate that may be good and whose authority is not known."""
 
 
 async def connect_websocket(
@@ -73,9 +81,10 @@ async def connect_websocket(
     secure = _is_secure(url)
     if tls is not None and not secure:
         raise MisuseError("tls= is for wss:// URLs; a ws:// one is not encrypted")
+    fields = _fields(headers or {})
     transport = WebSocketTransport(
         url,
-        _fields(headers or {}),
+        fields,
         binary=binary,
         limit=limit,
         high_water=high_water,
@@ -84,7 +93,10 @@ async def connect_websocket(
         keepalive=keepalive,
     )
     try:
-        await _open(transport, _trusted(tls) if secure else None, open_timeout)
+        error = await _opened(transport, _trusted(tls) if secure else None, open_timeout)
+        if error is not None:
+            known = any(name == "authorization" for name, _ in fields)
+            raise _refusal(error, transport, _where(transport, secure), is_known=known)
     except BaseException:
         await transport.abandon()
         raise
@@ -94,8 +106,8 @@ async def connect_websocket(
     return transport
 
 
-async def _open(transport: WebSocketTransport, tls: "ssl.SSLContext | None", open_timeout: float) -> None:
-    """Reach the server and shake hands. Raises what `connect_websocket` does."""
+async def _opened(transport: WebSocketTransport, tls: "ssl.SSLContext | None", open_timeout: float) -> Exception | None:
+    """Reach the server and shake hands; what was wrong with its answer. Raises `TransportError` where there is none."""
     where = _where(transport, tls is not None)
     loop = asyncio.get_running_loop()
     host, port = transport.address
@@ -103,26 +115,26 @@ async def _open(transport: WebSocketTransport, tls: "ssl.SSLContext | None", ope
     try:
         async with time:
             await loop.create_connection(lambda: transport, host, port, ssl=tls)
-            error = await transport.opened()
+            return await transport.opened()
     except OSError as error:
         if isinstance(error, TimeoutError) and time.expired():
-            raise TransportError(f"{where} did not open a WebSocket within {open_timeout:g} s") from error
-        raise TransportError(f"cannot connect to {where}: {_unreachable(error)}") from error
+            raise TransportError(f"{where} did not open a WebSocket within {open_timeout:g} s") from None
+        raise TransportError(f"cannot connect to {where}: {_unreachable(error, transport)}") from None
     except UnicodeError as error:
-        raise TransportError(f"cannot connect to {where}: {error}") from error
-    if error is not None:
-        raise _refusal(error, where)
+        raise TransportError(f"cannot connect to {where}: {error}") from None
 
 
-def _refusal(error: Exception, where: str) -> Exception:
+def _refusal(error: Exception, transport: WebSocketTransport, where: str, *, is_known: bool) -> Exception:
     """What a handshake that failed becomes. What the server wrote is not told: it may repeat what it was sent."""
     response: Any = getattr(error, "response", None)
     if response is None:
-        return TransportError(f"{where} did not open a WebSocket: {handshake_fault(error)}")
+        hint = "; does it want wss://?" if where.startswith("ws:") and not transport.is_http else ""
+        return TransportError(f"{where} did not open a WebSocket: {handshake_fault(error, transport.is_page)}{hint}")
     status: int = response.status_code
     told = f"{where} refused the WebSocket with HTTP {status}"
     if status in _REMEDIES:
-        return McpError.received(status, f"{told}: {_REMEDIES[status]}", _retry_data(response.headers))
+        remedy = _REMEDIES[status] if is_known or status != 401 else _NONE_SENT
+        return McpError.received(status, f"{told}: {remedy}", _retry_data(response.headers))
     if 300 <= status < 400:
         return TransportError(f"{told}: redirects are not followed; connect to the address it leads to")
     return TransportError(f"{told}; is this the address of an MCP server that serves WebSocket?")
@@ -166,14 +178,21 @@ def _trusted(tls: "ssl.SSLContext | None") -> "ssl.SSLContext":
     return tls or ssl.create_default_context()
 
 
-def _unreachable(error: OSError) -> str:
+def _unreachable(error: OSError, transport: WebSocketTransport) -> str:
     import ssl
+    from socket import gaierror
 
     if isinstance(error, ConnectionRefusedError):
         return "nobody listens there; is the server running?"
     text = printable(cut(str(error), 300))
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"{text}; pass `tls=` with the authority that signed it, if you trust it"
+    if isinstance(error, gaierror):
+        name, why = transport.address[0], error.strerror or text
+        return f"the name {printable(cut(name))!r} is not known: {printable(cut(why, 200))}"
+    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _UNKNOWN_AUTHORITY:
+        how = "if you trust it, or name its file in the environment variable SSL_CERT_FILE"
+        return f"{text}; pass `tls=` with the authority that signed it, {how}"
+    if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
+        return "the server speaks no TLS there; do you mean ws://?"
     return text
 
 

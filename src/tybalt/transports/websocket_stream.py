@@ -30,8 +30,14 @@ JSON: Final = "mcp"
 PACKED: Final = "mcp.msgpack"
 """The subprotocol of MessagePack in binary frames."""
 
+SHORTEST_SECRET: Final = 4
+"""Characters: what is shorter is in every text."""
 OBJECT: Final = 48
 """Bytes that a message takes beside its own, counted so that many small ones cannot take more than their share."""
+
+_HTTP: Final = b"HTTP/"
+_BEGINNING: Final = 9
+"""Bytes of the answer to the handshake that are kept, up to the version of HTTP."""
 
 _CONTINUATION, _TEXT, _BINARY, _CONTROL = 0, 1, 2, 8
 _PONG: Final = 0x8A
@@ -40,8 +46,11 @@ _NORMAL, _WRONG_KIND, _BAD_DATA, _TOO_LARGE = 1000, 1003, 1007, 1009
 """RFC 6455 section 7.4.1."""
 
 
-def handshake_fault(error: Exception) -> str:
-    """What was wrong with an answer to the handshake, with nothing in it that the server wrote."""
+def handshake_fault(error: Exception, is_page: bool) -> str:
+    """What was wrong with an answer to the handshake, with nothing in it that the server wrote.
+
+    `is_page` is what the transport says of the answer.
+    """
     from websockets.exceptions import InvalidHeader, NegotiationError
 
     if isinstance(error, TransportClosed):
@@ -52,6 +61,8 @@ def handshake_fault(error: Exception) -> str:
         return "it chose an extension or a subprotocol that was not offered"
     if isinstance(error.__cause__, EOFError):
         return "it closed the connection before it had answered in full"
+    if is_page:
+        return "a page answered, by HTTP/1.0, and not a WebSocket; is this the address of an MCP server that serves it?"
     return "its answer is no HTTP, or longer than any answer needs to be"
 
 
@@ -81,9 +92,11 @@ class WebSocketTransport(StreamTransport):
         self._packed = binary
         self._protocol, self._open = _rules(url, PACKED if binary else JSON, limit)
         self._request = _request(self._protocol, fields)
+        self._secrets = _secrets(fields)
         self._loop = asyncio.get_running_loop()
         self._answered: asyncio.Future[Exception | None] = self._loop.create_future()
         self._fragments = bytearray()
+        self._beginning = b""
         self._pong = b""
         self._keepalive = keepalive
         self._heard = self._loop.time()
@@ -107,6 +120,16 @@ class WebSocketTransport(StreamTransport):
     def subprotocol(self) -> str | None:
         """What the server has chosen, once the WebSocket is open."""
         return self._protocol.subprotocol
+
+    @property
+    def is_http(self) -> bool:
+        """Whether what the server sent first begins as an answer of HTTP does."""
+        return self._beginning.startswith(_HTTP)
+
+    @property
+    def is_page(self) -> bool:
+        """Whether that is of HTTP/1.0, which knows no WebSocket."""
+        return self._beginning.startswith(b"HTTP/1.0 ")
 
     async def opened(self) -> Exception | None:
         """Wait for the answer to the handshake; what was wrong with it, or None where the WebSocket is open."""
@@ -160,6 +183,8 @@ class WebSocketTransport(StreamTransport):
         """Bytes came in."""
         self._heard = self._loop.time()
         self._pinged = False
+        if len(self._beginning) < _BEGINNING:
+            self._beginning = (self._beginning + data)[:_BEGINNING]
         self._protocol.receive_data(data)
         self._advance()
 
@@ -271,7 +296,10 @@ class WebSocketTransport(StreamTransport):
         if protocol.handshake_exc is not None:
             return "the WebSocket was never opened"
         if protocol.close_rcvd is not None:
-            return f"the server closed the connection: {printable(cut(str(protocol.close_rcvd), 200))}"
+            told = printable(cut(str(protocol.close_rcvd), 200))
+            for secret in self._secrets:  # The server may repeat what it was sent.
+                told = told.replace(secret, "…")
+            return f"the server closed the connection: {told}"
         if isinstance(protocol.parser_exc, EOFError):
             return "the server ended the connection without taking leave"
         if self._too_large():
@@ -358,6 +386,13 @@ def _request(protocol: "ClientProtocol", fields: Sequence[tuple[str, str]]) -> b
     for name, value in fields:
         request.headers[name] = value
     return request.serialize()
+
+
+def _secrets(fields: Sequence[tuple[str, str]]) -> list[str]:
+    """What was sent and may be a secret: the values of the fields, and of `Bearer abc123` the second word too."""
+    values = [value for name, value in fields if name != "user-agent"]
+    parts = {part for value in values for part in (value, value.partition(" ")[2].strip())}
+    return sorted((part for part in parts if len(part) >= SHORTEST_SECRET), key=len, reverse=True)
 
 
 def _weight(message: bytes | Oversized) -> int:

@@ -6,12 +6,14 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from tests.client.http.by_hand import Heard, Site, Writer, answer, site
 from tybalt.client.address import Address
 from tybalt.client.http.auth import Incoming, Outgoing
+from tybalt.client.http.credentials import MAX_DEPTH, MAX_REMEMBERED, Credentials
 from tybalt.client.http.exchange import MAX_STEPS, Exchange
 from tybalt.client.http.pool import Pool
 from tybalt.errors import ConnectionLost, McpError, MisuseError, Unauthorized
@@ -138,6 +140,15 @@ async def test_an_answer_that_a_flow_goes_on_from_is_closed() -> None:
 
     async with site(endless) as there, exchange(there, twice) as ours:
         assert await (await ours.post(b"{}", [])).read(100) == b"second"
+
+
+async def test_a_flow_gets_a_request_with_the_token_and_what_it_sets_goes_in_its_place() -> None:
+    def fresh(request: Outgoing) -> Flow:
+        assert request.headers["Authorization"] == "Bearer stale"
+        yield request.with_headers({"authorization": "Bearer fresh"})
+
+    async with site(doorkeeper) as there, exchange(there, fresh, token="stale") as ours:
+        assert await (await ours.post(b"{}", [])).read(100) == b"welcome"
 
 
 async def test_what_a_flow_raises_fails_the_request_and_leaves_nothing_open() -> None:
@@ -271,7 +282,81 @@ async def test_who_offered_no_credentials_is_told_how(options: dict[str, Any], h
 async def test_a_refusal_that_is_long_is_cut() -> None:
     async with site(answer(503, b"x" * 1_000_000)) as there, exchange(there) as ours:
         error = await ours.refusal(await ours.post(b"{}", []))
-    assert str(error).startswith("the server answered with HTTP 503 Said: xxx") and len(str(error)) < 700
+    assert str(error).startswith(f"{there.origin} answered with HTTP 503 Said: xxx") and len(str(error)) < 700
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (f"token {SECRET} is not valid".encode(), "token … is not valid"),
+        (f'{{"error":{{"message":"got Bearer {SECRET} twice: {SECRET}"}}}}'.encode(), "got … twice: …"),
+        (b'{"detail":"got s3cr\\u0033t"}', "got …"),
+        (b"x" * 494 + SECRET.encode() + b"y" * 9, "x" * 494 + "…"),  # As much as is read of a text ends inside of it.
+        (b"x" * 244 + b" Bearer s3cr" + b"3t" * MAX_REFUSAL, "x" * 244 + " …"),  # So does its head, if it is long.
+        (b"it wants a token, as in Authorization: Bearer", "it wants a token, as in Authorization: Bearer"),
+    ],
+)
+@pytest.mark.parametrize("options", [{"token": SECRET}, {"headers": {"authorization": f"Bearer {SECRET}"}}])
+async def test_what_was_sent_to_be_let_in_is_not_told(options: dict[str, Any], body: bytes, said: str) -> None:
+    fields = {"headers": {**options.get("headers", {}), "X-Key": "key-of-ours", "X-A": "1"}}
+    async with site(answer(403, body)) as there, exchange(there, **{**options, **fields}) as ours:
+        error = await ours.refusal(await ours.post(b"{}", []))
+    assert str(error) == f"{there.origin} answered with HTTP 403 Said: {said}"
+
+
+async def test_nor_is_it_in_an_error_of_json_rpc_or_its_data() -> None:
+    deep: Any = SECRET
+    for _ in range(MAX_DEPTH + 1):
+        deep = [deep]
+    data = {"got": [f"Bearer {SECRET}", 1, None], SECRET: deep, "retryAfter": 5}
+    body = msgspec.json.encode({"error": {"code": -32000, "message": f"who is {SECRET}?", "data": data}})
+    async with site(answer(400, body)) as there, exchange(there, token=SECRET) as ours:
+        error = await ours.refusal(await ours.post(b"{}", []))
+    assert isinstance(error, McpError) and SECRET not in repr(error.data)
+    assert (error.code, error.message) == (-32000, "who is …?")
+    assert (
+        error.data["got"] == ["…", 1, None]
+        and error.retry_after == 5
+        and list(error.data) == ["got", "…", "retryAfter"]
+    )
+
+
+async def test_nor_is_what_a_flow_has_sent() -> None:
+    def two(request: Outgoing) -> Flow:
+        yield request.with_headers({"Authorization": f"Bearer {SECRET}"})
+        yield request.with_headers({"X-Proof": "proof-of-ours"})
+
+    said = f"neither {SECRET} nor proof-of-ours, as application/json".encode()
+    async with site(answer(401, said)) as there, exchange(there, two) as ours:
+        error = await ours.refusal(await ours.post(b"{}", []))
+    assert str(error).endswith(": neither … nor …, as application/json")
+
+
+def test_what_is_remembered_of_flows_is_bounded() -> None:
+    known = Credentials(["first-of-all"])
+    for number in range(3 * MAX_REMEMBERED):
+        known.remember({"Authorization": f"secret-{number:04}", "X-Same": "same"}, {"X-Same": "same"})
+    last = 3 * MAX_REMEMBERED - 1
+    assert known.cut_out(f"first-of-all secret-{last:04} secret-0000 same") == "… … secret-0000 same"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "hint"),
+    [
+        (404, b"<html>", True),
+        (404, b'{"detail":"Not Found"}', True),
+        (405, b"", True),
+        (501, b"Unsupported method", True),
+        (400, b"", False),
+        (404, b'{"error":{"code":-32001,"message":"no such session"}}', False),
+    ],
+)
+async def test_where_there_is_no_endpoint_it_is_asked_whether_that_was_meant(
+    status: int, body: bytes, hint: bool
+) -> None:
+    async with site(answer(status, body)) as there, exchange(there) as ours:
+        error = await ours.refusal(await ours.post(b"{}", []))
+    assert str(error).endswith("; is this the URL of an MCP endpoint?") is hint
 
 
 # -- what a flow is made of -------------------------------------------------------------------------------------------

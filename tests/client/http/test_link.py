@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -134,7 +135,8 @@ async def test_a_refused_notification_is_logged_and_harms_nobody(caplog: pytest.
         client.notify("notifications/mine")
         await server.saw("notifications/mine")
         assert await client.call("x", a=1) == {"a": 1}
-    assert "the server did not take notifications/mine: the server answered with HTTP 400" in caplog.text
+    told = r"the server did not take notifications/mine: http://127\.0\.0\.1:\d+ answered with HTTP 400"
+    assert re.search(told, caplog.text)
     assert "\x1b" not in caplog.text
 
 
@@ -675,20 +677,66 @@ async def test_a_session_that_is_being_opened_at_the_end_is_ended_too(monkeypatc
     assert (server.requests[-1].method, server.requests[-1].session) == ("DELETE", "s2")
 
 
-async def test_an_error_nobody_expected_ends_its_own_request(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("raised", [KeyError("access_token"), RuntimeError("the vault is closed")])
+async def test_what_a_flow_raises_reaches_whoever_waits_and_nobody_else(
+    raised: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken:
         def flow(self, request: Any) -> Any:
             if b"tools/call" in request.body:
-                raise RuntimeError("the vault is closed")
+                raise raised
             yield request
 
     async with scripted(acts()) as server, Client(Address(server.url, auth=Broken())) as client:
-        with pytest.raises(ConnectionLost, match=r"sending tools/call failed: .*the vault is closed"):
+        with pytest.raises(type(raised)) as caught:
             await client.call("x")
+        assert caught.value is raised
         assert bytes(await client.request("server/discover"))
+    assert caplog.text == ""
+
+
+async def test_a_flow_that_is_too_slow_is_no_timeout_of_the_request() -> None:
+    class Slow:
+        def flow(self, request: Any) -> Any:
+            if b"tools/call" in request.body:
+                raise TimeoutError("the vault is slow")
+            yield request
+
+    async with scripted(acts()) as server, Client(Address(server.url, auth=Slow())) as client:
+        with pytest.raises(
+            ConnectionLost, match="sending tools/call failed: TimeoutError: the vault is slow"
+        ) as caught:
+            await client.call("x")
+    assert isinstance(caught.value.__cause__, TimeoutError)
+
+
+async def test_an_error_of_our_own_ends_its_request_and_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with talking(acts()) as (_, client):
+        monkeypatch.setattr(link, "answer_in", lambda body, post: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await client.call("x")
     assert "sending tools/call failed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("act", "told"),
+    [
+        (status(404, b"<html>", "text/html"), "HTTP 404 Whatever; is this the URL of an MCP endpoint?"),
+        (status(405), "HTTP 405 Whatever; is this the URL of an MCP endpoint?"),
+        (status(501, b"<html>", "text/html"), "HTTP 501 Whatever; is this the URL of an MCP endpoint?"),
+        (status(200, b"ok"), "not application/json; is this the URL of an MCP endpoint?"),
+        (
+            status(200, b'{"status":"ok"}', "application/json"),
+            "does not answer it; is this the URL of an MCP endpoint?",
+        ),
+    ],
+)
+async def test_what_is_no_endpoint_is_asked_whether_it_was_meant(act: Act, told: str) -> None:
+    async with scripted({"POST": act, "GET": act}) as server:
+        with pytest.raises(TybaltError, match=re.escape(told) + "$"):
+            await Client(server.url).__aenter__()
 
 
 async def test_time_passes_for_whoever_waits_for_another_session() -> None:
@@ -700,3 +748,43 @@ async def test_time_passes_for_whoever_waits_for_another_session() -> None:
 
 def test_what_is_warned_of_is_a_log_of_the_client() -> None:
     assert {link.logger, session.logger, streams.logger} == {logging.getLogger("tybalt.client")}
+
+
+async def test_questions_of_a_forgotten_session_are_withdrawn() -> None:
+    known = set[str]()
+    plain = sessions(known=known)
+    asked: list[str] = []
+    stopped: list[str] = []
+
+    async def call(request: Request, line: Line) -> None:
+        if request.message["params"]["name"] != "asks":
+            await plain["tools/call"](request, line)
+            return
+        await line.stream()
+        await line.event({"id": 1, **ELICIT})
+        await line.gone()
+
+    async def on_elicit(_: Any) -> dict[str, Any]:
+        asked.append("x")
+        if len(asked) == 2:
+            return {}
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.append("asking")
+        return {}
+
+    async with talking({**plain, "tools/call": call}, era="legacy", on_elicit=on_elicit) as (server, client):
+        asking = asyncio.create_task(client.call("asks"))
+        while not asked:
+            await settle()
+        known.clear()
+        assert await client.call("x", a=1) == {"a": 1}
+        await settle()
+        assert stopped == ["asking"]
+        again = asyncio.create_task(client.call("asks"))
+        (told,) = await server.saw("answer")
+        assert "result" in told.message
+        for each in (asking, again):
+            each.cancel()
+        await asyncio.wait([asking, again])

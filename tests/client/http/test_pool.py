@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from tests.client.http.by_hand import Heard, Writer, answer, site
 from tybalt.client.address import Address
 from tybalt.client.http.pool import MAX_HEADERS, MAX_REDIRECTS, MAX_TARGETS, Pool
-from tybalt.errors import ConnectionLost, MisuseError, UnexpectedResult
+from tybalt.errors import ConnectionLost, MisuseError, RequestLost, UnexpectedResult, describe
 from tybalt.protocol.frames import Oversized
 
 SECRET = "s3cr3t"
@@ -322,7 +322,7 @@ async def test_an_answer_that_is_cut_short(said: str) -> None:
         if "half a " in said and said != "half a head":
             async with pool(there.url()) as connections:
                 got = await connections.request("GET", there.url(), [])
-                with pytest.raises(ConnectionLost, match="in the middle of its answer"):
+                with pytest.raises(ConnectionLost, match=f"^{there.origin} closed .* in the middle of its answer"):
                     _ = [chunk async for chunk in got.chunks()]
 
 
@@ -331,9 +331,21 @@ async def test_a_post_whose_connection_broke_is_not_sent_again_by_itself() -> No
         writer.close()
 
     async with site(say) as there:
-        with pytest.raises(ConnectionLost, match="closed the connection before it answered in full"):
+        with pytest.raises(
+            ConnectionLost, match="closed the connection before it answered in full; does it want https"
+        ):
             await ask(there.url())
     assert len(there.heard) == 1
+
+
+async def test_who_has_answered_before_is_not_asked_whether_it_wants_tls() -> None:
+    async def say(heard: Heard, writer: Writer) -> None:
+        writer.write(answer()) if there.heard[1:] == [] else writer.close()
+
+    async with site(say) as there, pool(there.url()) as connections:
+        await (await connections.request("POST", there.url(), [])).read(100)
+        with pytest.raises(ConnectionLost, match=r"closed the connection before it answered in full$"):
+            await connections.request("POST", there.url(), [])
 
 
 async def test_nobody_listens() -> None:
@@ -343,10 +355,13 @@ async def test_nobody_listens() -> None:
         await ask(there.url("/" + SECRET))
     assert str(raised.value).startswith(f"cannot connect to {there.origin}: ")
     assert SECRET not in str(raised.value) and not isinstance(raised.value, OSError)
+    # The text has said it all: no other is told with it, in a log or a traceback.
+    assert describe(raised.value) == str(raised.value) and raised.value.__suppress_context__
 
 
 async def test_a_name_that_nobody_has() -> None:
-    with pytest.raises(ConnectionLost, match=r"cannot connect to http://nobody\.invalid"):
+    told = r"cannot connect to http://nobody\.invalid: the name 'nobody\.invalid' is not known: [^;]+$"
+    with pytest.raises(ConnectionLost, match=told):
         await ask("http://nobody.invalid/")
 
 
@@ -444,23 +459,58 @@ def serving(certificate: pathlib.Path) -> ssl.SSLContext:
 
 async def test_a_certificate_that_nobody_signed_is_refused(serving: ssl.SSLContext) -> None:
     async with site(answer(), serving) as there:
-        with pytest.raises(ConnectionLost, match="TLS failed: self-signed certificate; pass `tls=`"):
+        with pytest.raises(ConnectionLost, match=r"TLS failed: self-signed certificate; pass `tls=` .* SSL_CERT_FILE$"):
             await ask(there.url())
     assert there.heard == []
+
+
+async def test_who_asks_a_server_of_tls_in_the_clear_is_told(serving: ssl.SSLContext) -> None:
+    async with site(answer(), serving) as there:
+        with pytest.raises(ConnectionLost, match=rf"; does it want https://127\.0\.0\.1:{there.port}\?$"):
+            await ask(f"http://127.0.0.1:{there.port}/{SECRET}")
 
 
 async def test_it_is_accepted_where_the_address_says_so(serving: ssl.SSLContext, certificate: pathlib.Path) -> None:
     trusting = ssl.create_default_context(cafile=str(certificate))
     async with site(answer(body=b"well"), serving) as there:
         assert await ask(there.url(), tls=trusting) == b"well"
-        with pytest.raises(ConnectionLost, match=r"TLS failed: .*localhost"):
+        with pytest.raises(ConnectionLost, match=r"TLS failed: .*localhost.*; see `tls=`$"):
             await ask(f"https://localhost:{there.port}/", tls=trusting)
+
+
+async def test_what_may_pass_is_the_loss_of_one_request_and_what_stays_is_more(serving: ssl.SSLContext) -> None:
+    async def goes(heard: Heard, writer: Writer) -> None:
+        writer.close()
+
+    async with site(goes) as there:
+        with pytest.raises(RequestLost, match="closed the connection before it answered"):
+            await ask(there.url())
+    with pytest.raises(RequestLost, match="is the server running there"):
+        await ask(there.url())
+    for saying in (site(answer(), serving), site(b"no HTTP")):
+        async with saying as there:
+            with pytest.raises(ConnectionLost, match=r"TLS failed|is no HTTP") as raised:
+                await ask(there.url())
+        assert type(raised.value) is ConnectionLost
 
 
 async def test_a_server_that_speaks_no_tls() -> None:
     async with site(b"", greeting=answer(400)) as there:
-        with pytest.raises(ConnectionLost, match=r"cannot connect to https://127\.0\.0\.1.*TLS failed"):
-            await ask(f"https://127.0.0.1:{there.port}/")
+        told = rf"the server speaks no TLS there; do you mean http://127\.0\.0\.1:{there.port}\?$"
+        with pytest.raises(ConnectionLost, match=told):
+            await ask(f"https://127.0.0.1:{there.port}/{SECRET}")
+
+
+async def test_a_server_that_closes_where_tls_begins() -> None:
+    def close(reader: asyncio.StreamReader, writer: Writer) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(close, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        told = rf"closed the connection during the TLS handshake; do you mean http://127\.0\.0\.1:{port}\?$"
+        with pytest.raises(ConnectionLost, match=told):
+            await ask(f"https://127.0.0.1:{port}/")
 
 
 # -- proxies ----------------------------------------------------------------------------------------------------------

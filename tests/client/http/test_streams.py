@@ -11,7 +11,7 @@ from tests.client.peers import called, encoded, settle
 from tybalt import ConnectionLost, McpError, RequestTimeout
 from tybalt.client.address import Address
 from tybalt.client.http import streams
-from tybalt.errors import UnexpectedResult
+from tybalt.errors import RequestLost, UnexpectedResult
 from tybalt.types.tools import CallToolResult
 
 NEWS = {"method": "notifications/x"}
@@ -177,7 +177,7 @@ async def test_what_fails_on_the_way_is_tried_again_with_growing_pauses_and_then
     played = {**acts("legacy"), "tools/call": begins({"id": "a"}), "GET": in_turn(status(405), *failing)}
     async with talking(played, era="legacy") as (server, client):
         await server.saw("GET")
-        with pytest.raises(ConnectionLost, match="HTTP 502"):
+        with pytest.raises(RequestLost, match="HTTP 502"):
             await client.call("x")
     assert resumed(server.requests) == ["a"] * 5
     assert all(0.5 * 2**each <= pause <= 2**each for each, pause in enumerate(pauses))
@@ -199,7 +199,7 @@ async def test_where_a_server_does_not_let_it_the_break_is_what_is_told(number: 
     played = {**acts("legacy"), "tools/call": begins({"id": "a"}), "GET": in_turn(status(405), status(number, b"x"))}
     async with talking(played, era="legacy") as (server, client):
         await server.saw("GET")
-        with pytest.raises(ConnectionLost, match=f"ended the stream before it answered, and does not let .*{said}"):
+        with pytest.raises(RequestLost, match=f"ended the stream before it answered, and does not let .*{said}"):
             await client.call("x")
     assert server.methods.count("initialize") == 1, "it may have run: it is not repeated in another session"
 
@@ -209,7 +209,7 @@ async def test_where_a_server_does_not_let_it_the_break_is_what_is_told(number: 
 )
 async def test_what_cannot_be_taken_up_is_lost(era: str, event: dict[str, Any]) -> None:
     async with talking({**acts(era), "tools/call": begins(event)}, era=era) as (server, client):
-        with pytest.raises(ConnectionLost, match="the server ended the stream before it answered"):
+        with pytest.raises(RequestLost, match="the server ended the stream before it answered"):
             await client.call("x")
     assert resumed(server.requests) == []
 

@@ -67,7 +67,7 @@ class Auth(Protocol):
     """Authorizes requests. One object serves all requests of a client, several of them at once."""
 
     def flow(self, request: Outgoing) -> Flow:
-        """Yield at least `request` or a copy of it; what is raised fails the request.
+        """Yield at least `request` or a copy of it; what is raised, whoever waits for the request gets as it is.
 
         To another origin go only header fields that the flow has made itself: `MisuseError` else. At most ten requests.
         """

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from tybalt.client.address import Address
 from tybalt.client.http.auth import Auth, Flow, Incoming, Outgoing
+from tybalt.client.http.credentials import Credentials
 from tybalt.client.http.pool import Answer, Pool
-from tybalt.errors import MisuseError, Unauthorized, cut, printable
+from tybalt.errors import McpError, MisuseError, Unauthorized, cut, printable
 from tybalt.protocol.frames import Oversized
 from tybalt.protocol.http_messages import header
 from tybalt.protocol.http_visit import SESSION_ID
@@ -23,6 +24,11 @@ MAX_STEPS: Final = 10
 
 POSTED: Final = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 LISTENED: Final = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+WRONG_URL: Final = "; is this the URL of an MCP endpoint?"
+_NO_ENDPOINT: Final = (404, 405, 501)
+"""What is said, with no JSON-RPC, where there is no endpoint."""
+_UNNAMED: Final = "the server answered with HTTP"
+"""How `read_refusal` begins, which does not know who answered."""
 
 
 class Exchange:
@@ -31,12 +37,14 @@ class Exchange:
     def __init__(self, address: Address, pool: Pool) -> None:
         self._pool = pool
         self._url = address.url
+        self._origin = address.origin
         self._auth: Auth | None = address.auth
         self._has_token = "authorization" in {name.lower() for name in address.fields}
         self._posted = list({**POSTED, **address.fields}.items())
         self._listened = list({**LISTENED, **address.fields}.items())
         self._bare = list(address.fields.items())
         self._secrets = {(name.lower(), value) for name, value in self._bare}
+        self._credentials = Credentials(value for _, value in self._bare)
 
     async def post(self, message: bytes, fields: Fields, url: str | None = None) -> Answer:
         """POST a message. Raises as `Pool.request` does."""
@@ -51,15 +59,24 @@ class Exchange:
         return await self._send("DELETE", None, [*self._bare, *fields])
 
     async def refusal(self, answer: Answer) -> Exception:
-        """The error that an answer with a status from 300 on is for the request."""
+        """The error that an answer with a status from 300 on is for the request.
+
+        Nothing that was sent to be let in is in it. A JSON-RPC error is told as the server said it; of any other it is
+        said who answered, and what to do.
+        """
         body = await answer.read(MAX_REFUSAL)
         text = body.head if isinstance(body, Oversized) else body
         retry_after = answer.field("Retry-After")
         error = read_refusal(answer.status, text, reason=answer.reason, retry_after=retry_after)
+        message, data = self._credentials.cut_out(error.message), self._credentials.cut_out(error.data)
+        if error.code == answer.status and error.message.startswith(_UNNAMED):
+            told = self._credentials.cut_out(error.message.removeprefix(_UNNAMED), is_part=True)
+            hint = WRONG_URL if answer.status in _NO_ENDPOINT else ""
+            message = f"{self._origin} answered with HTTP{told}{hint}"
         if answer.status == 401 and not self._has_token and self._auth is None:
             # Nothing was offered, so that this is what to do next.
-            return Unauthorized(f"{error.message}; the client offered no credentials: pass token=…", data=error.data)
-        return error
+            return Unauthorized(f"{message}; the client offered no credentials: pass token=…", data=data)
+        return McpError.received(error.code, message, data)
 
     async def _send(self, method: str, url: str | None, fields: list[tuple[str, str]], body: bytes = b"") -> Answer:
         if self._auth is None:
@@ -76,6 +93,8 @@ class Exchange:
                 raise MisuseError(f"auth: the flow of {_kind(auth)} yielded no request") from None
             for _ in range(MAX_STEPS):
                 self._check(auth, sent)
+                if sent.url == request.url:
+                    self._credentials.remember(sent.headers, request.headers)
                 answer = await self._pool.request(sent.method, sent.url, sent.headers, sent.body)
                 try:
                     is_for_the_client = answer.is_success and sent.url == request.url

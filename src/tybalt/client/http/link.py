@@ -17,17 +17,17 @@ import logging
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from tybalt.client.address import Address
-from tybalt.client.http.exchange import Exchange, Fields
+from tybalt.client.http.exchange import WRONG_URL, Exchange, Fields
 from tybalt.client.http.mirroring import Mirroring
 from tybalt.client.http.pool import Answer, Pool
 from tybalt.client.http.session import PARTING, Session
 from tybalt.client.http.sse_channel import SseChannel
 from tybalt.client.http.streams import EVENTS, Refused, Streams, answer_in, answers_another
 from tybalt.client.link import MODERN_ERRORS, LinkEvents, Probing
-from tybalt.errors import ConnectionLost, McpError, MisuseError, TybaltError, UnexpectedResult, cut, describe, printable
+from tybalt.errors import ConnectionLost, McpError, MisuseError, TybaltError, UnexpectedResult, cut, printable
+from tybalt.protocol.codec import glimpse
 from tybalt.protocol.frames import Oversized
 from tybalt.protocol.http_visit import SESSION_ID
 from tybalt.protocol.posts import MAX_REFUSAL, Post, read_post
@@ -41,12 +41,12 @@ TELLING: Final = 30.0
 
 _DISCOVER: Final = "server/discover"
 _INITIALIZE: Final = "initialize"
+_OPENINGS: Final = (_DISCOVER, _INITIALIZE)
 _INITIALIZED: Final = "notifications/initialized"
 _CANCELLED: Final = "notifications/cancelled"
 _OLD_SERVER: Final = (400, 404, 405)
 """What a server of 2024-11-05 says to a POST (2025-11-25 basic/transports, "Backwards Compatibility")."""
 _UNDECIDED: Final = frozenset((401, 403, 407, 408, 425, 429, *range(500, 600)))
-_LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 
 
 class HttpLink:
@@ -56,6 +56,7 @@ class HttpLink:
 
     def __init__(self, address: Address) -> None:
         self._address = address
+        self.origin = address.origin
         self.probing = Probing(
             silence_is_legacy=False, undecided=_UNDECIDED, legacy_only=address.transport == "sse", key=address.url
         )
@@ -79,9 +80,8 @@ class HttpLink:
         self._streams = Streams(self._exchange, events, limit=self._address.limit)
         self._session = Session(self._exchange, self._streams, self._exchanged, interrupted)
         self._pool = pool
-        parts = urlsplit(self._address.url)
         is_told = "authorization" in {name.lower() for name in self._address.fields}
-        if is_told and parts.scheme == "http" and parts.hostname not in _LOCAL:
+        if is_told and self._address.url.startswith("http:") and not self._address.is_local:
             logger.warning("credentials are sent to %s in the clear; use https", self._address.origin)
         if self._address.transport == "sse":
             await self._open_channel()
@@ -142,7 +142,9 @@ class HttpLink:
         try:
             return post.headers(parameters)
         except ValueError as error:
-            raise MisuseError(f"{post.method}: the server wants an argument as a header, and {error}") from None
+            raise MisuseError(
+                f"{printable(cut(post.method or ''))}: it cannot be told in header fields: {error}"
+            ) from None
 
     async def _deliver(self, post: Post, fields: Fields | None) -> None:
         """Send a message and hand over what comes back; whoever waits is told if nothing will."""
@@ -153,8 +155,9 @@ class HttpLink:
         except TybaltError as failed:
             error = failed
         except Exception as failed:
-            logger.exception("sending %s failed", post.method)
-            error = ConnectionLost(f"sending {post.method} failed: {describe(failed)}")
+            if self._address.auth is None:
+                logger.exception("sending %s failed", post.method)
+            error = _raised(failed, post)
         if error is not None:
             self._tell(post, error)
 
@@ -203,7 +206,8 @@ class HttpLink:
             else:
                 raise
         if post.is_request:
-            return UnexpectedResult(f"what the server sent as its answer to {post.method} does not answer it")
+            hint = WRONG_URL if post.method in _OPENINGS else ""
+            return UnexpectedResult(f"what the server sent as its answer to {post.method} does not answer it{hint}")
         if post.method == _INITIALIZED and self._session.visit.is_open:
             self._session.listen()
         return None
@@ -247,11 +251,11 @@ class HttpLink:
         kind = answer.media_type
         if kind != "application/json":
             what = f"is of the type {printable(cut(kind, 60))!r}" if kind else "says no type"
-            hint = "; is this the URL of an MCP endpoint?" if kind == "text/html" else ""
+            hint = WRONG_URL if kind == "text/html" or post.method in _OPENINGS else ""
             raise UnexpectedResult(f"the server's answer to {post.method} {what}, not application/json{hint}")
         if answer_in(body, post) is not None:
             self._learn(post, answer, body)
-        elif answers_another(body):
+        elif answers_another(glimpse(body)):
             return
         self._receive(body)
 
@@ -327,6 +331,18 @@ def _reason(refused: Refused, post: Post) -> Exception:
     if post.method != _DISCOVER or refused.status not in _UNDECIDED or not isinstance(error, McpError):
         return error
     return error if _is_modern(error) else McpError.received(refused.status, error.message, error.data)
+
+
+def _raised(error: Exception, post: Post) -> Exception:
+    """What is told of an error nobody here has raised: it is that of the user's own `Auth`, who may wait for it.
+
+    But for a `TimeoutError`, which whoever waits would take for the end of his own time.
+    """
+    if not isinstance(error, TimeoutError):
+        return error
+    lost = ConnectionLost(f"sending {post.method} failed: {type(error).__name__}: {error}")
+    lost.__cause__ = error
+    return lost
 
 
 def _is_modern(error: Exception) -> bool:

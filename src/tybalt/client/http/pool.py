@@ -2,7 +2,8 @@
 
 It follows no redirect but one to the same origin that keeps the method, decompresses nothing, keeps no cookies, and
 bounds what it reads. Whatever goes wrong below HTTP is a `ConnectionLost` that says what to do, without the path or the
-query of a URL; what an answer means is `link`'s business.
+query of a URL: a `RequestLost` where it may pass, for the next request connects anew. What an answer means is `link`'s
+business.
 """
 
 import logging
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tybalt import __version__
 from tybalt.client.address import Address, is_local
-from tybalt.errors import ConnectionLost, MisuseError, UnexpectedResult, cut, printable
+from tybalt.errors import ConnectionLost, MisuseError, RequestLost, UnexpectedResult, cut, printable
 from tybalt.protocol.frames import HEAD, Oversized
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ MAX_TARGETS: Final = 64
 
 _WRITTEN: Final = re.compile(r"https?://(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")
 """A whole URL as RFC 3986 wants it."""
+_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+"""What OpenSSL says of an answer that is no TLS."""
+_UNKNOWN_AUTHORITY: Final = (2, 18, 19, 20, 21)
+"""Codes of OpenSSL (`X509_V_ERR_…`) for a certificate that may be good and whose authority is not known."""
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _SAME_METHOD: Final = (307, 308)
 
@@ -40,10 +45,11 @@ _SAME_METHOD: Final = (307, 308)
 class Answer:
     """An answer whose head has come. Whoever has it reads it to its end or closes it."""
 
-    __slots__ = ("_response", "kept", "status")
+    __slots__ = ("_origin", "_response", "kept", "status")
 
-    def __init__(self, response: "aiohttp.ClientResponse") -> None:
+    def __init__(self, response: "aiohttp.ClientResponse", origin: str) -> None:
         self._response = response
+        self._origin = origin
         self.status: int = response.status
         self.kept: bytes | None = None
         """The body, where somebody has read it before whoever it is for."""
@@ -90,9 +96,9 @@ class Answer:
                 if size > limit:
                     self.close()
                     return Oversized(size, limit, b"".join(parts)[:HEAD])
-        except Exception as error:  # aiohttp raises its own tree, OSError and ValueError.
+        except Exception as error:  # noqa: BLE001 (aiohttp raises its own tree, OSError and ValueError)
             self.close()
-            raise _lost(error, "the server") from error
+            raise _lost(error, self._origin) from None
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -104,9 +110,9 @@ class Answer:
         while True:
             try:
                 chunk = await content.readany()
-            except Exception as error:  # As above.
+            except Exception as error:  # noqa: BLE001 (as above)
                 self.close()
-                raise _lost(error, "the server") from error
+                raise _lost(error, self._origin) from None
             if not chunk:
                 return
             yield chunk
@@ -134,6 +140,7 @@ class Pool:
         library = _aiohttp()
         self._address = address
         self._targets: dict[str, _Target] = {}
+        self._was_answered = False
         # TLS is closed in good order where the peer does so at once; nobody waits for it.
         connector = library.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE, ssl=address.tls or True)
         self._session = library.ClientSession(
@@ -185,9 +192,10 @@ class Pool:
             response = await self._session.request(
                 method, target, data=body or None, headers=headers, proxy=proxy, allow_redirects=False
             )
-        except Exception as error:  # aiohttp raises its own tree, OSError and ValueError.
-            raise _lost(error, origin) from error
-        return Answer(response)
+        except Exception as error:  # noqa: BLE001 (aiohttp raises its own tree, OSError and ValueError)
+            raise _lost(error, origin, is_first=not self._was_answered) from None
+        self._was_answered = True
+        return Answer(response, origin)
 
     def _target(self, url: str) -> _Target:
         if (known := self._targets.get(url)) is not None:
@@ -271,25 +279,47 @@ def _proxy(address: Address, url: Any) -> str | None:
     return found if separator else f"http://{found}"
 
 
-def _lost(error: Exception, where: str) -> ConnectionLost:
-    """What is told of an error below HTTP."""
+def _lost(error: Exception, where: str, *, is_first: bool = False) -> ConnectionLost:
+    """What is told of an error below HTTP, all of it; who asks again after any but a `RequestLost` meets the same.
+
+    `is_first` is whether this server has never answered yet.
+    """
     library = _aiohttp()
     if isinstance(error, library.ClientConnectorCertificateError | library.ClientConnectorSSLError):
-        how = "pass `tls=` with the authority that signed it, if you trust it"
-        return ConnectionLost(f"cannot connect to {where}: TLS failed: {_reason(error)}; {how}")
+        return ConnectionLost(f"cannot connect to {where}: {_tls_fault(error, where)}")
     if isinstance(error, TimeoutError) and getattr(error, "errno", None) is None:
-        return ConnectionLost(f"cannot connect to {where} in time; see `connect_timeout`")
+        return RequestLost(f"cannot connect to {where} in time; see `connect_timeout`")
     if isinstance(error, library.ClientProxyConnectionError | library.ClientHttpProxyError):
-        return ConnectionLost(f"cannot connect to {where} through the proxy: {_reason(error)}; see `proxy`")
+        return RequestLost(f"cannot connect to {where} through the proxy: {_reason(error)}; see `proxy`")
     if isinstance(error, library.ClientConnectorError):
-        return ConnectionLost(f"cannot connect to {where}: {_reason(error)}; is the server running there?")
+        return RequestLost(f"cannot connect to {where}: {_connect_fault(error, where)}")
+    wants_tls = f"; does it want https://{where.partition('://')[2]}?" if is_first and where.startswith("http:") else ""
     if isinstance(error, library.ServerDisconnectedError | OSError):
-        return ConnectionLost(f"{where} closed the connection before it answered in full")
+        return RequestLost(f"{where} closed the connection before it answered in full{wants_tls}")
     if isinstance(error, library.ClientPayloadError):
-        return ConnectionLost(f"{where} closed the connection in the middle of its answer: {_reason(error)}")
+        return RequestLost(f"{where} closed the connection in the middle of its answer: {_reason(error)}")
     if isinstance(error, library.ClientResponseError):
-        return ConnectionLost(f"what {where} sent is no HTTP: {_reason(error)}")
+        return ConnectionLost(f"what {where} sent is no HTTP: {_reason(error)}{wants_tls}")
     return ConnectionLost(f"the connection to {where} failed: {type(error).__name__}: {_reason(error)}")
+
+
+def _tls_fault(error: Any, where: str) -> str:
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
+    if getattr(cause, "reason", None) in _NO_TLS:
+        return f"the server speaks no TLS there; do you mean http://{where.partition('://')[2]}?"
+    told = f"TLS failed: {_reason(error)}"
+    if getattr(cause, "verify_code", None) in _UNKNOWN_AUTHORITY:
+        how = "if you trust it, or name its file in the environment variable SSL_CERT_FILE"
+        return f"{told}; pass `tls=` with the authority that signed it, {how}"
+    return f"{told}; see `tls=`"
+
+
+def _connect_fault(error: Any, where: str) -> str:
+    if isinstance(error, _aiohttp().ClientConnectorDNSError):
+        return f"the name {printable(cut(str(error.host)))!r} is not known: {_reason(error)}"
+    if isinstance(error.os_error, ConnectionResetError) and where.startswith("https:"):
+        return f"it closed the connection during the TLS handshake; do you mean http://{where.partition('://')[2]}?"
+    return f"{_reason(error)}; is the server running there?"
 
 
 def _reason(error: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from tybalt.client.http.exchange import Exchange, Fields
 from tybalt.client.http.streams import Refused, Streams
 from tybalt.client.link import Interrupted
-from tybalt.errors import ConnectionLost, printable
+from tybalt.errors import ConnectionLost, RequestLost, printable
 from tybalt.protocol.http_visit import HttpVisit
 from tybalt.protocol.posts import Post, read_post
 
@@ -159,5 +159,5 @@ def _told(error: BaseException) -> Exception | None:
     if isinstance(error, Refused):
         return error.error
     if isinstance(error, TimeoutError):
-        return ConnectionLost(f"the server has forgotten the session, and opens no other within {RENEWING:g} s")
+        return RequestLost(f"the server has forgotten the session, and opens no other within {RENEWING:g} s")
     return error if isinstance(error, Exception) else None

@@ -9,12 +9,14 @@ import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
+
+import msgspec
 
 from tybalt.client.http.exchange import Exchange, Fields
 from tybalt.client.http.pool import Answer
 from tybalt.client.link import LinkEvents
-from tybalt.errors import ConnectionLost, McpError, TybaltError, UnexpectedResult, cut, printable
+from tybalt.errors import ConnectionLost, McpError, RequestLost, TybaltError, UnexpectedResult, cut, printable
 from tybalt.protocol.codec import UNREADABLE, Envelope, glimpse, glimpse_of, is_batch, read_batch
 from tybalt.protocol.frames import Oversized
 from tybalt.protocol.posts import MAX_REFUSAL, Post, read_refusal
@@ -66,11 +68,20 @@ class Streams:
         """Hand over what a request's stream brings, until its answer has come.
 
         `resume` gives the fields to take a broken stream up with; where there are none, or the server does not let it
-        be taken up, a stream that ends without the answer raises `ConnectionLost`. `learn` hears of the answer before
+        be taken up, a stream that ends without the answer raises `RequestLost`. `learn` hears of the answer before
         anybody else does. Raises an error without an id as what it is: on this stream it can be about nothing else.
         """
+        followed = _Followed(post, learn, [])
+        try:
+            await self._follow(answer, followed, resume)
+        except asyncio.CancelledError:
+            for question in followed.asked:  # Who asked is told by the cancel; this is for whoever still answers.
+                self._receive(_withdrawal(question))
+            raise
+
+    async def _follow(self, answer: Answer, followed: "_Followed", resume: Callable[[], Fields] | None) -> None:
         reader = EventReader(self._limit)
-        broken = await self._read(answer, reader, post, learn)
+        broken = await self._read(answer, reader, followed)
         failures = 0
         while broken is not None:
             if resume is None or not _can_be_sent(reader.last_event_id):
@@ -80,7 +91,7 @@ class Streams:
                 further = await self._again(reader, resume())
             except Refused as refused:
                 text = f"{broken}, and does not let it be taken up again: {refused.error}"
-                raise ConnectionLost(text) from refused.error
+                raise RequestLost(text) from refused.error
             except ConnectionLost as error:
                 failures, broken = failures + 1, error
                 if failures >= ATTEMPTS:
@@ -88,7 +99,7 @@ class Streams:
                 continue
             failures = 0
             try:
-                broken = await self._read(further, reader, post, learn)
+                broken = await self._read(further, reader, followed)
             finally:
                 further.close()
 
@@ -119,7 +130,7 @@ class Streams:
                     self._interrupted(False)  # What was said meanwhile, nobody repeats.
                 failures, has_begun = 0, True
                 try:
-                    await self._read(answer, reader, None, None)
+                    await self._read(answer, reader, None)
                 finally:
                     answer.close()
             await asyncio.sleep(_pause(reader.retry, failures))
@@ -144,20 +155,18 @@ class Streams:
         finally:
             answer.close()
         if answer.status >= 500 or answer.status in (408, 429):
-            raise ConnectionLost(str(error)) from error
+            raise RequestLost(str(error)) from error
         raise Refused(answer.status, error)
 
-    async def _read(
-        self, answer: Answer, reader: EventReader, post: Post | None, learn: Learn | None
-    ) -> ConnectionLost | None:
-        """Hand over the events of one connection; None once the answer to `post` was among them, else why it ended."""
-        broken = ConnectionLost("the server ended the stream before it answered")
+    async def _read(self, answer: Answer, reader: EventReader, followed: "_Followed | None") -> ConnectionLost | None:
+        """Hand over the events of one connection; None once the answer was among them, else why it ended."""
+        broken = RequestLost("the server ended the stream before it answered")
         async with aclosing(cast("AsyncGenerator[bytes]", answer.chunks())) as chunks:
             try:
                 async for chunk in chunks:
                     for event in reader.feed(chunk):
                         message = event if isinstance(event, Oversized) else event.data
-                        if self._take(message, post, learn):
+                        if self._take(message, followed):
                             await _drain(chunks)
                             return None
             except ConnectionLost as error:
@@ -165,29 +174,45 @@ class Streams:
         reader.eof()
         return broken
 
-    def _take(self, message: bytes | Oversized, post: Post | None, learn: Learn | None) -> bool:
-        """Hand over one message; True where it is the answer to `post`."""
+    def _take(self, message: bytes | Oversized, followed: "_Followed | None") -> bool:
+        """Hand over one message; True where it is the answer."""
         if isinstance(message, Oversized):
-            self._outgrown(message, post)
+            self._outgrown(message, followed)
             return False
         if not message:  # Primes the stream with an id.
             return False
-        found = None if post is None else answer_in(message, post)
-        if found is None:
-            if not answers_another(message):
+        if followed is None or answer_in(message, followed.post) is None:
+            seen = glimpse(message)
+            if followed is not None and seen.kind == "request" and seen.id is not None:
+                followed.asked.append(seen.id)
+            if not answers_another(seen):
                 self._receive(message)
             return False
-        if learn is not None:
-            learn(message)
+        if followed.learn is not None:
+            followed.learn(message)
         self._receive(message)
         return True
 
-    def _outgrown(self, message: Oversized, post: Post | None) -> None:
+    def _outgrown(self, message: Oversized, followed: "_Followed | None") -> None:
         """What is too large and says itself that it answers nobody is nobody's loss."""
-        if post is None or glimpse_of(message).kind == "notification":
+        if followed is None or glimpse_of(message).kind == "notification":
             self._receive(message)
         else:
             raise UnexpectedResult(f"the server sent too much at once: {message}")
+
+
+class _Followed(NamedTuple):
+    """The request whose answer is read, who hears of that first, and the ids of what the server has asked meanwhile."""
+
+    post: Post
+    learn: Learn | None
+    asked: list[int | str]
+
+
+def _withdrawal(question: int | str) -> bytes:
+    """What a server would say that does not want its question answered any more."""
+    params = {"requestId": question, "reason": "the request it belongs to was cancelled"}
+    return msgspec.json.encode({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
 
 
 def answer_in(message: bytes, post: Post) -> Envelope | None:
@@ -208,12 +233,12 @@ def answer_in(message: bytes, post: Post) -> Envelope | None:
     return None
 
 
-def answers_another(message: bytes) -> bool:
+def answers_another(seen: Envelope) -> bool:
     """Whether what does not answer the request at hand answers another one, which has a stream of its own to end.
 
     "The server MUST NOT send a JSON-RPC response on the stream unless resuming" (2025-11-25 basic/transports).
     """
-    if glimpse(message).kind != "response":
+    if seen.kind != "response":
         return False
     logger.debug("ignored an answer on the stream of another request")
     return True
