@@ -105,7 +105,7 @@ def test_who_accepts_and_never_answers_is_given_up(
         mute.listen()
         first, *more = command
         status, out, err = printed(first, f"unix:{path}", *more, "--era", "legacy")
-        assert (status, out) == (5, "") and err == "tybalt: initialize was not answered within 0.02 s\n"
+        assert (status, out) == (5, "") and err == f"tybalt: initialize was not answered within 0.02 s by unix:{path}\n"
         status, _, err = printed(first, f"unix:{path}", *more, "--era", "legacy", "--timeout", "0.03")
         assert status == 5 and "within 0.03 s" in err
 

@@ -236,6 +236,8 @@ class Requests:
     ) -> RequestTimeout:
         told = self._give_up(identifier, method, sending, "timeout")
         text = f"{method} was not answered within {limit:g} s"
+        if self._link.origin is not None:  # A program may have several clients.
+            text += f" by {self._link.origin}"
         return RequestTimeout(text + ("; the server was told to stop" if told else ""))
 
     def _give_up(self, identifier: int, method: str, sending: "asyncio.Task[None] | None", reason: str) -> bool:

@@ -4,6 +4,7 @@ It is checked when it is made. Its `repr` shows neither arguments nor the values
 """
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from inspect import iscoroutinefunction
@@ -14,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypeGuard, cast
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from tybalt.errors import MisuseError
+from tybalt.errors import MisuseError, cut
 
 if TYPE_CHECKING:
     from tybalt.execution.durations import Duration
@@ -89,19 +90,28 @@ _HIDDEN: Final = _Hidden()
 
 
 def _words(args: Any) -> tuple[str, ...]:
-    if isinstance(args, str | bytes | os.PathLike) or not isinstance(args, Iterable):
+    if isinstance(args, str | bytes | os.PathLike | Mapping) or not isinstance(args, Iterable):
         raise MisuseError(
-            f"the command must be a list of words such as ['python', 'server.py'], not {cast('object', args)!r}: "
+            f"the command must be a list of words such as ['python', 'server.py'], not {_kind(args)}: "
             "there is no shell that would take it apart; shlex.split does it"
         )
     words: list[str] = []
-    for word in cast("Iterable[Any]", args):
+    for place, word in enumerate(cast("Iterable[Any]", args)):
         if not is_path(word):
-            raise MisuseError(f"the command must be a list of words; {word!r} is of the type {type(word).__name__}")
+            raise MisuseError(f"the command must be a list of words; [{place}] is of the type {type(word).__name__}")
         words.append(os.fspath(word))
     if not words or not words[0]:
         raise MisuseError("the command is empty; give at least the program to start")
     return tuple(words)
+
+
+def _kind(args: Any) -> str:
+    """What was given in the place of a list, for an error text: of a text the first word, for secrets come later."""
+    kind = type(cast("object", args)).__name__
+    if not isinstance(args, str):
+        return f"one of the type {kind}"
+    first = re.split(r"\s", args.lstrip(), maxsplit=1)[0]
+    return f"one text ({cut(re.split('[:=@]' if '@' in first else '=', first, maxsplit=1)[0])!r}…)"
 
 
 def _variables(env: Any) -> dict[str, str]:
@@ -112,7 +122,8 @@ def _variables(env: Any) -> dict[str, str]:
     variables = dict(cast("Mapping[Any, Any]", env))
     for name, value in variables.items():
         if not isinstance(name, str) or not name or "=" in name or "\0" in name:
-            raise MisuseError(f"env: {name!r} cannot be the name of a variable; expected a text without '='")
+            shown = name.partition("=")[0] if isinstance(name, str) else name
+            raise MisuseError(f"env: {shown!r} cannot be the name of a variable; expected a text without '='")
         # The value is not shown: it may be a secret.
         if not isinstance(value, str) or "\0" in value:
             raise MisuseError(f"env: the value of {name} must be a text without NUL, not of {type(value).__name__}")

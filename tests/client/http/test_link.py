@@ -742,7 +742,9 @@ async def test_what_is_no_endpoint_is_asked_whether_it_was_meant(act: Act, told:
 async def test_time_passes_for_whoever_waits_for_another_session() -> None:
     async with talking({**sessions(), "tools/call": status(404)}, era="legacy") as (server, client):
         server.acts["initialize"] = waits
-        with pytest.raises(RequestTimeout, match=r"tools/call was not answered within 0.05 s"):
+        with pytest.raises(
+            RequestTimeout, match=rf"tools/call was not answered within 0\.05 s by http://127\.0\.0\.1:{server.port}"
+        ):
             await client.call_tool("x", timeout=0.05)
 
 

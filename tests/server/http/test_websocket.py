@@ -14,11 +14,12 @@ from tests.server.http.sockets import Closed, Refused, over_asgi, websockets
 from tests.server.http.test_lane import connected, request
 from tests.server.http.web import FACES, lane_face
 from tybalt import Context, Server
-from tybalt.errors import MisuseError
+from tybalt.errors import MisuseError, NotFound
 from tybalt.reasons import CancelKind, Interrupted
 from tybalt.server.http.flow import UNREAD_TIMEOUT
 from tybalt.server.http.lane import lane_server
 from tybalt.server.http.settings import OF_NOBODY
+from tybalt.transports import connect_websocket
 
 FACE = pytest.mark.parametrize("face", FACES)
 TOKEN = "a token of many characters"
@@ -582,3 +583,9 @@ def upgrade() -> bytes:
         b"GET /mcp HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
         b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
+
+
+async def test_at_another_path_there_is_nothing() -> None:
+    async with lane_face(Server("elsewhere").asgi(websocket=True)) as face:
+        with pytest.raises(NotFound, match="HTTP 404: there is nothing at this path"):
+            await connect_websocket(f"ws://127.0.0.1:{face.port}/wrong")

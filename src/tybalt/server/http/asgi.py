@@ -70,7 +70,9 @@ class AsgiApp:
         elif kind == "http":
             await _send(send, await self._beside(path, scope))
         else:
-            await send({"type": "websocket.close", "code": 1008})
+            from tybalt.server.http.websocket import refuse_websocket  # As below.
+
+            await refuse_websocket(self._nothing(scope), scope, send)
 
     # -- the endpoint -------------------------------------------------------------------------------------------------
 
@@ -201,6 +203,10 @@ class AsgiApp:
             return _ALIVE
         if path == settings.readiness and method in ("GET", "HEAD"):
             return _ALIVE if await self._is_ready() else _NOT_READY
+        return self._nothing(scope)
+
+    def _nothing(self, scope: Scope) -> HttpResponse:
+        settings = self._settings
         endpoint = cut(scope.get("root_path", "").rstrip("/") + settings.path)
         text = f"there is nothing at {cut(printable(scope['path']))}; the MCP endpoint is {endpoint}"
         return plain(404, text).response(datetime.now(UTC))
