@@ -24,4 +24,4 @@ def test_a_server_that_does_not_speak_the_revision_refuses(write: Write, printed
 def test_what_cannot_be_sent_is_a_mistake_of_the_command_line(command: tuple[str, ...], printed: Printed) -> None:
     status, out, err = printed(command[0], "unix:/no/socket", *command[1:], "--token", "secret")
     assert (status, out) == (MISUSED, "")
-    assert err.startswith("tybalt: a Unix socket takes no token and no headers;")
+    assert err.startswith("tybalt: a Unix socket takes no token, no headers and no auth;")

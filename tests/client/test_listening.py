@@ -10,7 +10,7 @@ import pytest
 from tests.client.peers import Clock, Peer, connected, idle, settle
 from tests.server.http.web import lane_face
 from tybalt import Client, ConnectionLost, McpError, MisuseError, RequestTimeout, Server
-from tybalt.client.listening import MAX_PENDING, ListChanged, Missed, ResourceUpdated
+from tybalt.client.listening import MAX_PENDING, UNWATCHING, ListChanged, Missed, ResourceUpdated
 from tybalt.errors import MethodNotFound
 from tybalt.transports import memory_pair
 
@@ -323,3 +323,54 @@ class TestMisuse:
         async with Client(shelf("modern")) as client, client.listen(tools=True) as changes:
             with pytest.raises(MisuseError, match="are listened to already"):
                 await changes.__aenter__()
+
+
+async def test_it_is_told_that_nobody_listens() -> None:
+    async with Client(shelf("modern")) as client:
+        changes = client.listen(tools=True)
+        with pytest.raises(MisuseError, match=r"nobody listens here: use it inside `async with client\.listen"):
+            await anext(changes)
+        async with changes:
+            waiting = asyncio.create_task(anext(changes))
+            await settle()
+        with pytest.raises(MisuseError, match="nobody listens here"):
+            await waiting
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+async def test_a_connection_that_is_lost_already_is_told_on_entering(era: str) -> None:
+    async with connected(era) as (client, peer):
+        await peer.aclose()
+        await settle()
+        with pytest.raises(ConnectionLost):
+            await client.listen(tools=True).__aenter__()
+
+
+async def test_a_legacy_server_that_does_not_answer_is_left_in_time() -> None:
+    async with connected("legacy") as (client, peer):
+        client.server_capabilities = client.server_capabilities.__class__(resources={"subscribe": True})
+        changes = client.listen(uris=["a:1", "a:2", "a:3"])
+        entering = asyncio.create_task(changes.__aenter__())
+        for _ in range(3):
+            peer.answer(await peer.next(), {})
+        await entering
+        clock = Clock()
+        leaving = asyncio.create_task(changes.__aexit__(None, None, None))
+        assert await peer.methods(3) == ["resources/unsubscribe"] * 3
+        await clock.advance(UNWATCHING + 1)
+        await leaving
+
+
+async def test_a_log_level_that_is_refused_leaves_who_listens_alone() -> None:
+    async with connected("legacy", log_level="info") as (client, peer):
+        client.server_capabilities = client.server_capabilities.__class__(resources={"subscribe": True}, logging={})
+        changes = client.listen(uris=["a:1"])
+        entering = asyncio.create_task(changes.__aenter__())
+        peer.answer(await peer.next(), {})
+        await entering
+        client._on_interrupted(True)
+        peer.refuse(await peer.next(), -32603)
+        again = await peer.next()
+        assert again["method"] == "resources/subscribe"
+        peer.answer(again, {})
+        assert await anext(changes) == Missed("the server had forgotten the session")

@@ -208,6 +208,15 @@ class TestNotComingBack:
             await settle()
             assert client.lost is not None
 
+    @pytest.mark.parametrize("error", [RuntimeError("no thread"), EOFError(), OSError("no file")], ids=repr)
+    async def test_whatever_goes_wrong_it_ends(self, error: Exception) -> None:
+        async with restarted(restart=Restart(attempts=2, base=0)) as (client, peers):
+            peers.refuses = error
+            await peers.now.aclose()
+            await settle()
+            with pytest.raises(ConnectionLost, match="given up after 2 attempts to open it again"):
+                await client.call("add")
+
     async def test_one_that_ends_while_it_is_greeted_has_failed(self) -> None:
         async with restarted(restart=Restart(attempts=2, base=0)) as (client, peers):
             await peers.now.aclose()
@@ -281,7 +290,15 @@ server.run()
 class TestMisuse:
     @pytest.mark.parametrize(
         ("option", "value"),
-        [("attempts", 0), ("attempts", 1.5), ("base", -1), ("cap", "1s"), ("stable", float("nan")), ("base", True)],
+        [
+            ("attempts", 0),
+            ("attempts", 1.5),
+            ("base", -1),
+            ("cap", "1s"),
+            ("stable", float("nan")),
+            ("base", True),
+            ("cap", 10**400),
+        ],
     )
     def test_what_is_no_number(self, option: str, value: Any) -> None:
         with pytest.raises(MisuseError, match=f"{option}: expected a number"):

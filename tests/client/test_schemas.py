@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.client.peers import asked, called, connected, idle, settle
+from tests.client.peers import Peer, asked, called, connected, idle, settle
 from tests.client.test_restarting import greet, restarted
 from tybalt import Client, MisuseError, Server
 from tybalt.client import schemas
@@ -37,6 +37,15 @@ def tool(schema: Any, name: str = "forecast") -> dict[str, Any]:
     return {"name": name, "inputSchema": INPUT, "outputSchema": schema}
 
 
+async def listed_again(peer: Peer, asking: "asyncio.Task[Any]", schema: Any) -> None:
+    """Say once more what the tools are, if that is asked: before a server is blamed, its list is looked at again."""
+    await settle()
+    if not asking.done():
+        again = await peer.next()
+        assert again["method"] == "tools/list"
+        peer.answer(again, {"resultType": "complete", "tools": [tool(schema)]})
+
+
 async def checked(
     schema: Any, value: Any, *, era: str = "modern", result: Any = None, calls: int = 1, **options: Any
 ) -> Any:
@@ -48,6 +57,7 @@ async def checked(
         for _ in range(calls):
             asking, message = await asked(peer, client.call_tool("forecast"))
             peer.answer(message, called(value) if result is None else result)
+            await listed_again(peer, asking, schema)
             found = await asking
         assert idle(client) and peer.quiet()
         return found.data
@@ -151,11 +161,27 @@ class TestLists:
                 await listing
                 asking, message = await asked(peer, client.call_tool("forecast"))
                 peer.answer(message, called({"days": 1}))
+                await listed_again(peer, asking, schema)
                 if fits:
                     await asking
                 else:
                     with pytest.raises(UnexpectedResult):
                         await asking
+
+    async def test_a_change_that_nobody_was_told_of_blames_nobody(self) -> None:
+        async with connected(check_output=True) as (client, peer):
+            listing, message = await asked(peer, client.list_tools())
+            peer.answer(message, {"resultType": "complete", "tools": [tool(DAYS)]})
+            await listing
+            asking, message = await asked(peer, client.call("forecast"))
+            peer.answer(message, called(5))
+            await listed_again(peer, asking, {"type": "integer"})
+            assert await asking == 5
+            client.forget()
+            asking, message = await asked(peer, client.call("forecast"))
+            peer.answer(message, called(6))
+            await listed_again(peer, asking, {"type": "integer"})
+            assert await asking == 6
 
     async def test_when_the_tools_have_changed_they_are_listed_again(self) -> None:
         async with connected("legacy", check_output=True) as (client, peer):

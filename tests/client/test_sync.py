@@ -211,3 +211,25 @@ def test_a_whole_server() -> None:
     with Client(library("modern")).sync() as client:
         assert client.list_prompts()
         assert client.list_resources()
+
+
+def test_it_cannot_be_closed_by_a_function_that_it_has_called() -> None:
+    failures: list[BaseException] = []
+
+    def on_progress(*_: Any) -> None:
+        try:
+            client.close()
+        except MisuseError as error:
+            failures.append(error)
+
+    with Client(calculator()).sync() as client:
+        assert client.call_tool("count", on_progress=on_progress).data == 3
+        assert client.call("add", a=1, b=2) == 3 and client.lost is None
+    assert len(failures) == 3 and "cannot close it" in str(failures[0])
+
+
+def test_many_threads_may_close_it() -> None:
+    with Client(calculator()).sync() as client, ThreadPoolExecutor(8) as pool:
+        for each in [pool.submit(client.close) for _ in range(40)]:
+            each.result(20)
+    assert clients_threads() == []

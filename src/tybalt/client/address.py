@@ -7,6 +7,7 @@ It is checked when it is made; that somebody listens there is seen when the clie
 headers, nor the token, nor what a URL may hold of secrets.
 """
 
+import logging
 import re
 import ssl
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,8 @@ from tybalt.client.likely_url import likely_url
 from tybalt.errors import MisuseError, cut, printable
 from tybalt.protocol.frames import DEFAULT_LIMIT
 from tybalt.protocol.http_messages import header
+
+logger = logging.getLogger("tybalt.client")
 
 SCHEMES: Final = ("http", "https", "ws", "wss", "unix")
 AddressTransport = Literal["http", "sse", "ws", "unix"]
@@ -113,6 +116,13 @@ class Address(_Url, frozen=True, kw_only=True):
     def is_local(self) -> bool:
         """Whether the URL itself says that the server runs on this machine. No name is looked up."""
         return is_local(urlsplit(self.url).hostname or "")
+
+    def warn_in_the_clear(self) -> None:
+        """Log that credentials leave this machine unencrypted, if they would."""
+        told = bool(self.fields) or self.auth is not None
+        if told and self.url.startswith(("http:", "ws:")) and not self.is_local:
+            scheme = "https" if self.url.startswith("http:") else "wss"
+            logger.warning("credentials are sent to %s in the clear; use %s", self.origin, scheme)
 
     @property
     def fields(self) -> dict[str, str]:

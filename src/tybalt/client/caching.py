@@ -15,6 +15,7 @@ import os
 from collections.abc import Hashable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
+from weakref import ref
 
 import msgspec
 
@@ -200,7 +201,8 @@ def _parts(address: "Address", connection: ClientConnection) -> tuple[Hashable, 
     authorization = fields.pop("authorization", None)
     told = (address.url, address.proxy, fields, connection.info, connection.capabilities)
     if authorization is None or address.auth is not None or address.tls is not None:
-        return (_digest(told), address.tls), _Alone()
+        tls = None if address.tls is None else ref(address.tls)  # No key of a cache keeps a private key alive.
+        return (_digest(told), tls), _Alone()
     return (_digest(told), None), _digest(authorization)
 
 

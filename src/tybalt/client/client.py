@@ -305,6 +305,8 @@ class Client(Operations):
         """
         if self._caching is not None:
             self._caching.forget(method, name)
+        if self._schemas is not None and method in (None, "tools/list"):
+            self._schemas.forget()
 
     # -- any message ------------------------------------------------------------------------------------------------
 
@@ -411,6 +413,8 @@ class Client(Operations):
         if forgotten:  # Its questions have gone with it, and their ids may come again.
             self._questions.withdraw_all()
             self._connection.asked.clear()
+            if self._schemas is not None:
+                self._schemas.forget()
         reason = "the server had forgotten the session" if forgotten else "the connection was interrupted"
         self._restore_soon(reason, forgotten=forgotten)
 
@@ -424,10 +428,10 @@ class Client(Operations):
         try:
             if forgotten:
                 await self._set_log_level()
-            if self._listeners is not None:
-                await self._listeners.interrupted(reason, forgotten=forgotten)
         except TybaltError as error:
-            logger.warning("the session could not be restored as it was: %s", printable(str(error)))
+            logger.warning("the log level could not be set again: %s", printable(str(error)))
+        if self._listeners is not None:  # It has errors of its own, and tells them.
+            await self._listeners.interrupted(reason, forgotten=forgotten)
 
     def _on_lost(self, reason: BaseException) -> None:
         self._gone = reason

@@ -18,17 +18,20 @@ import msgspec
 
 from tybalt.client.connected import Connected
 from tybalt.client.members import MAX_TOLD, Member, ServersMissing, ServerUnavailable, Terms, members_of, required_of
+from tybalt.client.options import duration
 from tybalt.errors import (
     ConnectionLost,
     InvalidParams,
     MethodNotFound,
     MisuseError,
+    RequestLost,
     RequestTimeout,
     ResourceNotFound,
     ToolError,
     closest,
     cut,
 )
+from tybalt.execution.durations import Duration
 from tybalt.types.completion import Completion
 from tybalt.types.implementation import Implementation
 from tybalt.types.prompts import GetPromptResult, Prompt
@@ -64,7 +67,7 @@ MAX_TOOL_NAME: Final = 128
 """2026-07-28 server/tools, "Tool Names"."""
 
 _SEPARATOR: Final = re.compile(r"[A-Za-z0-9_.-]{1,8}")
-_MOVES_ON: Final = (InvalidParams, MethodNotFound, RequestTimeout, ServerUnavailable)
+_MOVES_ON: Final = (InvalidParams, MethodNotFound, RequestLost, RequestTimeout, ServerUnavailable)
 """What the next server is asked after, where it is not known whose a URI is."""
 
 
@@ -94,18 +97,17 @@ class ClientGroup:
         *,
         separator: str = "_",
         required: 'Iterable[str] | Literal["all"]' = (),
-        startup_timeout: float | None = 60.0,
-        list_timeout: float | None = 30.0,
+        startup_timeout: Duration | None = 60.0,
+        list_timeout: Duration | None = 30.0,
         options_for: Callable[[str], Mapping[str, Any]] | None = None,
         **options: Any,
     ) -> None:
         if not isinstance(separator, str) or _SEPARATOR.fullmatch(separator) is None:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise MisuseError(f"separator: expected 1 to 8 of A-Z, a-z, 0-9, '_', '.' and '-', got {separator!r}")
-        _check_seconds("startup_timeout", startup_timeout)
-        _check_seconds("list_timeout", list_timeout)
+        startup = None if startup_timeout is None else duration("startup_timeout", startup_timeout)
+        self._list_timeout = None if list_timeout is None else duration("list_timeout", list_timeout)
         self._separator = separator
-        self._list_timeout = list_timeout
-        self._members = members_of(servers, Terms(options, options_for, startup_timeout))
+        self._members = members_of(servers, Terms(options, options_for, startup))
         self._required = required_of(required, self._members, servers)
         prefixed = [(each.prefix + separator, each) for each in self._members.values() if each.prefix is not None]
         self._starts = sorted(prefixed, key=lambda start: -len(start[0]))
@@ -556,19 +558,17 @@ class _Called:
         return self._member.__enter__(), self._own
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        head = f"Unknown {self._kind}"
-        if isinstance(error, InvalidParams | ToolError) and (text := str(error)).startswith(head):
-            told = head + text.removeprefix(head).replace(cut(self._own), cut(self._name), 1)
+        if isinstance(error, InvalidParams | ToolError):
+            self._tell_whole_name(error)
+        self._member.__exit__(kind, error, trace)
+
+    def _tell_whole_name(self, error: InvalidParams | ToolError) -> None:
+        head = re.compile(rf"(Unknown {self._kind}: [\"'`]?){re.escape(cut(self._own))}(?![\w.-])")
+        told, found = head.subn(lambda at: at[1] + cut(self._name), str(error), count=1)
+        if found and str(error).startswith(f"Unknown {self._kind}: "):
             error.args = (told,)
             if isinstance(error, InvalidParams):
                 error.message = told
-        self._member.__exit__(kind, error, trace)
-
-
-def _check_seconds(name: str, seconds: Any) -> None:
-    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if seconds is not None and not (number and seconds > 0):
-        raise MisuseError(f"{name}: expected a number of seconds above 0, or None, got {seconds!r}")
 
 
 def _reason(answer: Any) -> BaseException | None:

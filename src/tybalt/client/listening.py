@@ -44,6 +44,8 @@ MAX_PENDING: Final = 1_000
 """Changes that wait for whoever iterates; where there are more, they become one `Missed`."""
 NO_END: Final = 365 * 86_400.0
 """Seconds: how long one subscription may be open."""
+UNWATCHING: Final = 2.0
+"""Seconds a legacy server has to hear that a resource is watched no more."""
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
 """Seconds between two attempts to open a subscription again; about doubled each time."""
@@ -100,7 +102,8 @@ class Changes:
 
     Use it in `async with`: inside, whatever changes is told. `unsupported` is what of it the server will not tell.
     Entering raises `MethodNotFound` where that is all of it, and what the requests raise. Iterating raises
-    `ConnectionLost` when the connection has ended for good.
+    `ConnectionLost` when the connection has ended for good, what the server said where it refuses to go on, and
+    `MisuseError` outside of the block.
     """
 
     def __init__(self, listeners: "Listeners", wanted: Wanted) -> None:
@@ -131,6 +134,8 @@ class Changes:
         while not self._pending:
             if self._error is not None:
                 raise self._error
+            if not self._listeners.has(self):  # Nothing would ever come.
+                raise MisuseError("nobody listens here: use it inside `async with client.listen(…) as changes:`")
             self._arrived.clear()
             await self._arrived.wait()
         change = next(iter(self._pending))
@@ -143,6 +148,10 @@ class Changes:
             self._pending.clear()
             change = Missed(f"more than {MAX_PENDING:,} changes waited to be taken")
         self._pending[change] = None
+        self._arrived.set()
+
+    def stop(self) -> None:
+        """Wake whoever iterates: nothing is told any more."""
         self._arrived.set()
 
     def end(self, error: BaseException) -> None:
@@ -164,10 +173,16 @@ class Listeners:
         self._subscriptions: dict[Changes, _Subscription | None] = {}
         self._watched: dict[str, int] = {}
 
+    def has(self, changes: Changes) -> bool:
+        """Whether somebody tells them."""
+        return changes in self._subscriptions
+
     async def add(self, changes: Changes) -> None:
         """Begin to tell. Raises what the requests raise."""
         if changes in self._subscriptions:
             raise MisuseError("these changes are listened to already; call `listen` once more for others")
+        if self._requests.lost is not None:
+            raise ConnectionLost(str(self._requests.lost))
         if not self._connection.is_modern:
             await self._add_legacy(changes)
             return
@@ -184,12 +199,12 @@ class Listeners:
         if changes not in self._subscriptions:
             return
         subscription = self._subscriptions.pop(changes)
+        changes.stop()
         if subscription is not None:
             await subscription.aclose()
             return
-        for uri in changes.wanted.uris:
-            if uri not in changes.unsupported:
-                await self._unwatch(uri)
+        watched = [uri for uri in changes.wanted.uris if uri not in changes.unsupported]
+        await asyncio.gather(*map(self._unwatch, watched))
 
     def heard(self, method: str, params: Mapping[str, Any]) -> None:
         """Pass on what the server says, if it is a change."""
@@ -206,6 +221,8 @@ class Listeners:
         """What a legacy server said may have been missed; where it has forgotten who asked for what, ask again."""
         if forgotten:
             for uri in tuple(self._watched):
+                if uri not in self._watched:
+                    continue  # Given up meanwhile.
                 try:
                     await self._requests.request("resources/subscribe", {"uri": uri})
                 except TybaltError as error:
@@ -233,8 +250,7 @@ class Listeners:
                 watched.append(uri)
         except BaseException:
             del self._subscriptions[changes]
-            for uri in watched:
-                await self._unwatch(uri)
+            await asyncio.gather(*map(self._unwatch, watched))
             raise
 
     async def _watch(self, uri: str) -> None:
@@ -249,7 +265,8 @@ class Listeners:
             return
         del self._watched[uri]
         try:
-            await self._requests.request("resources/unsubscribe", {"uri": uri})
+            limit = min(UNWATCHING, self._requests.timeout or UNWATCHING)
+            await self._requests.request("resources/unsubscribe", {"uri": uri}, timeout=limit)
         except TybaltError as error:
             logger.debug("unsubscribing failed: %s", error)
 
@@ -314,7 +331,7 @@ class _Subscription:
                     raise ConnectionLost(f"the subscription could not be opened: {self._interruption}")
                 await asyncio.sleep(_pause(self._failures))
                 self._failures += 1
-        except TybaltError as error:
+        except Exception as error:  # noqa: BLE001 (whoever iterates must hear of it, whatever it is)
             if not opened.done():
                 opened.set_exception(error)
             else:

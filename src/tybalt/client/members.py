@@ -8,6 +8,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
+from inspect import signature
 from itertools import islice
 from typing import Any, Final, Literal, NamedTuple, cast
 
@@ -15,7 +16,17 @@ from tybalt.client.client import Client
 from tybalt.client.config.config import MCPConfig
 from tybalt.client.config.entries import ServerEntry
 from tybalt.client.config.error import ConfigError
-from tybalt.errors import ConnectionLost, MisuseError, RequestTimeout, TybaltError, closest, cut, describe, printable
+from tybalt.errors import (
+    ConnectionLost,
+    MisuseError,
+    RequestLost,
+    RequestTimeout,
+    TybaltError,
+    closest,
+    cut,
+    describe,
+    printable,
+)
 
 logger = logging.getLogger("tybalt.client")
 
@@ -27,6 +38,8 @@ MAX_LISTED: Final = 10_000
 """URIs, and URI templates, of which a group remembers that a server has listed them, for each server."""
 MAX_URI: Final = 8_192
 """Characters of a URI that is remembered."""
+MAX_REASON: Final = 500
+"""Characters of why a server cannot be asked."""
 MAX_TOLD: Final = 20
 """Servers that the text of one error names."""
 
@@ -41,7 +54,7 @@ class ServerUnavailable(ConnectionLost):
     """
 
     def __init__(self, server: str, reason: BaseException) -> None:
-        super().__init__(f"the server {server!r} cannot be asked: {printable(describe(reason))}")
+        super().__init__(f"the server {server!r} cannot be asked: {printable(cut(describe(reason), MAX_REASON))}")
         self.server = server
         self.reason = reason
 
@@ -109,7 +122,7 @@ class Member:
         return self.client
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ConnectionLost):
+        if isinstance(error, ConnectionLost) and not isinstance(error, RequestLost):
             raise ServerUnavailable(self.name, error) from error
 
     def start(self) -> "asyncio.Future[None]":
@@ -200,6 +213,7 @@ def members_of(servers: Any, terms: Terms) -> dict[str, Member]:
     if "token" in terms.options:
         remedy = "write Address(url, token=…) for the one it is meant for"
         raise MisuseError(f"token: it would be sent to every server of the group; {remedy}")
+    _check_names(terms.options)
     if isinstance(servers, MCPConfig):
         return _configured(servers, terms)
     if not isinstance(servers, Mapping):
@@ -215,6 +229,16 @@ def members_of(servers: Any, terms: Terms) -> dict[str, Member]:
             wanted = f"1 to {MAX_PREFIX} of A-Z, a-z, 0-9, '_', '.' and '-', for the names of tools begin with it"
             raise MisuseError(f"the name of a server: expected {wanted}; got {cut(repr(name))}")
     return {name: _member(name, name, target, terms) for name, target in given.items()}
+
+
+def _check_names(options: Mapping[str, Any]) -> None:
+    """That these are options of a `Client`."""
+    known = set(signature(Client).parameters) - {"target"}
+    for name in options:
+        if name not in known:
+            meant = closest(str(name), known)
+            hint = f"; did you mean {meant!r}?" if meant else ""
+            raise MisuseError(f"{cut(str(name))}: a client has no such option{hint}")
 
 
 def required_of(required: Any, members: Mapping[str, Member], servers: Any) -> frozenset[str]:
@@ -284,6 +308,7 @@ def _member(name: str, prefix: str, target: Any, terms: Terms) -> Member:
             )
         options |= own
     try:
+        _check_names(options)
         return Member(name, prefix, Client(target, **options), startup_timeout=seconds)
     except (ConfigError, MisuseError) as error:
         if not is_entry:  # A mistake of the program, which is told at once; the other is one of its user.

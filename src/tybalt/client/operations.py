@@ -168,8 +168,8 @@ class Operations:
         `returns` where that is given: anything msgspec converts to, or a pydantic model.
 
         `timeout` is in seconds and bounds each round on the wire, not the time in which a question of the server is
-        answered. `budget` bounds all of it, and what is left of its time and cost is sent along. `meta` are further
-        members of `_meta`, such as `traceparent`; the protocol's own win.
+        answered. `budget` bounds all of it; what is left of its time and cost at the call, and at each further round,
+        is sent along. `meta` are further members of `_meta`, such as `traceparent`; the protocol's own win.
 
         Raises `McpError` for a protocol error, `UnexpectedResult` for a value that is no `returns`, or, where the
         client checks output, not what the tool's schema promises, `RequestTimeout` for a budget that is used up, and

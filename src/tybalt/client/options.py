@@ -125,8 +125,10 @@ async def _connect_unix(address: "Address") -> Transport:
 
     from tybalt.transports.sockets import connect_unix
 
-    if address.fields:
-        raise MisuseError("a Unix socket takes no token and no headers; its file's permissions guard it")
+    if address.fields or address.auth is not None:
+        raise MisuseError("a Unix socket takes no token, no headers and no auth; its file's permissions guard it")
+    if address.proxy or address.tls is not None:
+        raise MisuseError("proxy, tls: a Unix socket is connected to directly, and nothing is encrypted")
     return await connect_unix(unquote(urlsplit(address.url).path), limit=address.limit)
 
 
@@ -137,6 +139,7 @@ async def _connect_websocket(address: "Address") -> Transport:
         raise MisuseError("auth: over WebSocket only a token and headers are sent")
     if address.proxy:
         raise MisuseError("proxy: a WebSocket is connected to directly, and through no proxy")
+    address.warn_in_the_clear()
     return await connect_websocket(
         address.url,
         headers=address.fields,

@@ -11,13 +11,17 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from math import isfinite
+from typing import Final
 
 from msgspec import Struct
 
-from tybalt.errors import ConnectionLost, MisuseError, TybaltError, describe, printable
+from tybalt.errors import ConnectionLost, MisuseError, describe, printable
 
 logger = logging.getLogger("tybalt.client")
+
+
+LONGEST: Final = 365 * 86_400.0
+"""Seconds that any time of a `Restart` may be."""
 
 
 class Restart(Struct, frozen=True, kw_only=True):
@@ -36,8 +40,8 @@ class Restart(Struct, frozen=True, kw_only=True):
             raise MisuseError(f"attempts: expected a number from 1 on, got {self.attempts!r}")
         for name in ("base", "cap", "stable"):
             seconds = getattr(self, name)
-            number = isinstance(seconds, int | float) and not isinstance(seconds, bool) and isfinite(seconds)
-            if not number or seconds < 0:
+            number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+            if not number or not 0 <= seconds <= LONGEST:
                 raise MisuseError(f"{name}: expected a number of seconds from 0 on, got {seconds!r}")
 
     def pause(self, failures: int) -> float:
@@ -80,7 +84,7 @@ class Restarting:
             self._failures += 1
             try:
                 await self._reopen()
-            except (TybaltError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 (whoever waits must hear of it, whatever it is)
                 reason = describe(error)
                 continue
             self._opened_at, self._task = loop.time(), None

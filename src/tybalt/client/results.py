@@ -173,7 +173,7 @@ def _convert(value: Any, kind: Any) -> Any:
         return msgspec.convert(value, kind, str_keys=True, dec_hook=_validated)
     except msgspec.ValidationError:
         raise
-    except (TypeError, NotImplementedError) as error:
+    except (TypeError, NotImplementedError, NameError) as error:
         raise MisuseError(f"returns: nothing can be made a {kind!r}: {error}") from None
 
 
@@ -198,8 +198,14 @@ def path_text(steps: Iterable[str | int]) -> str:
     return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
 
 
+def _step(path: str) -> str:
+    """A part of the place; a key, msgspec names by ``key` in `$.a``."""
+    what, within, place = path.removesuffix("`").partition("` in `")
+    return f"{place.removeprefix('$')}[a key]" if within else what.removeprefix("$")
+
+
 def _where_first(text: str) -> str:
     """msgspec's message with the place before it; that of a model inside of a value is joined to the value's."""
     message, *paths = text.split(_AT)
-    steps = "".join(path.removesuffix("`").removeprefix("$") for path in reversed(paths))
+    steps = "".join(map(_step, reversed(paths)))
     return f"${steps}: {message[:1].lower()}{message[1:]}"

@@ -101,7 +101,7 @@ class _Counting:
 
     def _vet(self, schema: Schema) -> None:
         """Nothing but what is in the schema itself is referred to, and no pattern is long."""
-        if schema is not self._root and isinstance(schema.get("$id", schema.get("id")), str):
+        if schema is not self._root and isinstance(schema.get("$id"), str):
             raise ValueError("it holds another schema with an address of its own ($id)")
         for keyword in _REFERENCES:
             if isinstance(target := schema.get(keyword), str) and not target.startswith("#"):

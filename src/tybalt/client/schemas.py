@@ -76,8 +76,18 @@ class OutputSchemas:
         """
         if result.is_error:
             return
-        if name not in self._schemas:
+        was_known = name in self._schemas
+        if not was_known:
             await self._find(name, list_tools)
+        try:
+            self._vet(name, result)
+        except UnexpectedResult:
+            # A modern server tells of a change only those who listen.
+            if not was_known or not await self._has_changed(name, list_tools):
+                raise
+            self._vet(name, result)
+
+    def _vet(self, name: str, result: CallToolResult) -> None:
         schema = self._schemas.get(name)
         if schema is None:
             return
@@ -98,6 +108,16 @@ class OutputSchemas:
                 self._warn(name, f"the tools could not be listed: {error}")
             if name not in self._schemas:  # Else it would be looked for with each call.
                 self._remember(name, None)
+
+    async def _has_changed(self, name: str, list_tools: Callable[[], Awaitable[None]]) -> bool:
+        """Whether the tool promises something else now than what was known of it."""
+        known = self._schemas.get(name)
+        async with self._listing:
+            try:
+                await list_tools()
+            except TybaltError:
+                return False
+        return self._schemas.get(name) != known
 
     def _remember(self, name: str, schema: Schema | None) -> None:
         known = self._schemas.pop(name, None)

@@ -89,6 +89,7 @@ class SyncClient:
     def __init__(self, client: Connecting) -> None:
         self._client: Any = client
         self._submitting = Lock()
+        self._closing = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
         self._close: asyncio.Event | None = None
@@ -114,12 +115,15 @@ class SyncClient:
 
     def close(self) -> None:
         """Close the connection and end the thread; once closed, do nothing."""
-        if self._loop is None:
-            return
-        try:
-            self.wait_for(self._client.aclose)
-        finally:
-            self._stop()
+        if current_thread() is self._thread:
+            raise MisuseError("a function that the client has called cannot close it: it would wait for itself")
+        with self._closing:  # Who comes second waits for the first.
+            if self._loop is None:
+                return
+            try:
+                self.wait_for(self._client.aclose)
+            finally:
+                self._stop()
 
     call = _waiting(Operations.call)
     call_as = _waiting(Operations.call_as)
@@ -169,7 +173,12 @@ class SyncClient:
 
     def forget(self, method: str | None = None, name: str | None = None) -> None:
         """Forget kept answers, see `Client.forget`."""
-        self._client.forget(method, name)
+        self.wait_for(_forget, self._client, method, name)
+
+    @property
+    def lost(self) -> BaseException | None:
+        """Why nothing can be asked any more, see `Client.lost`."""
+        return self._client.lost
 
     @property
     def is_open(self) -> bool:
@@ -264,6 +273,10 @@ class SyncChanges:
         if not self._client.is_open:
             raise ConnectionLost("the client was closed")
         return self._client.wait_for(self._changes.__anext__)
+
+
+async def _forget(client: Any, method: str | None, name: str | None) -> None:
+    client.forget(method, name)
 
 
 async def _listen(client: Any, **wanted: Any) -> "Changes":

@@ -373,3 +373,48 @@ def test_neither_shows_what_it_carries() -> None:
     shown += repr(Incoming(200, {"set-cookie": SECRET}, SECRET.encode()))
     assert SECRET not in shown
     assert shown == "Outgoing('POST', headers=['X-A'], 6 bytes)Incoming(200, headers=['set-cookie'], 6 bytes)"
+
+
+async def test_a_flow_that_ends_with_an_answer_from_elsewhere_has_sent_no_request() -> None:
+    async def elsewhere(heard: Heard, writer: Writer) -> None:
+        writer.write(answer(400, b'{"error":"client_secret hunter22 unknown"}'))
+
+    async with site(doorkeeper) as there, site(elsewhere) as identity:
+
+        def flow(request: Outgoing) -> Flow:
+            yield Outgoing("POST", identity.url("/token"), {}, b"secret=hunter22")
+
+        async with exchange(there, flow) as opened:
+            with pytest.raises(Unauthorized, match=r"ended with an answer of .*, HTTP 400; the request itself") as told:
+                await opened.post(b"{}", ())
+            assert "hunter22" not in str(told.value) and there.heard == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b'{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"s3cr3t-s3cr3t is bad","data":["s3cr3t-s3cr3t"]}}',
+        b'{"jsonrpc":"2.0","error":{"code":-32603,"message":"s3cr3t-s3cr3t"},"id":1}',
+    ],
+)
+async def test_an_error_in_a_message_does_not_tell_the_token_either(message: bytes) -> None:
+    async with site(doorkeeper) as there, exchange(there, token="s3cr3t-s3cr3t") as opened:
+        got: list[Any] = []
+        receive = opened.discreet(got.append)
+        receive(message)
+        assert b"s3cr3t" not in got[0] and msgspec.json.decode(got[0])["id"] == 1
+        for other in (b'{"id":1,"result":{"text":"s3cr3t-s3cr3t \\"error\\""}}', b'{"error"', b'["error"]', b"[" * 900):
+            receive(other)
+            assert got[-1] == other
+
+
+async def test_the_password_of_a_proxy_is_in_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://user:hunter22@proxy.invalid:99999")
+    monkeypatch.setenv("http_proxy", "http://user:hunter22@proxy.invalid:99999")
+    pool = Pool(Address("http://example.invalid/mcp"))
+    try:
+        with pytest.raises(ConnectionLost, match="the URL of the proxy cannot be read") as told:
+            await pool.request("POST", "http://example.invalid/mcp", [])
+        assert "hunter22" not in repr(told.value)
+    finally:
+        await pool.aclose()

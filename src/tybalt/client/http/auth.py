@@ -8,7 +8,8 @@
                 yield request.with_headers({"Authorization": f"Bearer {self.token}"})
 
 A flow is a plain generator: it yields requests and is sent their answers, does no I/O of its own, and so works over any
-transport and in any test. The answer to the last request it yields is the answer to the request.
+transport and in any test. The answer to the last request it yields is the answer to the request; one that goes
+elsewhere is `Unauthorized`.
 """
 
 from collections.abc import Generator, Mapping

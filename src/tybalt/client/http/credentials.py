@@ -25,6 +25,11 @@ class Credentials:
         self._own = [each for value in values for each in _parts(value)]
         self._sent: deque[str] = deque(maxlen=MAX_REMEMBERED)
 
+    @property
+    def are_there(self) -> bool:
+        """Whether there is anything to keep."""
+        return bool(self._own or self._sent)
+
     def remember(self, sent: Mapping[str, str], without: Mapping[str, str]) -> None:
         """Remember what a flow sends and the request without it did not have."""
         for name, value in sent.items():

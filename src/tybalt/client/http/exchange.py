@@ -4,18 +4,22 @@ What stands between `pool`, which knows connections, and `link`, which knows mes
 carries, and the flow of an `Auth`.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final
+
+import msgspec
 
 from tybalt.client.address import Address
 from tybalt.client.http.auth import Auth, Flow, Incoming, Outgoing
 from tybalt.client.http.credentials import Credentials
 from tybalt.client.http.pool import Answer, Pool
 from tybalt.errors import McpError, MisuseError, Unauthorized, cut, printable
+from tybalt.protocol.codec import UNREADABLE
 from tybalt.protocol.frames import Oversized
 from tybalt.protocol.http_messages import header
 from tybalt.protocol.http_visit import SESSION_ID
 from tybalt.protocol.posts import MAX_REFUSAL, read_refusal
+from tybalt.protocol.prescan import vet
 
 Fields = Sequence[tuple[str, str]]
 
@@ -25,6 +29,8 @@ MAX_STEPS: Final = 10
 POSTED: Final = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 LISTENED: Final = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
 WRONG_URL: Final = "; is this the URL of an MCP endpoint?"
+_ERROR_MEMBER: Final = "error"
+_ERROR: Final = b'"error"'
 _NO_ENDPOINT: Final = (404, 405, 501)
 """What is said, with no JSON-RPC, where there is no endpoint."""
 _UNNAMED: Final = "the server answered with HTTP"
@@ -78,6 +84,25 @@ class Exchange:
             return Unauthorized(f"{message}; the client offered no credentials: pass token=…", data=data)
         return McpError.received(error.code, message, data)
 
+    def discreet(self, receive: Callable[[bytes | Oversized], None]) -> Callable[[bytes | Oversized], None]:
+        """A receiver of messages, whose errors are without what was sent to be let in."""
+
+        def handle(message: bytes | Oversized) -> None:
+            receive(self._without_credentials(message) if type(message) is bytes and _ERROR in message else message)
+
+        return handle if self._credentials.are_there or self._auth is not None else receive
+
+    def _without_credentials(self, message: bytes) -> bytes:
+        if vet(message) is not None:
+            return message
+        try:
+            told = msgspec.json.decode(message, type=dict[str, msgspec.Raw])
+            error = msgspec.json.decode(told[_ERROR_MEMBER]) if _ERROR_MEMBER in told else None
+        except UNREADABLE:
+            return message
+        kept = self._credentials.cut_out(error)
+        return message if kept == error else msgspec.json.encode({**told, _ERROR_MEMBER: kept})
+
     async def _send(self, method: str, url: str | None, fields: list[tuple[str, str]], body: bytes = b"") -> Answer:
         if self._auth is None:
             return await self._pool.request(method, url or self._url, fields, body)
@@ -101,7 +126,12 @@ class Exchange:
                     body = b"" if is_for_the_client else await _kept(answer)
                     sent = flow.send(Incoming(answer.status, answer.fields, body))
                 except StopIteration:
-                    return answer
+                    if sent.url == request.url:
+                        return answer
+                    answer.close()
+                    # Its text is for the flow: it may repeat what was sent there.
+                    text = f"auth: the flow of {_kind(auth)} ended with an answer of {answer.origin}"
+                    raise Unauthorized(f"{text}, HTTP {answer.status}; the request itself was not sent") from None
                 except BaseException:
                     answer.close()
                     raise

@@ -77,12 +77,12 @@ class HttpLink:
         self._receive, self._lost, self._unanswered, interrupted = events
         pool = Pool(self._address)
         self._exchange = Exchange(self._address, pool)
+        self._receive = self._exchange.discreet(self._receive)
+        events = events._replace(receive=self._receive)
         self._streams = Streams(self._exchange, events, limit=self._address.limit)
         self._session = Session(self._exchange, self._streams, self._exchanged, interrupted)
         self._pool = pool
-        is_told = "authorization" in {name.lower() for name in self._address.fields}
-        if is_told and self._address.url.startswith("http:") and not self._address.is_local:
-            logger.warning("credentials are sent to %s in the clear; use https", self._address.origin)
+        self._address.warn_in_the_clear()
         if self._address.transport == "sse":
             await self._open_channel()
 

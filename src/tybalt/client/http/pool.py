@@ -55,6 +55,11 @@ class Answer:
         """The body, where somebody has read it before whoever it is for."""
 
     @property
+    def origin(self) -> str:
+        """Who answered: the scheme, the host and the port."""
+        return self._origin
+
+    @property
     def is_success(self) -> bool:
         """Whether the status is one of success."""
         return 200 <= self.status < 300
@@ -293,6 +298,8 @@ def _lost(error: Exception, where: str, *, is_first: bool = False) -> Connection
         return RequestLost(f"cannot connect to {where} through the proxy: {_reason(error)}; see `proxy`")
     if isinstance(error, library.ClientConnectorError):
         return RequestLost(f"cannot connect to {where}: {_connect_fault(error, where)}")
+    if isinstance(error, library.InvalidURL):  # Not shown: its text is the URL of the proxy, with the password in it.
+        return ConnectionLost(f"cannot connect to {where}: the URL of the proxy cannot be read; see `proxy`")
     wants_tls = f"; does it want https://{where.partition('://')[2]}?" if is_first and where.startswith("http:") else ""
     if isinstance(error, library.ServerDisconnectedError | OSError):
         return RequestLost(f"{where} closed the connection before it answered in full{wants_tls}")
