@@ -15,6 +15,7 @@ from tybalt.errors import McpError, MisuseError, TransportError, cut, printable
 from tybalt.protocol.frames import DEFAULT_LIMIT
 from tybalt.protocol.http_messages import header
 from tybalt.transports.stream import HIGH_WATER, LINGER, READ_AHEAD
+from tybalt.transports.tls_faults import NO_TLS, TRUSTING, UNKNOWN_AUTHORITY
 from tybalt.transports.websocket_stream import PACKED, WebSocketTransport, handshake_fault
 
 if TYPE_CHECKING:
@@ -39,10 +40,6 @@ _NONE_SENT: Final = (
     "it wants credentials, and none were sent; pass token=… to a Client or an Address, or "
     "headers={'Authorization': 'Bearer …'}"
 )
-_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
-"""What OpenSSL says of an answer that is no TLS."""
-_UNKNOWN_AUTHORITY: Final = (2, 18, 19, 20, 21)
-"""Codes of OpenSSL (`X509_V_ERR_…`) for a certificate that may be good and whose authority is not known."""
 
 
 async def connect_websocket(
@@ -188,10 +185,9 @@ def _unreachable(error: OSError, transport: WebSocketTransport) -> str:
     if isinstance(error, gaierror):
         name, why = transport.address[0], error.strerror or text
         return f"the name {printable(cut(name))!r} is not known: {printable(cut(why, 200))}"
-    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _UNKNOWN_AUTHORITY:
-        how = "if you trust it, or name its file in the environment variable SSL_CERT_FILE"
-        return f"{text}; pass `tls=` with the authority that signed it, {how}"
-    if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
+    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in UNKNOWN_AUTHORITY:
+        return f"{text}; {TRUSTING}"
+    if isinstance(error, ssl.SSLError) and error.reason in NO_TLS:
         return "the server speaks no TLS there; do you mean ws://?"
     return text
 

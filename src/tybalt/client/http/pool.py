@@ -16,6 +16,7 @@ from tybalt import __version__
 from tybalt.client.address import Address, is_local
 from tybalt.errors import ConnectionLost, MisuseError, RequestLost, UnexpectedResult, cut, printable
 from tybalt.protocol.frames import HEAD, Oversized
+from tybalt.transports.tls_faults import NO_TLS, TRUSTING, UNKNOWN_AUTHORITY
 
 if TYPE_CHECKING:
     import aiohttp
@@ -34,10 +35,6 @@ MAX_TARGETS: Final = 64
 
 _WRITTEN: Final = re.compile(r"https?://(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")
 """A whole URL as RFC 3986 wants it."""
-_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
-"""What OpenSSL says of an answer that is no TLS."""
-_UNKNOWN_AUTHORITY: Final = (2, 18, 19, 20, 21)
-"""Codes of OpenSSL (`X509_V_ERR_…`) for a certificate that may be good and whose authority is not known."""
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _SAME_METHOD: Final = (307, 308)
 
@@ -312,12 +309,11 @@ def _lost(error: Exception, where: str, *, is_first: bool = False) -> Connection
 
 def _tls_fault(error: Any, where: str) -> str:
     cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
-    if getattr(cause, "reason", None) in _NO_TLS:
+    if getattr(cause, "reason", None) in NO_TLS:
         return f"the server speaks no TLS there; do you mean http://{where.partition('://')[2]}?"
     told = f"TLS failed: {_reason(error)}"
-    if getattr(cause, "verify_code", None) in _UNKNOWN_AUTHORITY:
-        how = "if you trust it, or name its file in the environment variable SSL_CERT_FILE"
-        return f"{told}; pass `tls=` with the authority that signed it, {how}"
+    if getattr(cause, "verify_code", None) in UNKNOWN_AUTHORITY:
+        return f"{told}; {TRUSTING}"
     return f"{told}; see `tls=`"
 
 
